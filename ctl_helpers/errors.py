@@ -1,0 +1,5 @@
+"""The one kind of error that a user can mend."""
+
+
+class StudyError(ValueError):
+    """A mistake in what the study was given: one line says what was expected, what came and where."""
