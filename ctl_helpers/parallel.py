@@ -1,0 +1,139 @@
+"""One way to go parallel: joblib, on this machine's cores or on a Dask cluster."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import joblib
+from tqdm import tqdm
+
+from ctl_helpers.errors import StudyError
+
+ENGINES = ("local", "dask")
+
+
+def cache_folder() -> Path:
+    """Where features and miniature corpora are kept between runs.
+
+    Returns
+    -------
+    Path
+        The environment's ``CTL_CACHE``, or ``~/.cache/ctl-mtnet``. It need not exist yet.
+    """
+    return Path(os.environ.get("CTL_CACHE") or "~/.cache/ctl-mtnet").expanduser().absolute()
+
+
+def parallel_map(
+    function: Callable[[Any], Any],
+    items: Iterable,
+    jobs: int | None = None,
+    description: str = "",
+    unit: str = "it",
+) -> list:
+    """Apply a function to every item, in parallel, with a progress bar.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one item. It and its results travel between processes.
+    items : iterable
+        What to work on.
+    jobs : int or None
+        How many processes; ``None`` for one per core (per worker of a cluster), 1 for this process.
+    description, unit : str
+        What the progress bar says. It shows on standard error once the work takes longer than a
+        second, and never with ``CTL_PROGRESS=0``.
+
+    Returns
+    -------
+    list
+        The results in the order of the items.
+
+    Raises
+    ------
+    StudyError
+        When `jobs` is less than one.
+
+    Examples
+    --------
+    >>> parallel_map(abs, [-1, 2, -3], jobs=1)
+    [1, 2, 3]
+    """
+    items = list(items)
+    if jobs is not None and jobs < 1:
+        raise StudyError(f"jobs: expected a whole number from 1 or None for all cores, got {jobs}")
+    results = _results(function, items, jobs)
+    # A log file wants a line now and then, a terminal a bar that moves.
+    interval = 0.2 if sys.stderr.isatty() else 10
+    return list(
+        tqdm(
+            results,
+            desc=description or None,
+            total=len(items),
+            unit=unit,
+            delay=1,
+            mininterval=interval,
+            disable=os.environ.get("CTL_PROGRESS") == "0",
+        )
+    )
+
+
+def _results(function: Callable, items: list, jobs: int | None) -> Iterator:
+    workers = min(joblib.effective_n_jobs(-1 if jobs is None else jobs), len(items))
+    if workers <= 1:
+        return map(function, items)
+    pool = joblib.Parallel(n_jobs=workers, return_as="generator")
+    return pool(joblib.delayed(function)(item) for item in items)
+
+
+@contextmanager
+def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
+    """Choose where `parallel_map` runs inside a ``with`` block.
+
+    Parameters
+    ----------
+    name : {"local", "dask"}
+        Processes on this machine, or the workers of a Dask cluster, which have to see the same
+        folders under the same names.
+    scheduler : str or None
+        Address of the Dask scheduler, as ``tcp://host:8786``; ``None`` starts a cluster of
+        processes on this machine.
+
+    Raises
+    ------
+    StudyError
+        When the engine is unknown, Dask is not installed, or the scheduler does not answer.
+
+    Examples
+    --------
+    >>> with engine("local"):
+    ...     parallel_map(abs, [-1, 2], jobs=1)
+    [1, 2]
+    """
+    if name not in ENGINES:
+        raise StudyError(f"engine: expected one of {', '.join(ENGINES)}, got {name!r}")
+    if name == "local":
+        with joblib.parallel_config(backend="loky"):
+            yield
+        return
+    with _dask_client(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
+        yield
+
+
+def _dask_client(scheduler: str | None):
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise StudyError(
+            "engine 'dask': expected the package dask.distributed, found none; "
+            "install the extra: pip install 'ctl-helpers[cluster]'"
+        ) from error
+    try:
+        return Client(scheduler)
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"engine 'dask': expected a scheduler at {scheduler}, got: {error}"
+        ) from error
