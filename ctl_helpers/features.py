@@ -1,0 +1,568 @@
+"""Mel-frequency cepstral coefficients: settings, extraction in parallel, cache, normalisation."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pandas as pd
+import scipy.fft
+import speechpy.processing
+
+from ctl_helpers.corpora import read_audio, signal_length
+from ctl_helpers.errors import StudyError
+from ctl_helpers.parallel import cache_folder, parallel_map
+
+logger = logging.getLogger("ctl_helpers")
+
+NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
+_FORMAT = 1  # part of every key: raise it when the same settings give other numbers
+_CHUNK = 32  # utterances per task, so that dispatch costs little
+_MEL_BANDS = 128
+_RANGE_DB = 80.0
+_SILENCE = 1e-10  # power below which nothing is heard
+_EPSILON = 2.0**-30  # speechpy's
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How MFCC are computed, in the words of `librosa.feature.mfcc`.
+
+    Parameters
+    ----------
+    n_mfcc : int
+        Coefficients per frame.
+    sampling_rate : int
+        Every signal is resampled to it, in Hz.
+    n_fft, win_length, hop_length : int
+        Length of the Fourier transform, of the window inside it and of the step, in samples.
+    window : str
+        Name of the window.
+    samples : int or None
+        Signals are cropped or zero-padded on both sides to this length; ``None`` for the length
+        that the catalogue gives the corpus.
+    """
+
+    n_mfcc: int = 39
+    sampling_rate: int = 22_050
+    n_fft: int = 2048
+    win_length: int = 2048
+    hop_length: int = 512
+    window: str = "hann"
+    samples: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers at the door."""
+        for name in ("n_mfcc", "sampling_rate", "n_fft", "win_length", "hop_length"):
+            _check_positive(name, getattr(self, name))
+        if self.samples is not None:
+            _check_positive("samples", self.samples)
+        if self.win_length > self.n_fft:
+            raise StudyError(
+                f"feature setting win_length: expected at most n_fft = {self.n_fft}, "
+                f"got {self.win_length}"
+            )
+        if self.n_mfcc > _MEL_BANDS:
+            raise StudyError(
+                f"feature setting n_mfcc: expected at most {_MEL_BANDS}, got {self.n_mfcc}"
+            )
+
+    @property
+    def frames(self) -> int:
+        """Frames per utterance, once `samples` is known."""
+        return 1 + self.samples // self.hop_length
+
+
+def _check_positive(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise StudyError(f"feature setting {name}: expected a whole number from 1, got {value!r}")
+
+
+PRESETS = {
+    # 50 ms and 12.5 ms at 22 050 Hz, as the paper says.
+    "paper": FeatureSettings(win_length=1102, hop_length=276, window="hamming"),
+    # librosa's defaults, with which the shared feature files were made.
+    "released": FeatureSettings(),
+}
+
+
+@dataclass(frozen=True)
+class Features:
+    """MFCC of a list of utterances.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        float32, read-only; a memory map where it comes from the cache.
+    manifest : DataFrame
+        A row per utterance.
+    settings : FeatureSettings
+        With `samples` filled in.
+    key : str
+        Hash of the audio's content and the settings.
+    speech : ndarray of shape (utterances, 2)
+        First and one-past-last frame whose window holds signal; the others hold only padding.
+    """
+
+    values: np.ndarray
+    manifest: pd.DataFrame
+    settings: FeatureSettings
+    key: str
+    speech: np.ndarray
+
+    def select(self, index) -> "Features":
+        """Keep some utterances.
+
+        Parameters
+        ----------
+        index : slice, int array or bool array
+            Rows to keep, in this order.
+
+        Returns
+        -------
+        Features
+            With a manifest numbered anew and a key of its own, the same for the same rows.
+        """
+        rows = np.arange(len(self.manifest))[index]
+        if np.array_equal(rows, np.arange(len(self.manifest))):
+            return self
+        return replace(
+            self,
+            values=np.asarray(self.values)[rows],
+            manifest=self.manifest.iloc[rows].reset_index(drop=True),
+            key=_digest(self.key.encode() + rows.astype("<i8").tobytes()),
+            speech=self.speech[rows],
+        )
+
+
+def extract(
+    manifest: pd.DataFrame,
+    settings: FeatureSettings | str = "released",
+    jobs: int | None = None,
+    cache: str | os.PathLike | None = None,
+) -> Features:
+    """Compute the MFCC of every utterance, or read them where they were computed before.
+
+    The array lies in the cache under a hash of the audio files' content and the settings. Of a
+    list of files that was not seen before, only the files that are new with these settings are
+    computed. A file that cannot be read is left out with a warning.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        As `ctl_helpers.corpora.load_manifest` returns; several corpora where they share a length.
+    settings : FeatureSettings or str
+        Or the name of a preset: ``"paper"``, ``"released"``.
+    jobs : int or None
+        Processes; ``None`` for one per core.
+    cache : path or None
+        Folder of the cache; ``None`` for `ctl_helpers.parallel.cache_folder`.
+
+    Returns
+    -------
+    Features
+        Values of shape (utterances, 1 + samples // hop_length, n_mfcc).
+
+    Raises
+    ------
+    StudyError
+        When the manifest is empty, mixes signal lengths, or nothing in it can be read; when the
+        cache cannot be written.
+
+    Examples
+    --------
+    >>> from ctl_helpers.corpora import load_manifest
+    >>> features = extract(load_manifest("/data/ser", "emodb"), "released")  # doctest: +SKIP
+    >>> features.values.shape  # doctest: +SKIP
+    (535, 188, 39)
+    """
+    settings = _resolve(settings, manifest)
+    base = (Path(cache).expanduser().absolute() if cache else cache_folder()) / "features"
+    folder = base / _digest(json.dumps([_FORMAT, *astuple(settings)]).encode())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        contents, failures = _content_hashes(list(manifest["path"]), base / "contents.json", jobs)
+        manifest, contents = _leave_out(manifest, contents, failures)
+        key = _key(folder, contents)
+        if _open(folder / key) is None:
+            failures = _compute(folder, list(manifest["path"]), contents, settings, jobs)
+            manifest, contents = _leave_out(manifest, contents, failures)
+            key = _key(folder, contents)
+        values, index = _open(folder / key)
+    except OSError as error:
+        raise StudyError(f"features: expected a cache folder to write to, got: {error}") from error
+    return Features(values, manifest, settings, key, np.array(index["speech"]))
+
+
+def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the MFCC of one signal, equal to librosa's on the padded or cropped signal.
+
+    Parameters
+    ----------
+    signal : ndarray of shape (n,)
+        At `settings.sampling_rate`.
+    settings : FeatureSettings
+        With `samples` ``None`` the signal keeps its length.
+
+    Returns
+    -------
+    values : ndarray of shape (frames, n_mfcc)
+        float32.
+    speech : ndarray of shape (2,)
+        First and one-past-last frame whose window holds signal.
+    """
+    hop, n_fft = settings.hop_length, settings.n_fft
+    samples = settings.samples or len(signal)
+    crop = max(0, len(signal) - samples) // 2
+    signal = signal[crop : crop + samples]
+    before = (samples - len(signal)) // 2
+    padded = np.zeros(samples + 2 * (n_fft // 2), np.float32)
+    padded[n_fft // 2 + before :][: len(signal)] = signal
+
+    window, mel, dct = _bases(replace(settings, samples=None))
+    # Frame t's window covers the samples [t * hop - reach, t * hop + reach).
+    frames, reach = 1 + samples // hop, (settings.win_length + 1) // 2
+    first = max(0, (before - reach) // hop + 1)
+    end = min(frames, -(-(before + len(signal) + reach) // hop))
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[first * hop :: hop]
+    spectrum = scipy.fft.rfft(pieces[: end - first] * window)
+    power = (spectrum.real**2 + spectrum.imag**2).astype(np.float32) @ mel
+    decibels = 10 * np.log10(np.maximum(power, _SILENCE))
+    floor = max(decibels.max() - _RANGE_DB, 10 * np.log10(_SILENCE))
+    values = np.empty((frames, settings.n_mfcc), np.float32)
+    values[:] = np.full(_MEL_BANDS, floor, np.float32) @ dct  # padding, all of it alike
+    values[first:end] = np.maximum(decibels, floor) @ dct
+    return values, np.array([first, end])
+
+
+@lru_cache(maxsize=8)
+def _bases(settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    window = librosa.filters.get_window(settings.window, settings.win_length)
+    window = librosa.util.pad_center(window, size=settings.n_fft)
+    mel = librosa.filters.mel(
+        sr=settings.sampling_rate, n_fft=settings.n_fft, n_mels=_MEL_BANDS
+    ).T.copy()
+    dct = scipy.fft.dct(np.eye(_MEL_BANDS), norm="ortho")[:, : settings.n_mfcc]
+    return window, mel, dct.astype(np.float32)
+
+
+def _resolve(settings: FeatureSettings | str, manifest: pd.DataFrame) -> FeatureSettings:
+    if isinstance(settings, str):
+        if settings not in PRESETS:
+            raise StudyError(
+                f"feature settings: expected one of {', '.join(PRESETS)}, got {settings!r}"
+            )
+        settings = PRESETS[settings]
+    if not len(manifest):
+        raise StudyError("features: expected at least one utterance, got an empty manifest")
+    if settings.samples is not None:
+        return settings
+    lengths = {name: signal_length(name) for name in manifest["corpus"].unique()}
+    if len(set(lengths.values())) > 1:
+        raise StudyError(
+            "feature setting samples: expected a number, as the corpora differ in length, got None "
+            f"for {', '.join(f'{name} ({n})' for name, n in lengths.items())}"
+        )
+    return replace(settings, samples=next(iter(lengths.values())))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=12).hexdigest()
+
+
+def _key(folder: Path, contents: list[str]) -> str:
+    return _digest(" ".join([folder.name, *contents]).encode())
+
+
+def _chunks(items: list) -> list[list]:
+    return [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+
+
+def _content_hashes(
+    paths: list[str], memo_file: Path, jobs: int | None
+) -> tuple[list[str], dict[int, str]]:
+    """Hash every file's bytes, reading only those that changed since they were last hashed."""
+    memo = _read_json(memo_file)
+    stamps, failures = {}, {}
+    for row, path in enumerate(paths):
+        try:
+            status = os.stat(path)
+            stamps[path] = [status.st_size, status.st_mtime_ns]
+        except OSError as error:
+            failures[row] = error.strerror
+    new = [path for path in stamps if memo.get(path, [])[:2] != stamps[path]]
+    for chunk in parallel_map(_hash_files, _chunks(new), jobs, "reading audio", "chunk"):
+        memo |= {path: [*stamps[path], digest] for path, digest in chunk.items()}
+    if new:
+        _write_json(memo_file, memo)
+    contents = [memo[path][2] if path in stamps else "" for path in paths]
+    unread = {row: "cannot be read" for row, content in enumerate(contents) if not content}
+    return contents, unread | failures
+
+
+def _hash_files(paths: list[str]) -> dict[str, str]:
+    return {path: _hash_file(path) for path in paths}
+
+
+def _hash_file(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+    except OSError:
+        return ""
+
+
+def _leave_out(
+    manifest: pd.DataFrame, contents: list[str], failures: dict[int, str]
+) -> tuple[pd.DataFrame, list[str]]:
+    if not failures:
+        return manifest, contents
+    told = "; ".join(f"{manifest['path'].iloc[row]}: {why}" for row, why in failures.items())
+    if len(failures) == len(manifest):
+        raise StudyError(f"features: expected audio that can be read, got {told}")
+    logger.warning("features: left out %d of %d: %s", len(failures), len(manifest), told)
+    kept = [row for row in range(len(manifest)) if row not in failures]
+    return manifest.iloc[kept].reset_index(drop=True), [contents[row] for row in kept]
+
+
+def _open(folder: Path) -> tuple[np.ndarray, dict] | None:
+    """Open an array of the cache; ``None`` where it is not there or damaged."""
+    index = _read_json(folder / "index.json")
+    try:
+        values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return (values, index) if len(values) == len(index.get("contents", [])) else None
+
+
+def _compute(
+    folder: Path, paths: list[str], contents: list[str], settings: FeatureSettings, jobs: int | None
+) -> dict[int, str]:
+    """Put a new array into the cache, all of it or nothing; return the rows that failed."""
+    _sweep(folder)
+    known = _known(folder, set(contents))
+    partial = folder / f"partial-{uuid.uuid4().hex}"
+    partial.mkdir()
+    try:
+        values = partial / "values.npy"
+        offset = _create(values, len(paths), settings)
+        copied = [row for row, content in enumerate(contents) if content in known]
+        _write_rows(values, offset, ((row, known[contents[row]][0]) for row in copied))
+        speech = {row: known[contents[row]][1] for row in copied}
+        new = [row for row in range(len(paths)) if row not in speech]
+        tasks = [
+            (settings, values, offset, rows, [paths[row] for row in rows]) for rows in _chunks(new)
+        ]
+        failures = {}
+        for good, bad in parallel_map(_extract_chunk, tasks, jobs, "features", "chunk"):
+            speech |= good
+            failures |= bad
+        kept = sorted(speech)
+        if failures and kept:
+            _keep(values, kept, settings)
+        index = {
+            "settings": asdict(settings),
+            "contents": [contents[row] for row in kept],
+            "speech": [speech[row] for row in kept],
+        }
+        _write_json(partial / "index.json", index)
+        if kept:
+            _publish(partial, folder / _key(folder, index["contents"]))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return failures
+
+
+def _extract_chunk(task: tuple) -> tuple[dict[int, list[int]], dict[int, str]]:
+    settings, values, offset, rows, paths = task
+    speech, failures = {}, {}
+
+    def computed() -> Iterator[tuple[int, np.ndarray]]:
+        for row, path in zip(rows, paths, strict=True):
+            try:
+                signal = read_audio(path, settings.sampling_rate)
+            except (StudyError, OSError) as error:
+                failures[row] = str(error)
+                continue
+            coefficients, frames = mfcc(signal, settings)
+            speech[row] = frames.tolist()
+            yield row, coefficients
+
+    _write_rows(values, offset, computed())
+    return speech, failures
+
+
+def _known(folder: Path, wanted: set[str]) -> dict[str, tuple[np.ndarray, list[int]]]:
+    """Where the cache holds utterances already: their values and speech frames, by content."""
+    known = {}
+    for index in folder.glob("*/index.json"):
+        opened = None if index.parent.name.startswith("partial-") else _open(index.parent)
+        if opened is None:
+            continue
+        values, index = opened
+        for row, content in enumerate(index["contents"]):
+            if content in wanted and content not in known:
+                known[content] = (values[row], index["speech"][row])
+    return known
+
+
+def _create(file: Path, rows: int, settings: FeatureSettings) -> int:
+    """Make an empty array file and return where its data begins."""
+    shape = (rows, settings.frames, settings.n_mfcc)
+    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape).offset
+
+
+def _write_rows(file: Path, offset: int, rows: Iterable[tuple[int, np.ndarray]]) -> None:
+    # Written, not mapped: a full disk is then an error instead of a crash, and processes on
+    # several machines may fill the file at once.
+    with open(file, "r+b") as target:
+        for row, values in rows:
+            target.seek(offset + row * values.nbytes)
+            target.write(np.ascontiguousarray(values).data)
+
+
+def _keep(file: Path, rows: list[int], settings: FeatureSettings) -> None:
+    old = np.load(file, mmap_mode="r", allow_pickle=False)
+    new = file.with_suffix(".kept")
+    offset = _create(new, len(rows), settings)
+    _write_rows(new, offset, enumerate(old[row] for row in rows))
+    os.replace(new, file)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    try:
+        partial.rename(folder)
+    except OSError:
+        if _open(folder) is None:  # else another process was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes that were killed have left behind."""
+    for partial in folder.glob("partial-*"):
+        if time.time() - partial.stat().st_mtime > 86_400:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_json(file: Path) -> dict:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write_json(file: Path, content: dict) -> None:
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+    temporary.write_text(json.dumps(content), encoding="utf-8")
+    os.replace(temporary, file)
+
+
+def frame_statistics(
+    values: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every coefficient over all frames of some utterances.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        May be a memory map: it is read piece by piece.
+    rows : int array or None
+        Utterances to count; ``None`` for all.
+
+    Returns
+    -------
+    mean, deviation : ndarray of shape (coefficients,)
+        float64.
+    """
+    rows = np.arange(len(values)) if rows is None else np.asarray(rows)
+    total, squares = np.zeros(values.shape[2]), np.zeros(values.shape[2])
+    for start in range(0, len(rows), 256):
+        piece = np.asarray(values[rows[start : start + 256]], np.float64)
+        total += piece.sum(axis=(0, 1))
+        squares += (piece**2).sum(axis=(0, 1))
+    count = len(rows) * values.shape[1]
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
+
+
+def normalise(
+    values: np.ndarray, manifest: pd.DataFrame, kind: str, train: np.ndarray | None = None
+) -> np.ndarray:
+    """Bring every coefficient to zero mean and unit variance over the frames of a group.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        MFCC, padding included.
+    manifest : DataFrame
+        A row per utterance.
+    kind : {"none", "utterance", "speaker", "corpus", "global"}
+        The group: every utterance by itself (speechpy's cmvn), all of a speaker, all of a corpus
+        (both look at the unlabelled speech of the test part too), or the training part, whose
+        statistics then serve all.
+    train : int array or None
+        Rows of the training part, for ``"global"``.
+
+    Returns
+    -------
+    ndarray
+        float32; `values` itself with ``"none"``.
+
+    Raises
+    ------
+    StudyError
+        When the kind is unknown, ``"global"`` has no training rows, or ``"speaker"`` meets an
+        utterance without a speaker.
+    """
+    if kind not in NORMALISATIONS:
+        raise StudyError(
+            f"normalisation: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}"
+        )
+    if len(values) != len(manifest):
+        raise StudyError(
+            f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"
+        )
+    if kind == "none":
+        return values
+    output = np.empty(values.shape, np.float32)
+    if kind == "utterance":
+        for row, utterance in enumerate(values):
+            output[row] = speechpy.processing.cmvn(utterance, variance_normalization=True)
+        return output
+    for group, counted in _groups(manifest, kind, train):
+        mean, deviation = frame_statistics(values, counted)
+        scale = 1 / (deviation + _EPSILON)
+        for start in range(0, len(group), 256):
+            rows = group[start : start + 256]
+            output[rows] = (values[rows] - mean) * scale
+    return output
+
+
+def _groups(
+    manifest: pd.DataFrame, kind: str, train: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to normalise together, and the rows whose statistics they get."""
+    if kind == "global":
+        if train is None or not len(train):
+            raise StudyError(
+                "normalisation 'global': expected the rows of a training part, got none"
+            )
+        return [(np.arange(len(manifest)), np.asarray(train))]
+    if kind == "speaker" and (unknown := (manifest["speaker"] == "").sum()):
+        raise StudyError(
+            f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} of "
+            f"{len(manifest)} without one, as {manifest['path'][manifest['speaker'] == ''].iloc[0]}"
+        )
+    columns = ["corpus", "speaker"] if kind == "speaker" else ["corpus"]
+    return [(rows, rows) for rows in manifest.groupby(columns).indices.values()]
