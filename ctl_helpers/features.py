@@ -1,15 +1,10 @@
 """Mel-frequency cepstral coefficients: settings, extraction in parallel, cache, normalisation."""
 
-import hashlib
 import json
 import logging
 import os
-import shutil
-import time
-import uuid
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, astuple, dataclass, replace
-from functools import lru_cache
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
 
 import librosa
@@ -20,13 +15,13 @@ import speechpy.processing
 
 from ctl_helpers.corpora import read_audio, signal_length
 from ctl_helpers.errors import StudyError
-from ctl_helpers.parallel import cache_folder, parallel_map
+from ctl_helpers.feature_cache import add_array, array_key, content_hashes, digest, open_array
+from ctl_helpers.parallel import cache_folder
 
 logger = logging.getLogger("ctl_helpers")
 
 NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
 _FORMAT = 1  # part of every key: raise it when the same settings give other numbers
-_CHUNK = 32  # utterances per task, so that dispatch costs little
 _MEL_BANDS = 128
 _RANGE_DB = 80.0
 _SILENCE = 1e-10  # power below which nothing is heard
@@ -139,7 +134,7 @@ class Features:
             self,
             values=np.asarray(self.values)[rows],
             manifest=self.manifest.iloc[rows].reset_index(drop=True),
-            key=_digest(self.key.encode() + rows.astype("<i8").tobytes()),
+            key=digest(self.key.encode() + rows.astype("<i8").tobytes()),
             speech=self.speech[rows],
         )
 
@@ -187,20 +182,24 @@ def extract(
     """
     settings = _resolve(settings, manifest)
     base = (Path(cache).expanduser().absolute() if cache else cache_folder()) / "features"
-    folder = base / _digest(json.dumps([_FORMAT, *astuple(settings)]).encode())
+    told = json.dumps([_FORMAT, asdict(settings)])
+    folder = base / digest(told.encode())
+    shape = (settings.frames, settings.n_mfcc)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        contents, failures = _content_hashes(list(manifest["path"]), base / "contents.json", jobs)
+        contents, failures = content_hashes(list(manifest["path"]), base / "contents.json", jobs)
         manifest, contents = _leave_out(manifest, contents, failures)
-        key = _key(folder, contents)
-        if _open(folder / key) is None:
-            failures = _compute(folder, list(manifest["path"]), contents, settings, jobs)
+        if open_array(folder, contents) is None:
+            compute = partial(_read_mfcc, settings=settings)
+            failures = add_array(folder, list(manifest["path"]), contents, compute, shape, jobs)
             manifest, contents = _leave_out(manifest, contents, failures)
-            key = _key(folder, contents)
-        values, index = _open(folder / key)
+        values, speech = open_array(folder, contents)
     except OSError as error:
         raise StudyError(f"features: expected a cache folder to write to, got: {error}") from error
-    return Features(values, manifest, settings, key, np.array(index["speech"]))
+    return Features(values, manifest, settings, array_key(folder, contents), speech)
+
+
+def _read_mfcc(path: str, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:
+    return mfcc(read_audio(path, settings.sampling_rate), settings)
 
 
 def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -275,52 +274,6 @@ def _resolve(settings: FeatureSettings | str, manifest: pd.DataFrame) -> Feature
     return replace(settings, samples=next(iter(lengths.values())))
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=12).hexdigest()
-
-
-def _key(folder: Path, contents: list[str]) -> str:
-    return _digest(" ".join([folder.name, *contents]).encode())
-
-
-def _chunks(items: list) -> list[list]:
-    return [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
-
-
-def _content_hashes(
-    paths: list[str], memo_file: Path, jobs: int | None
-) -> tuple[list[str], dict[int, str]]:
-    """Hash every file's bytes, reading only those that changed since they were last hashed."""
-    memo = _read_json(memo_file)
-    stamps, failures = {}, {}
-    for row, path in enumerate(paths):
-        try:
-            status = os.stat(path)
-            stamps[path] = [status.st_size, status.st_mtime_ns]
-        except OSError as error:
-            failures[row] = error.strerror
-    new = [path for path in stamps if memo.get(path, [])[:2] != stamps[path]]
-    for chunk in parallel_map(_hash_files, _chunks(new), jobs, "reading audio", "chunk"):
-        memo |= {path: [*stamps[path], digest] for path, digest in chunk.items()}
-    if new:
-        _write_json(memo_file, memo)
-    contents = [memo[path][2] if path in stamps else "" for path in paths]
-    unread = {row: "cannot be read" for row, content in enumerate(contents) if not content}
-    return contents, unread | failures
-
-
-def _hash_files(paths: list[str]) -> dict[str, str]:
-    return {path: _hash_file(path) for path in paths}
-
-
-def _hash_file(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
-    except OSError:
-        return ""
-
-
 def _leave_out(
     manifest: pd.DataFrame, contents: list[str], failures: dict[int, str]
 ) -> tuple[pd.DataFrame, list[str]]:
@@ -332,140 +285,6 @@ def _leave_out(
     logger.warning("features: left out %d of %d: %s", len(failures), len(manifest), told)
     kept = [row for row in range(len(manifest)) if row not in failures]
     return manifest.iloc[kept].reset_index(drop=True), [contents[row] for row in kept]
-
-
-def _open(folder: Path) -> tuple[np.ndarray, dict] | None:
-    """Open an array of the cache; ``None`` where it is not there or damaged."""
-    index = _read_json(folder / "index.json")
-    try:
-        values = np.load(folder / "values.npy", mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError):
-        return None
-    return (values, index) if len(values) == len(index.get("contents", [])) else None
-
-
-def _compute(
-    folder: Path, paths: list[str], contents: list[str], settings: FeatureSettings, jobs: int | None
-) -> dict[int, str]:
-    """Put a new array into the cache, all of it or nothing; return the rows that failed."""
-    _sweep(folder)
-    known = _known(folder, set(contents))
-    partial = folder / f"partial-{uuid.uuid4().hex}"
-    partial.mkdir()
-    try:
-        values = partial / "values.npy"
-        offset = _create(values, len(paths), settings)
-        copied = [row for row, content in enumerate(contents) if content in known]
-        _write_rows(values, offset, ((row, known[contents[row]][0]) for row in copied))
-        speech = {row: known[contents[row]][1] for row in copied}
-        new = [row for row in range(len(paths)) if row not in speech]
-        tasks = [
-            (settings, values, offset, rows, [paths[row] for row in rows]) for rows in _chunks(new)
-        ]
-        failures = {}
-        for good, bad in parallel_map(_extract_chunk, tasks, jobs, "features", "chunk"):
-            speech |= good
-            failures |= bad
-        kept = sorted(speech)
-        if failures and kept:
-            _keep(values, kept, settings)
-        index = {
-            "settings": asdict(settings),
-            "contents": [contents[row] for row in kept],
-            "speech": [speech[row] for row in kept],
-        }
-        _write_json(partial / "index.json", index)
-        if kept:
-            _publish(partial, folder / _key(folder, index["contents"]))
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return failures
-
-
-def _extract_chunk(task: tuple) -> tuple[dict[int, list[int]], dict[int, str]]:
-    settings, values, offset, rows, paths = task
-    speech, failures = {}, {}
-
-    def computed() -> Iterator[tuple[int, np.ndarray]]:
-        for row, path in zip(rows, paths, strict=True):
-            try:
-                signal = read_audio(path, settings.sampling_rate)
-            except (StudyError, OSError) as error:
-                failures[row] = str(error)
-                continue
-            coefficients, frames = mfcc(signal, settings)
-            speech[row] = frames.tolist()
-            yield row, coefficients
-
-    _write_rows(values, offset, computed())
-    return speech, failures
-
-
-def _known(folder: Path, wanted: set[str]) -> dict[str, tuple[np.ndarray, list[int]]]:
-    """Where the cache holds utterances already: their values and speech frames, by content."""
-    known = {}
-    for index in folder.glob("*/index.json"):
-        opened = None if index.parent.name.startswith("partial-") else _open(index.parent)
-        if opened is None:
-            continue
-        values, index = opened
-        for row, content in enumerate(index["contents"]):
-            if content in wanted and content not in known:
-                known[content] = (values[row], index["speech"][row])
-    return known
-
-
-def _create(file: Path, rows: int, settings: FeatureSettings) -> int:
-    """Make an empty array file and return where its data begins."""
-    shape = (rows, settings.frames, settings.n_mfcc)
-    return np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape).offset
-
-
-def _write_rows(file: Path, offset: int, rows: Iterable[tuple[int, np.ndarray]]) -> None:
-    # Written, not mapped: a full disk is then an error instead of a crash, and processes on
-    # several machines may fill the file at once.
-    with open(file, "r+b") as target:
-        for row, values in rows:
-            target.seek(offset + row * values.nbytes)
-            target.write(np.ascontiguousarray(values).data)
-
-
-def _keep(file: Path, rows: list[int], settings: FeatureSettings) -> None:
-    old = np.load(file, mmap_mode="r", allow_pickle=False)
-    new = file.with_suffix(".kept")
-    offset = _create(new, len(rows), settings)
-    _write_rows(new, offset, enumerate(old[row] for row in rows))
-    os.replace(new, file)
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    try:
-        partial.rename(folder)
-    except OSError:
-        if _open(folder) is None:  # else another process was faster
-            shutil.rmtree(folder, ignore_errors=True)
-            partial.rename(folder)
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed have left behind."""
-    for partial in folder.glob("partial-*"):
-        if time.time() - partial.stat().st_mtime > 86_400:
-            shutil.rmtree(partial, ignore_errors=True)
-
-
-def _read_json(file: Path) -> dict:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_json(file: Path, content: dict) -> None:
-    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(temporary, file)
 
 
 def frame_statistics(
