@@ -1,5 +1,6 @@
 import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -8,12 +9,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import fabricated
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctl_helpers import results
+from ctl_helpers import results, statistics
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results import RunStore, canonical, spec_hash, write_json
 
@@ -141,7 +144,7 @@ def test_sigkill_in_the_middle_is_never_taken_for_a_run(tmp_path):
 RACE = """
 import sys, time
 from pathlib import Path
-from ctl_helpers import results
+from ctl_helpers import results, statistics
 if sys.argv[3] == "without locks":
     results.fcntl = None
 def function(folder):
@@ -223,3 +226,156 @@ def test_finished_runs_of_a_read_only_folder_are_read(tmp_path, monkeypatch):
     store.compute(SPEC, write_metrics)
     monkeypatch.setattr(Path, "mkdir", lambda *a, **k: pytest.fail("wrote"))
     assert store.compute(SPEC, write_metrics) == store.folder(SPEC)
+
+
+# --- frames ----------------------------------------------------------------------------------
+
+KFOLD = {"task": "cpac", "corpus": "emodb", "method": "cpac", "protocol": "kfold"}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fabricated.fill(tmp_path_factory.mktemp("store"), seeds=(0, 1))
+
+
+def pick(frame, **values):
+    for column, value in values.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def test_load_runs_gives_a_row_per_run_and_selection(store):
+    runs = results.load_runs(store)
+    assert list(runs.columns) == results.RUN_COLUMNS
+    folders = [path for path in store.root.iterdir() if path.is_dir()]
+    assert runs["run"].nunique() == len(folders)
+    released = pick(runs, recipe="released", protocol="kfold", corpus="emodb", seed=0)
+    assert released["selection"].value_counts().to_dict() == {"last": 10, "best_test": 10}
+    assert released["run"].nunique() == 10
+    pair = pick(runs, task="transfer").iloc[0]
+    assert (pair["corpus"], pair["source"], pair["target"]) == ("", "casia", "emodb")
+    assert pick(runs, recipe="modern")["normalisation"].unique().tolist() == ["global"]
+
+
+def test_load_runs_of_nothing(tmp_path):
+    for frame in (results.load_runs(tmp_path), results.load_runs(tmp_path / "absent")):
+        assert frame.empty and list(frame.columns) == results.RUN_COLUMNS
+    assert list(results.summary(frame).columns) == results.SUMMARY_COLUMNS
+    assert results.load_predictions(tmp_path, frame).empty
+
+
+def test_folds_are_in_the_order_of_their_numbers(tmp_path):
+    for fold in (10, 9, 2):
+        fabricated.add_run(RunStore(tmp_path), split=f"fold {fold}", **KFOLD)
+    assert results.load_runs(tmp_path)["split"].tolist() == ["fold 2", "fold 9", "fold 10"]
+
+
+def test_damaged_folders_cost_one_warning_and_themselves(tmp_path, caplog):
+    store = RunStore(tmp_path)
+    folders = [fabricated.add_run(store, split=f"fold {fold}", **KFOLD) for fold in range(5)]
+    (folders[0] / "metrics.json").unlink()
+    (folders[1] / "metrics.json").write_text("{\n")
+    (folders[2] / "spec.json").write_bytes(b"\xff")
+    (folders[3] / "metrics.json").write_text('{"last": 3}')
+    (tmp_path / "0123456789ab.partial").mkdir()
+    (tmp_path / "notes").mkdir()
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        runs = results.load_runs(store)
+    assert runs["run"].tolist() == [folders[4].name]
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert "4 damaged" in message and "\n" not in message
+    assert all(folder.name in message for folder in folders[:4])
+
+
+def test_thousands_of_runs_are_read_in_seconds(tmp_path):
+    metrics = {"last": {"uar": 0.5, "war": 0.5, "macro_f1": 0.5}}
+    metrics["utterances"] = {"train": 9, "test": 1}
+    for number in range(2000):
+        folder = tmp_path / f"{number:012x}"
+        folder.mkdir()
+        (folder / "spec.json").write_text(json.dumps({**SPEC, "seed": number}))
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    begin = time.monotonic()
+    assert len(results.load_runs(tmp_path)) == 2000
+    assert time.monotonic() - begin < 10
+
+
+def test_predictions_keep_ids_as_text_and_say_where_they_come_from(store):
+    runs = pick(results.load_runs(store), protocol="loso", corpus="emodb")
+    frame = results.load_predictions(store, runs)
+    assert list(frame.columns[:6]) == ["run", "seed", "split", "selection", "utterance", "corpus"]
+    assert sorted(frame["speaker"].unique()) == fabricated.SPEAKERS["emodb"]
+    assert len(frame) == runs["utterances"].sum()
+    assert frame["p_angry"].dtype == float
+
+
+def test_predictions_of_the_last_epoch_are_never_those_of_the_best(tmp_path):
+    store = RunStore(tmp_path)
+    folder = fabricated.add_run(store, split="fold 0", selection="best_test", **KFOLD)
+    runs = results.load_runs(store)
+    assert set(results.load_predictions(store, runs)["selection"]) == {"best_test"}
+    last = pd.read_csv(folder / "predictions.csv").assign(predicted="sad")
+    last.to_csv(folder / "predictions_last.csv", index=False)
+    frame = results.load_predictions(store, pick(runs, selection="last"))
+    assert set(frame["selection"]) == {"last"} and set(frame["predicted"]) == {"sad"}
+
+
+def test_unreadable_predictions_are_named(tmp_path, caplog):
+    store = RunStore(tmp_path)
+    folder = fabricated.add_run(store, split="fold 0", **KFOLD)
+    (folder / "predictions.csv").write_text("a,b\n1,2\n")
+    (folder / "history.csv").unlink()
+    runs = results.load_runs(store)
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert results.load_predictions(store, runs).empty
+        assert results.load_history(store, runs).empty
+    assert [folder.name in record.getMessage() for record in caplog.records] == [True, True]
+
+
+def test_history_is_read_once_per_run(store):
+    runs = pick(results.load_runs(store), recipe="released", corpus="emodb", seed=0)
+    frame = results.load_history(store, runs)
+    assert len(frame) == 10 * 30 and set(frame["split"]) == {f"fold {i}" for i in range(10)}
+
+
+def test_summary_by_hand(store):
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    table = results.summary(runs, predictions)
+    condition = {"corpus": "emodb", "protocol": "kfold", "recipe": "modern"}
+    (row,) = pick(table, **condition).to_dict("records")
+    mine = pick(runs, **condition)
+    folds = [mine[mine["split"] == f"fold {fold}"]["uar"].mean() for fold in range(10)]
+    half = 2.262157 * np.std(folds, ddof=1) / np.sqrt(10)  # Student's t, 9 degrees of freedom
+    assert row["uar"] == pytest.approx(np.mean(folds))
+    assert (row["uar_low"], row["uar_high"]) == pytest.approx(
+        (np.mean(folds) - half, np.mean(folds) + half), abs=1e-6
+    )
+    assert (row["folds"], row["seeds"], row["runs"], row["utterances"]) == (10, 2, 20, 540)
+    pooled = [
+        statistics.uar(part["emotion"], part["predicted"])
+        for _, part in predictions[predictions["run"].isin(mine["run"])].groupby("seed")
+    ]
+    assert row["pooled_uar"] == pytest.approx(np.mean(pooled))
+    assert row["pooled_uar_low"] < row["pooled_uar"] < row["pooled_uar_high"]
+    assert row["speaker_low"] < row["pooled_uar"] < row["speaker_high"]
+    assert not row["optimistic"]
+
+
+def test_summary_marks_the_optimistic_and_needs_no_predictions(store):
+    table = results.summary(results.load_runs(store))
+    assert set(table.loc[table["optimistic"], "selection"]) == {"best_test"}
+    assert (table["optimistic"].sum(), table["pooled_uar"].notna().sum()) == (2, 0)
+    pair = pick(table, task="transfer", method="caam-mdd", source="casia").iloc[0]
+    assert (pair["folds"], pair["seeds"], pair["utterances"]) == (1, 3, 54)
+    assert pair["uar_low"] < pair["uar"] < pair["uar_high"]
+
+
+def test_recipes_that_differ_under_one_name_are_not_mixed(tmp_path):
+    store = RunStore(tmp_path)
+    for epochs in (30, 60):
+        changed = {"name": "released", "normalisation": "none", "epochs": epochs}
+        fabricated.add_run(store, split="fold 0", recipe=changed, **KFOLD)
+    table = results.summary(results.load_runs(store))
+    assert len(table) == 2 and table["variant"].nunique() == 2
