@@ -1,0 +1,1 @@
+"""Speech emotion recognition with CTL-MTNet: corpora, features, protocols, networks, results."""

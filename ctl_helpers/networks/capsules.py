@@ -1,0 +1,247 @@
+"""The capsule layers of CPAC: folded convolution, primary capsules and routing, exact and fast.
+
+Every layer is the released computation up to floating-point rounding, written so that the large
+activations are passed over as seldom as possible.
+"""
+
+import keras
+from keras import layers, ops
+
+package = keras.saving.register_keras_serializable(package="ctl_helpers")
+
+
+@package
+class Squash(layers.Layer):
+    """Shrink each capsule's length into [0, 1) and keep its direction.
+
+    ``squash(v) = |v|^2 / (1 + |v|^2) * v / sqrt(|v|^2 + 1e-7)`` over the last axis (Sabour et al.,
+    NeurIPS 2017, eq. 1, with the released code's epsilon).
+    """
+
+    def call(self, capsules):
+        """Squash ``capsules`` of shape (..., dimension)."""
+        square = ops.sum(ops.square(capsules), axis=-1, keepdims=True)
+        return capsules * (square / (1.0 + square) * ops.rsqrt(square + 1e-7))
+
+    def compute_output_shape(self, input_shape):
+        """Leave the shape as it is."""
+        return input_shape
+
+
+@package
+class NormConv2D(layers.Layer):
+    """A valid convolution with a batch norm behind it, the norm folded into kernel and bias.
+
+    Parameters
+    ----------
+    filters : int
+        Number of output channels.
+    kernel_size : int
+        Height and width of the kernel.
+    norm : {"frozen", "batch"}
+        ``"frozen"``: the norm stays in inference mode while training too, as CPAC was released: a
+        learned scale and shift per channel. ``"batch"``: it learns its statistics from the batches.
+    epsilon, momentum : float
+        Of the norm.
+
+    Notes
+    -----
+    Convolution and norm are linear in the channel, so ``norm(conv(x, k) + b)`` is
+    ``conv(x, k * s) + t`` with ``s = gamma / sqrt(variance + epsilon)`` and
+    ``t = beta + (b - mean) * s``: the same function and the same gradients, two passes over the
+    activation cheaper. With a single input channel the batch's statistics follow from those of its
+    patches, ``mean = k . E[p] + b`` and ``variance = k' Cov[p] k``, so that the first and largest
+    block folds in ``"batch"`` mode as well.
+    """
+
+    def __init__(self, filters, kernel_size=3, norm="frozen", epsilon=1e-3, momentum=0.99, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.norm = norm
+        self.epsilon = epsilon
+        self.momentum = momentum
+
+    def build(self, input_shape):
+        """Make kernel, bias and the norm's four vectors."""
+        size, channels = self.kernel_size, (self.filters,)
+        self.kernel = self.add_weight(
+            (size, size, input_shape[-1], self.filters), "glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight(channels, "zeros", name="bias")
+        self.gamma = self.add_weight(channels, "ones", name="gamma")
+        self.beta = self.add_weight(channels, "zeros", name="beta")
+        self.moving_mean = self.add_weight(channels, "zeros", trainable=False, name="moving_mean")
+        self.moving_variance = self.add_weight(
+            channels, "ones", trainable=False, name="moving_variance"
+        )
+
+    def call(self, inputs, training=False):
+        """Convolve and normalise ``inputs`` of shape (batch, height, width, channels)."""
+        if not (training and self.norm == "batch"):
+            return self._convolve(inputs, self.moving_mean, self.moving_variance)
+        if inputs.shape[-1] == 1:
+            mean, variance = self._moments_from_patches(inputs)
+            self._learn(mean, variance)
+            return self._convolve(inputs, mean, variance)
+        outputs = ops.conv(inputs, ops.cast(self.kernel, inputs.dtype), padding="valid")
+        outputs = ops.cast(outputs, "float32")
+        mean, variance = ops.moments(outputs, axes=[0, 1, 2])
+        self._learn(mean + self.bias, variance)
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        return ops.cast(outputs * scale + (self.beta - mean * scale), self.compute_dtype)
+
+    def _convolve(self, inputs, mean, variance):
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        shift = self.beta + (self.bias - mean) * scale
+        kernel = ops.cast(self.kernel * scale, inputs.dtype)
+        return ops.conv(inputs, kernel, padding="valid") + ops.cast(shift, inputs.dtype)
+
+    def _moments_from_patches(self, inputs):
+        size = self.kernel_size
+        height, width = inputs.shape[1] - size + 1, inputs.shape[2] - size + 1
+        image = ops.cast(inputs[..., 0], "float32")
+        patches = ops.stack(
+            [
+                ops.reshape(image[:, i : i + height, j : j + width], (-1,))
+                for i in range(size)
+                for j in range(size)
+            ]
+        )
+        centre = ops.mean(patches, axis=1)
+        centred = patches - centre[:, None]
+        covariance = ops.matmul(centred, ops.transpose(centred)) / ops.cast(
+            ops.shape(patches)[1], "float32"
+        )
+        kernel = ops.reshape(self.kernel, (size * size, self.filters))
+        mean = ops.matmul(centre, kernel) + self.bias
+        return mean, ops.sum(kernel * ops.matmul(covariance, kernel), axis=0)
+
+    def _learn(self, mean, variance):
+        keep = self.momentum
+        self.moving_mean.assign(keep * self.moving_mean + (1 - keep) * mean)
+        self.moving_variance.assign(keep * self.moving_variance + (1 - keep) * variance)
+
+    def compute_output_shape(self, input_shape):
+        """Shape after a valid convolution."""
+        batch, height, width, _ = input_shape
+        return (batch, height - self.kernel_size + 1, width - self.kernel_size + 1, self.filters)
+
+    def get_config(self):
+        """Settings to save."""
+        names = ("filters", "kernel_size", "norm", "epsilon", "momentum")
+        return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@package
+class PrimaryCapsules(layers.Layer):
+    """Convolve into capsules: (batch, height, width, channels) to (batch, capsules, dimension).
+
+    Parameters
+    ----------
+    dimension : int
+        Length of a capsule's vector.
+    channels : int
+        Filters of the 3 x 3 convolution; each position gives ``channels / dimension`` capsules.
+
+    Notes
+    -----
+    With 39 coefficients the map is three columns wide here, as wide as the kernel: the convolution
+    is then one matrix product of row triples, several times faster than a general convolution.
+    """
+
+    def __init__(self, dimension=64, channels=384, **kwargs):
+        super().__init__(**kwargs)
+        self.dimension = dimension
+        self.channels = channels
+
+    def build(self, input_shape):
+        """Make the convolution's kernel and bias."""
+        self.kernel = self.add_weight(
+            (3, 3, input_shape[-1], self.channels), "glorot_uniform", name="kernel"
+        )
+        self.bias = self.add_weight((self.channels,), "zeros", name="bias")
+
+    def call(self, inputs):
+        """Return the capsules, not yet squashed."""
+        height, width, depth = inputs.shape[1:]
+        kernel = ops.cast(self.kernel, inputs.dtype)
+        if width == 3:
+            rows = ops.reshape(inputs, (-1, height, 3 * depth))
+            triples = ops.concatenate([rows[:, i : height - 2 + i] for i in range(3)], axis=-1)
+            outputs = ops.matmul(triples, ops.reshape(kernel, (9 * depth, self.channels)))
+        else:
+            outputs = ops.conv(inputs, kernel, padding="valid")
+        outputs = outputs + ops.cast(self.bias, inputs.dtype)
+        return ops.reshape(outputs, (-1, *self.compute_output_shape(inputs.shape)[1:]))
+
+    def compute_output_shape(self, input_shape):
+        """(batch, capsules, dimension)."""
+        batch, height, width, _ = input_shape
+        count = (height - 2) * (width - 2) * (self.channels // self.dimension)
+        return (batch, count, self.dimension)
+
+    def get_config(self):
+        """Settings to save."""
+        return super().get_config() | {"dimension": self.dimension, "channels": self.channels}
+
+
+@package
+class Capsules(layers.Layer):
+    """Route input capsules to output capsules by agreement, one transformation for all inputs.
+
+    Parameters
+    ----------
+    count : int
+        Number of output capsules.
+    dimension : int
+        Length of an output capsule's vector.
+    routings : int
+        Rounds of routing.
+
+    Notes
+    -----
+    Logits b start at 0; c = softmax of b over the output capsules; s = sum_n c u_hat; except in the
+    last round s is L2-normalised and b *becomes* the agreement s . u_hat; the last s is squashed (the
+    released variant of Sabour et al., 2017, procedure 1). Since all inputs share the transformation,
+    sum_n c_nk (x_n W_k) = (sum_n c_nk x_n) W_k and s_k . (x_n W_k) = x_n . (W_k s_k): the votes u_hat
+    need never be written down.
+    """
+
+    def __init__(self, count=6, dimension=64, routings=3, **kwargs):
+        super().__init__(**kwargs)
+        self.count = count
+        self.dimension = dimension
+        self.routings = routings
+        self.squash = Squash()
+
+    def build(self, input_shape):
+        """Make the shared transformation."""
+        shape = (input_shape[-1], self.count * self.dimension)
+        self.kernel = self.add_weight(shape, "glorot_uniform", name="kernel")
+
+    def call(self, inputs):
+        """Route ``inputs`` of shape (batch, capsules, dimension_in)."""
+        shape = (inputs.shape[-1], self.count, self.dimension)
+        kernel = ops.transpose(ops.reshape(self.kernel, shape), (1, 0, 2))  # (count, in, out)
+        pooled = ops.mean(inputs, axis=1)[:, None] * (inputs.shape[1] / self.count)
+        pooled = ops.broadcast_to(pooled, (ops.shape(inputs)[0], self.count, shape[0]))
+        for _ in range(self.routings - 1):
+            votes = ops.einsum("bki,kio->bko", pooled, kernel)
+            votes = votes * ops.rsqrt(
+                ops.maximum(ops.sum(ops.square(votes), axis=-1, keepdims=True), 1e-12)
+            )
+            queries = ops.einsum("bko,kio->bki", votes, kernel)
+            logits = ops.matmul(inputs, ops.transpose(queries, (0, 2, 1)))
+            coupling = ops.softmax(logits, axis=-1)
+            pooled = ops.matmul(ops.transpose(coupling, (0, 2, 1)), inputs)
+        return self.squash(ops.einsum("bki,kio->bko", pooled, kernel))
+
+    def compute_output_shape(self, input_shape):
+        """(batch, count, dimension)."""
+        return (input_shape[0], self.count, self.dimension)
+
+    def get_config(self):
+        """Settings to save."""
+        names = ("count", "dimension", "routings")
+        return super().get_config() | {name: getattr(self, name) for name in names}

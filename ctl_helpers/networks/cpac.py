@@ -1,0 +1,112 @@
+"""CPAC: convolution, capsules and attention for emotion recognition inside one corpus."""
+
+import keras
+from keras import layers
+
+from ctl_helpers.networks.capsules import Capsules, NormConv2D, PrimaryCapsules, Squash
+
+DROPOUT = (0.5, 0.25, 0.25)
+
+
+def encoder(
+    frames,
+    coefficients=39,
+    *,
+    dropout=DROPOUT,
+    norm="frozen",
+    attention="scaled",
+    capsules=True,
+    convolutions=True,
+):
+    """CPAC from the features up to the average over its capsules.
+
+    Parameters
+    ----------
+    frames, coefficients : int
+        Shape of an utterance's features.
+    dropout : tuple of three floats
+        Rate behind each convolution block.
+    norm : {"frozen", "batch"}
+        See :class:`~ctl_helpers.networks.capsules.NormConv2D`.
+    attention : {"scaled", "plain", None}
+        Self-attention over the primary capsules with one learned scale, without it (as CAAM has
+        it), or none (ablation).
+    capsules : bool
+        ``False`` replaces the routed capsules by the mean of the primary ones (ablation).
+    convolutions : bool
+        ``False`` keeps the three poolings and drops their convolutions (ablation).
+
+    Returns
+    -------
+    keras.Model
+        (batch, frames, coefficients, 1) to (batch, 64).
+
+    References
+    ----------
+    Wen, Ye et al., "CTL-MTNet", IJCAI 2022, section 3.1.
+    """
+    inputs = x = keras.Input((frames, coefficients, 1), name="features")
+    for block, rate in enumerate(dropout, start=1):
+        if convolutions:
+            x = NormConv2D(64, norm=norm, name=f"convolution_{block}")(x)
+            x = layers.Activation("elu", name=f"elu_{block}")(x)
+        x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
+        x = layers.Dropout(rate, name=f"dropout_{block}")(x)
+    x = Squash(name="squash")(PrimaryCapsules(name="primary_capsules")(x))
+    if attention:
+        attended = layers.Attention(use_scale=attention == "scaled", name="attention")([x, x])
+        x = layers.Multiply(name="attended_capsules")([x, attended])
+    if capsules:
+        x = Capsules(name="capsules")(x)
+    x = layers.GlobalAveragePooling1D(name="embedding")(x)
+    return keras.Model(inputs, x, name="encoder")
+
+
+def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, **settings):
+    """CPAC with its softmax over the emotions: 321 799 parameters for 172 x 39 and 6 classes.
+
+    Parameters
+    ----------
+    frames, coefficients : int
+        Shape of an utterance's features.
+    classes : int
+        Number of emotions.
+    head_dropout : float
+        Rate before the softmax.
+    **settings
+        Of :func:`encoder`.
+
+    Returns
+    -------
+    keras.Model
+        (batch, frames, coefficients, 1) to probabilities (batch, classes).
+
+    Examples
+    --------
+    >>> cpac(172, 39, 6).count_params()
+    321799
+    """
+    body = encoder(frames, coefficients, **settings)
+    x = layers.Dropout(head_dropout, name="head_dropout")(body.output)
+    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="emotion")(x)
+    return keras.Model(body.input, outputs, name="cpac")
+
+
+def embed(model, features, batch_size=256):
+    """Values of ``model``'s embedding layer, the average over the capsules.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Made by :func:`cpac` or :func:`encoder`.
+    features : array of shape (utterances, frames, coefficients, 1)
+        Normalised as in training.
+    batch_size : int
+        Utterances per step.
+
+    Returns
+    -------
+    array of shape (utterances, 64)
+    """
+    body = keras.Model(model.input, model.get_layer("embedding").output)
+    return body.predict(features, batch_size=batch_size, verbose=0)
