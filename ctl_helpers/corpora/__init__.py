@@ -1,7 +1,5 @@
 """Corpora: what is known of them, where they lie, what they hold."""
 
-from ctl_helpers.corpora.find import find_corpora
-
 from ctl_helpers.corpora.audit import Audit, audit
 from ctl_helpers.corpora.catalogue import (
     CATALOGUE,
@@ -10,6 +8,7 @@ from ctl_helpers.corpora.catalogue import (
     shared_emotions,
     signal_length,
 )
+from ctl_helpers.corpora.find import find_corpora
 from ctl_helpers.corpora.manifest import load_manifest, read_audio
 from ctl_helpers.corpora.miniature import is_miniature, make_miniature
 from ctl_helpers.corpora.native import EMOTIONS, Labels, emotion_named

@@ -1,8 +1,8 @@
 """What is known of each corpus, and how its file names are read.
 
 Counts per emotion are those of table S2 of the CTL-MTNet appendix (arXiv 2207.10644), signal
-lengths those of the authors' TIM-Net README; EMOVO, which the paper does not use, follows Costantini et al.
-(LREC 2014).
+lengths those of the authors' TIM-Net README. EMOVO, which the paper does not
+use, follows Costantini et al. (LREC 2014).
 """
 
 from collections.abc import Callable

@@ -11,9 +11,9 @@ from pathlib import Path, PurePath, PurePosixPath
 import numpy as np
 import pandas as pd
 import soundfile
-from ctl_helpers.corpora.find import READ, parse_generic, place_of, recordings
 
 from ctl_helpers.corpora.catalogue import CATALOGUE
+from ctl_helpers.corpora.find import READ, parse_generic, place_of, recordings
 from ctl_helpers.corpora.native import Labels, emotion_named
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
@@ -55,7 +55,7 @@ class Survey:
 
 
 def _read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Samples (frames, channels) as float32 and the rate in Hz; one kind of error."""
+    """Read float32 samples (frames, channels) and the rate in Hz; one kind of error."""
     try:
         return soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, OSError, ValueError) as error:
@@ -134,7 +134,7 @@ def _fault(samples: np.ndarray, duration: float) -> tuple[str, str]:
 
 
 def _native_files(name: str, folder: Path) -> tuple[list[tuple[str, Labels]], list[dict]]:
-    """Recordings of a folder with their labels, and the files that are not part."""
+    """List the recordings of a folder with their labels, and the files that are not part."""
     entry = CATALOGUE.get(name)
     parts, problems = [], []
     for path in recordings(folder, _KNOWN if entry else READ):
@@ -166,7 +166,7 @@ def _problem(path: str, kind: str, reason: str, left_out: bool = True) -> dict:
 
 
 def _table_files(name: str, table: Path) -> tuple[list[tuple[str, Labels]], list[dict]]:
-    """Recordings of a CSV manifest with their labels, and the rows that can not be used."""
+    """List the recordings of a CSV manifest with their labels, and the rows that are no use."""
     try:
         with open(table, encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
@@ -279,9 +279,9 @@ def load_manifest(root: str | Path, name: str, jobs: int | None = None) -> pd.Da
     Returns
     -------
     DataFrame
-        Columns path (absolute), corpus, emotion, speaker, sex, text, duration (s) and sampling_rate
-        (Hz), sorted by the path below the corpus's folder, which is ``attrs["folder"]``. Labels that
-        are not known are "".
+        Columns path (absolute), corpus, emotion, speaker, sex, text, duration (s) and
+        sampling_rate (Hz), sorted by the path below the corpus's folder, which is
+        ``attrs["folder"]``. Labels that are not known are "".
 
     Raises
     ------
