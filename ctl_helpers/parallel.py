@@ -45,7 +45,7 @@ def parallel_map(
         How many processes; ``None`` for one per core (per worker of a cluster), 1 for this process.
     description, unit : str
         What the progress bar says. It shows on standard error once the work takes longer than a
-        second, and never with ``CTL_PROGRESS=0``.
+        second (in a log file: every ten seconds), and never with ``CTL_PROGRESS=0``.
 
     Returns
     -------

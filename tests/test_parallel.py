@@ -1,0 +1,84 @@
+import math
+import os
+import sys
+import time
+
+import joblib
+import pytest
+
+from ctl_helpers import parallel
+from ctl_helpers.errors import StudyError
+from ctl_helpers.parallel import cache_folder, engine, parallel_map
+
+
+def slow_first(item):
+    time.sleep(0.2 if item == 0 else 0)
+    return item, os.getpid()
+
+
+def refuse(item):
+    raise StudyError(f"item {item}")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_results_come_in_order(jobs):
+    assert [item for item, _ in parallel_map(slow_first, range(5), jobs)] == list(range(5))
+
+
+def test_two_jobs_leave_this_process_and_one_stays():
+    assert os.getpid() not in {pid for _, pid in parallel_map(slow_first, range(3), jobs=2)}
+    assert {pid for _, pid in parallel_map(slow_first, range(3), jobs=1)} == {os.getpid()}
+
+
+def test_nothing_to_do():
+    assert parallel_map(math.sqrt, []) == []
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_an_error_reaches_the_caller(jobs):
+    with pytest.raises(StudyError, match="item 1"):
+        parallel_map(refuse, [1, 1], jobs)
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_jobs_are_positive(jobs):
+    with pytest.raises(StudyError, match="jobs"):
+        parallel_map(math.sqrt, [1.0], jobs)
+
+
+def test_progress_shows_for_long_work_only(capsys, monkeypatch):
+    monkeypatch.delenv("CTL_PROGRESS", raising=False)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    parallel_map(time.sleep, [0.0, 0.0], jobs=1, description="short")
+    assert capsys.readouterr().err == ""
+    parallel_map(time.sleep, [0.6, 0.6], jobs=1, description="long")
+    assert "long" in capsys.readouterr().err
+    monkeypatch.setenv("CTL_PROGRESS", "0")
+    parallel_map(time.sleep, [0.6, 0.6], jobs=1, description="hidden")
+    assert capsys.readouterr().err == ""
+
+
+def test_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+    monkeypatch.delenv("CTL_CACHE")
+    assert cache_folder().parts[-2:] == (".cache", "ctl-mtnet")
+
+
+def test_engines(monkeypatch):
+    with engine("local"):
+        assert parallel_map(abs, [-1, 2]) == [1, 2]
+    with pytest.raises(StudyError, match="local, dask"), engine("slurm"):
+        pass
+    monkeypatch.setitem(sys.modules, "dask.distributed", None)
+    with pytest.raises(StudyError, match=r"dask\.distributed"), engine("dask"):
+        pass
+
+
+def test_dask_gives_the_same_results(monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    client = distributed.Client(processes=False, n_workers=2, dashboard_address=None)
+    monkeypatch.setattr(parallel, "_dask_client", lambda scheduler: client)
+    with engine("dask"):
+        assert joblib.effective_n_jobs(-1) >= 2
+        assert parallel_map(abs, [-1, 2, -3]) == [1, 2, 3]
