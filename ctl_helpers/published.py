@@ -6,9 +6,10 @@ from ctl_helpers.errors import StudyError
 
 COLUMNS = [
     *("task", "method", "corpus", "source", "target", "protocol"),
-    *("uar", "war", "citation", "note"),
+    *("uar", "war", "reported_by", "citation", "note"),
 ]
 
+YE, WEN = "Ye et al. 2023", "Wen et al. 2022"
 README = "README of github.com/Jiaxin-Ye/TIM-Net_SER (Ye et al., ICASSP 2023)"
 APPENDIX = "appendix of Wen, Ye et al., IJCAI 2022 (arXiv 2207.10644)"
 
@@ -88,7 +89,7 @@ def published(task: str | None = None) -> pd.DataFrame:
         A row per method and corpus or pair: task, method, corpus ("" across corpora), source,
         target ("" inside one; ``"mean"`` for the mean over pairs as printed), protocol
         (``"kfold"``, ``"transductive"``, or ``"svm"`` for table S5), uar and war in **percent**,
-        citation, note.
+        reported_by (authors and year), citation, note.
 
     Raises
     ------
@@ -113,7 +114,7 @@ def _single() -> list[tuple]:
     for method, scores in _SINGLE.items():
         note = SINGLE_NOTE + (", 500 epochs" if method == "TIM-Net" else "")
         for corpus, (uar, war) in zip(_CORPORA, scores, strict=True):
-            rows.append(("cpac", method, corpus, "", "", "kfold", uar, war, README, note))
+            rows.append(("cpac", method, corpus, "", "", "kfold", uar, war, YE, README, note))
     return rows
 
 
@@ -133,7 +134,6 @@ def _pairs(table: dict, pairs: tuple, protocol: str, citation: str, note: str) -
                 remark += "; the same network without MDD"
             if protocol == "svm" and (source, target) == ("savee", "emodb"):
                 remark += "; printed as SAVEE -> CASIA"
-            rows.append(
-                ("transfer", method, "", source, target, protocol, uar, war, citation, remark)
-            )
+            place = ("transfer", method, "", source, target, protocol)
+            rows.append((*place, uar, war, WEN, citation, remark))
     return rows

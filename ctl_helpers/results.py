@@ -449,24 +449,46 @@ def _columns(name: str, interval: Interval) -> dict[str, float]:
 
 
 def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, float]:
-    nothing = Interval(math.nan, math.nan, math.nan)
-    found = {"uar": [nothing], "war": [nothing], "speaker": [nothing]}
+    uar = war = speakers = Interval(math.nan, math.nan, math.nan)
     if predictions is not None:
         mine = predictions[predictions["run"].isin(group["run"])]
         mine = mine[mine["selection"] == group["selection"].iloc[0]]
         if mine["run"].nunique() == len(group):
-            parts = [part for _, part in mine.groupby("seed")]
-            found = {name: [_bootstrap(part, name) for part in parts] for name in found}
-    mean = {name: Interval(*np.mean(intervals, axis=0)) for name, intervals in found.items()}
+            uar, war = pooled_interval(mine, "uar"), pooled_interval(mine, "war")
+            speakers = pooled_interval(mine, "uar", over_speakers=True)
     return (
-        _columns("pooled_uar", mean["uar"])
-        | _columns("pooled_war", mean["war"])
-        | {"speaker_low": mean["speaker"].low, "speaker_high": mean["speaker"].high}
+        _columns("pooled_uar", uar)
+        | _columns("pooled_war", war)
+        | {"speaker_low": speakers.low, "speaker_high": speakers.high}
     )
 
 
-def _bootstrap(part: pd.DataFrame, name: str) -> Interval:
-    truth, predicted = part["emotion"].to_numpy(), part["predicted"].to_numpy()
-    if name == "speaker":
-        return bootstrap_interval(truth, predicted, speakers=part["speaker"].to_numpy(str))
-    return bootstrap_interval(truth, predicted, name)
+def pooled_interval(
+    predictions: pd.DataFrame, metric: str, *, over_speakers: bool = False
+) -> Interval:
+    """Score all utterances of one condition at once, with its bootstrap interval.
+
+    Parameters
+    ----------
+    predictions
+        From `load_predictions`.
+    metric
+        ``"uar"`` or ``"war"``.
+    over_speakers
+        Draw whole speakers in place of utterances.
+
+    Returns
+    -------
+    Interval
+        Mean over seeds: several seeds speak about the same utterances, so they narrow nothing.
+    """
+    intervals = [
+        bootstrap_interval(
+            part["emotion"].to_numpy(),
+            part["predicted"].to_numpy(),
+            metric,
+            speakers=part["speaker"].to_numpy(str) if over_speakers else None,
+        )
+        for _, part in predictions.groupby("seed")
+    ]
+    return Interval(*(float(value) for value in np.mean(intervals, axis=0)))

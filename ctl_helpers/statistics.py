@@ -208,6 +208,39 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
     return Interval(mean, mean - float(half), mean + float(half))
 
 
+def proportion_interval(hits: float, total: float, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion, such as the recall of one emotion.
+
+    Parameters
+    ----------
+    hits, total
+        Counts; they may be means over seeds and then need not be whole.
+    confidence
+        Coverage, a fraction.
+
+    Returns
+    -------
+    Interval
+        All NaN where the total is 0.
+
+    References
+    ----------
+    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22, 1927.
+
+    Examples
+    --------
+    >>> tuple(round(number, 3) for number in proportion_interval(8, 10))
+    (0.8, 0.49, 0.943)
+    """
+    if not total:
+        return Interval(np.nan, np.nan, np.nan)
+    z, share = float(stats.norm.ppf((1 + confidence) / 2)), hits / total
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    spread = np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    half = z * float(spread) / (1 + z**2 / total)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
 def corrected_resampled_t_test(
     first: ArrayLike, second: ArrayLike, rho: float, confidence: float = 0.95
 ) -> PairedTest:
@@ -333,6 +366,16 @@ def calibration(
     )
     ece = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / counts.sum())
     return Calibration(ece, table)
+
+
+def calibration_of(predictions: pd.DataFrame, bins: int = 10) -> Calibration:
+    """Calibrate a frame of predictions with columns emotion and p_<emotion>; see `calibration`."""
+    columns = [name for name in predictions if str(name).startswith("p_")]
+    columns = [name for name in columns if predictions[name].notna().all()]
+    if not columns:
+        raise StudyError("expected predictions with a column p_<emotion> per emotion; got none")
+    labels = [name.removeprefix("p_") for name in columns]
+    return calibration(predictions["emotion"], predictions[columns], labels, bins)
 
 
 def _labels(truth: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

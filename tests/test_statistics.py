@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,16 @@ def test_mean_interval_by_the_table():
     assert np.isnan(statistics.mean_interval([0.8]).low)
 
 
+@pytest.mark.parametrize(("hits", "total"), [(0, 5), (8, 10), (81, 81)])
+def test_proportion_interval_is_wilsons(hits, total):
+    from scipy.stats import binomtest
+
+    expected = binomtest(hits, total).proportion_ci(method="wilson")
+    found = statistics.proportion_interval(hits, total)
+    assert found == pytest.approx((hits / total, expected.low, expected.high))
+    assert np.isnan(statistics.proportion_interval(0, 0)).all()
+
+
 def test_corrected_t_test_by_hand():
     # differences 1..5 (mean 3, variance 2.5), rho 1/4: t = 3 / sqrt((1/5 + 1/4) * 2.5) = 2.8284
     found = statistics.corrected_resampled_t_test(np.arange(5) + 1.0, np.zeros(5), rho=0.25)
@@ -141,6 +152,14 @@ def test_perfect_confidence_is_perfectly_calibrated():
     truth, _ = guesses(5)
     certain = (truth[:, None] == EMOTIONS).astype(float)
     assert statistics.calibration(truth, certain, EMOTIONS).ece == 0
+
+
+def test_calibration_of_a_frame_ignores_emotions_of_other_corpora():
+    frame = pd.DataFrame({"emotion": ["a", "b"], "p_a": [0.9, 0.9], "p_b": [0.1, 0.1]})
+    frame["p_boredom"] = np.nan
+    assert statistics.calibration_of(frame).ece == pytest.approx(0.4)
+    with pytest.raises(StudyError, match="p_<emotion>"):
+        statistics.calibration_of(frame[["emotion"]])
 
 
 def test_lengths_that_differ_are_named():

@@ -1,0 +1,426 @@
+"""Tables: results as people read them, and as CSV, Markdown and LaTeX.
+
+Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % interval in the
+columns ``x_low`` and ``x_high``. `display` folds these into one cell for the eye.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.markup import DAGGER, to_latex, to_markdown
+from ctl_helpers.published import published
+from ctl_helpers.results import CONDITION, OPTIMISTIC, fold_interval, pooled_interval, summary
+from ctl_helpers.statistics import (
+    Interval,
+    corrected_resampled_t_test,
+    mcnemar,
+    proportion_interval,
+)
+
+DAGGER_NOTE = (
+    f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
+    "released procedure."
+)
+OURS = "this study"
+NAMES = {
+    **{"casia": "CASIA", "emodb": "EmoDB", "savee": "SAVEE", "ravdess": "RAVDESS"},
+    **{"emovo": "EMOVO", "cpac": "CPAC", "mean": "mean"},
+}
+HEADINGS = {
+    **{"uar": "UAR %", "war": "WAR %", "macro_f1": "macro F1 %", "pooled_uar": "pooled UAR %"},
+    **{"pooled_war": "pooled WAR %", "f1": "F1 %", "recall": "recall %"},
+    **{"precision": "precision %", "best_test": f"best test epoch {DAGGER}", "last": "last epoch"},
+    **{"difference": "difference (points)"},
+    **{"gap": "gap (points)", "p": "p", "mcnemar_p": "McNemar p"},
+}
+_GROUP = [*CONDITION, "variant"]
+
+
+def name_of(identifier: str) -> str:
+    """Return how a corpus or method is written: ``emodb`` is EmoDB."""
+    return NAMES.get(identifier, identifier)
+
+
+def ours_beside_published(
+    runs: pd.DataFrame, task: str = "cpac", predictions: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Put this study's scores beside the published ones.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`.
+    task
+        ``"cpac"``: inside one corpus, shallow baselines included. ``"transfer"``: across corpora.
+    predictions
+        From `results.load_predictions`; they add the pooled UAR with its interval over utterances.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Rows grouped by corpus (or source and target), the published first; scores in percent with
+        their intervals; ``optimistic`` rows get a dagger in `display`; reported_by, citation and
+        note say where a number comes from and how it was scored. Only corpora and pairs that
+        this study ran, or all the published ones if it ran none.
+    """
+    theirs = published(task).assign(optimistic=False)
+    theirs["selection"] = theirs["protocol"].map({"svm": ""}).fillna("last")
+    mine = runs[(runs["task"] == "transfer") == (task == "transfer")]
+    place = ["source", "target"] if task == "transfer" else ["corpus"]
+    if len(mine):
+        ran = pd.MultiIndex.from_frame(mine[place])
+        theirs = theirs[pd.MultiIndex.from_frame(theirs[place]).isin(ran)]
+    ours = _in_percent(_named_apart(summary(mine, predictions))).assign(reported_by=OURS)
+    # An empty frame beside a full one would make pandas guess the columns' types.
+    table = pd.concat([part for part in (theirs, ours) if len(part)], ignore_index=True)
+    table["order"] = table["reported_by"] == OURS
+    table = table.sort_values([*place, "protocol", "order"], kind="stable", ignore_index=True)
+    scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
+    words = [*place, *("protocol", "method", "recipe", "normalisation", "selection")]
+    more_words = ["reported_by", "citation", "note"]
+    counts = ["utterances", "folds", "seeds"]
+    intervals = [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
+    table = table.reindex(columns=[*words, *intervals, *counts, "optimistic", *more_words])
+    table = table.astype({count: "Int64" for count in counts} | {i: float for i in intervals})
+    return table.fillna({word: "" for word in words + more_words})
+
+
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn `ours_beside_published` on its side: a row per method, a column per corpus or pair.
+
+    Cells read "UAR / WAR" in percent.
+    """
+    table = table.assign(
+        cell=[f"{row.uar:.1f} / {row.war:.1f}" for row in table.itertuples()],
+        place=[_place(row) for row in table.to_dict("records")],
+    )
+    keys = ["protocol", "method", "recipe", "normalisation", "selection", "optimistic"]
+    keys.append("reported_by")
+    order = table[keys].drop_duplicates()
+    cells = table.pivot_table("cell", keys, "place", aggfunc="first", sort=False).reset_index()
+    cells.columns.name = None
+    return order.merge(cells, on=keys).fillna("")
+
+
+def per_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Score each speaker of one condition.
+
+    Parameters
+    ----------
+    predictions
+        From `results.load_predictions`, of one condition; it may hold several seeds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        corpus, speaker, sex, utterances, UAR with its bootstrap interval and WAR with Wilson's, in
+        percent.
+    """
+    rows = []
+    for (corpus, speaker), part in predictions.groupby(["corpus", "speaker"]):
+        row = {"corpus": corpus, "speaker": speaker, "sex": part["sex"].iloc[0]}
+        row["utterances"] = part["utterance"].nunique()
+        row |= _interval("uar", pooled_interval(part, "uar"))
+        hits = (part["emotion"] == part["predicted"]).sum() / part["seed"].nunique()
+        row |= _interval("war", proportion_interval(hits, len(part) / part["seed"].nunique()))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def per_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Score each emotion of one condition.
+
+    Parameters
+    ----------
+    predictions
+        From `results.load_predictions`, of one condition; it may hold several seeds.
+
+    Returns
+    -------
+    pandas.DataFrame
+        corpus, emotion, utterances, recall with Wilson's interval, precision and F1 in percent.
+    """
+    rows = []
+    for corpus, part in predictions.groupby("corpus"):
+        seeds = part["seed"].nunique()
+        for emotion in sorted(part["emotion"].unique()):
+            true, said = part["emotion"] == emotion, part["predicted"] == emotion
+            hits = (true & said).sum()
+            row = {"corpus": corpus, "emotion": emotion, "utterances": int(true.sum() / seeds)}
+            row |= _interval("recall", proportion_interval(hits / seeds, true.sum() / seeds))
+            row["precision"] = 100 * hits / said.sum() if said.any() else np.nan
+            row["f1"] = 100 * 2 * hits / (true.sum() + said.sum())
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def gap(runs: pd.DataFrame) -> pd.DataFrame:
+    """Say how much picking the best test epoch adds to the last epoch's score.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; only runs with both selections count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per condition and metric: last, best_test and their difference ``gap`` with its interval
+        over folds, in percent and percentage points, and the number of folds and runs.
+    """
+    rows = []
+    for key, group in runs.groupby(_GROUP, sort=False):
+        both = group.pivot_table(["uar", "war"], ["run", "split", "seed"], "selection")
+        for metric in ("uar", "war"):
+            if not {"last", OPTIMISTIC} <= set(both.get(metric, pd.DataFrame()).columns):
+                continue
+            scores = both[metric].dropna().reset_index()
+            scores["gap"] = scores[OPTIMISTIC] - scores["last"]
+            row = dict(zip(_GROUP, key, strict=True)) | {"metric": metric.upper()}
+            row |= {
+                "last": 100 * fold_interval(scores, "last").value,
+                OPTIMISTIC: 100 * fold_interval(scores, OPTIMISTIC).value,
+            }
+            row |= _interval("gap", fold_interval(scores, "gap"))
+            row |= {"folds": scores["split"].nunique(), "runs": len(scores)}
+            rows.append(row)
+    columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high", "folds", "runs"]
+    return _named_apart(pd.DataFrame(rows, columns=columns)).drop(columns="variant")
+
+
+def compare(
+    runs: pd.DataFrame,
+    reference: Mapping[str, str],
+    predictions: pd.DataFrame | None = None,
+    metric: str = "uar",
+) -> pd.DataFrame:
+    """Compare every condition with a reference on the folds that both ran.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; optimistic rows are left out.
+    reference
+        What marks the reference, such as ``{"method": "source-only"}`` or ``{"recipe":
+        "released"}``: one condition per corpus (or pair) and protocol.
+    predictions
+        From `results.load_predictions`; they add McNemar's test on the pooled predictions of the
+        first seed that both ran.
+    metric
+        ``"uar"``, ``"war"`` or ``"macro_f1"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per condition: mean difference to the reference in percentage points with its interval and
+        p value (corrected resampled t-test over folds, seeds averaged; where there is one split,
+        a paired t-test over seeds), McNemar's p, folds, seeds.
+
+    Raises
+    ------
+    StudyError
+        If no run, or more than one condition in one place, fits the reference.
+    """
+    runs = runs[runs["selection"] != OPTIMISTIC]
+    is_reference = pd.Series(True, runs.index)
+    for column, value in reference.items():
+        is_reference &= runs[column] == value
+    if not is_reference.any():
+        raise StudyError(f"expected runs with {dict(reference)} to compare with; got none")
+    place = ["corpus", "source", "target", "protocol"]
+    keys = ["task", "method", "recipe", "normalisation", "selection", "variant"]
+    rows = []
+    for where, here in runs.groupby(place, sort=False):
+        base = here[is_reference[here.index]]
+        conditions = len(base[keys].drop_duplicates())
+        if conditions > 1:
+            raise StudyError(
+                f"{' '.join(filter(None, where))}: expected one condition with {dict(reference)}, "
+                f"got {conditions}; name more of {', '.join(keys)}"
+            )
+        for key, other in here.drop(base.index).groupby(keys, sort=False):
+            row = dict(zip([*place, *keys], [*where, *key], strict=True))
+            rows += [row | found for found in _differences(other, base, predictions, metric)]
+    return _named_apart(pd.DataFrame(rows)).drop(columns="variant", errors="ignore")
+
+
+def _differences(
+    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None, metric: str
+) -> list[dict]:
+    """Return one row of tests, or none where the two share fewer than two folds (or seeds)."""
+    unit = "split" if base["split"].nunique() > 1 else "seed"
+    paired = pd.concat([side.groupby(unit)[metric].mean() for side in (other, base)], axis=1)
+    first, second = paired.dropna().to_numpy().T
+    if len(first) < 2:
+        return []
+    shares = base["utterances"] / base["train_utterances"]
+    rho = float(shares.mean()) if unit == "split" else 0.0
+    test = corrected_resampled_t_test(first, second, rho)
+    row = _interval("difference", Interval(test.difference, test.low, test.high))
+    row |= {"p": test.p, "mcnemar_p": np.nan}
+    row |= {"folds" if unit == "split" else "seeds": len(first)}
+    seeds = sorted(set(other["seed"]) & set(base["seed"]))
+    if predictions is not None and seeds:
+        sides = [
+            predictions.merge(side[side["seed"] == seeds[0]][["run", "selection"]])
+            for side in (other, base)
+        ]
+        both = sides[0].merge(sides[1], on=["corpus", "utterance"], suffixes=("", "_reference"))
+        if len(both):
+            row["mcnemar_p"] = mcnemar(
+                both["emotion"], both["predicted"], both["predicted_reference"]
+            ).p
+    return [row]
+
+
+def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
+    """Turn a table into text for the eye.
+
+    Parameters
+    ----------
+    frame
+        Any table of this module.
+    digits
+        Decimals of scores.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Strings: intervals folded into their score as "86.9 [85.1, 88.7]", a dagger at the method
+        of optimistic rows, names as they are written; citations, notes and empty columns dropped.
+    """
+    frame = frame.copy()
+    intervals = [c for c in frame if {f"{c}_low", f"{c}_high"} <= set(frame.columns)]
+    hidden = {
+        "optimistic",
+        "citation",
+        "note",
+        *(f"{c}{end}" for c in intervals for end in ("_low", "_high")),
+    }
+    shown = pd.DataFrame(index=frame.index)
+    for column in frame:
+        name = str(column)
+        if name in hidden:
+            continue
+        values = frame[column]
+        if name in intervals:
+            ends = zip(values, frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+            cells = [_with_interval(*end, digits=digits) for end in ends]
+        else:
+            small = 3 if name in ("p", "mcnemar_p") else digits
+            cells = [_cell(value, small) for value in values]
+        if any(cells) or frame.empty:
+            shown[HEADINGS.get(name, name.replace("_", " "))] = cells
+    if "optimistic" in frame and "method" in shown:
+        marks = np.where(frame["optimistic"].eq(True), f" {DAGGER}", "")
+        shown["method"] = [
+            method + mark for method, mark in zip(shown["method"], marks, strict=True)
+        ]
+    return shown
+
+
+def write_table(
+    frame: pd.DataFrame,
+    folder: str | Path,
+    name: str,
+    caption: str = "",
+    note: str = "",
+    digits: int = 1,
+) -> list[Path]:
+    """Write a table as CSV (plain numbers), Markdown and LaTeX (as `display` shows it).
+
+    Parameters
+    ----------
+    frame
+        Any table of this module, or another frame.
+    folder
+        Where to; made if it is not there.
+    name
+        Of the files without their endings, and of LaTeX's label.
+    caption, note
+        Above and below the table. What the dagger means and whom the rows cite is added.
+    digits
+        Decimals of scores.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The three files.
+
+    Raises
+    ------
+    StudyError
+        If the folder cannot be written.
+    """
+    shown = display(frame, digits)
+    notes = [note]
+    if DAGGER in "".join([*shown.columns, *shown.to_numpy(str).ravel()]):
+        notes.append(DAGGER_NOTE)
+    if "citation" in frame:
+        cited = frame[frame["citation"] != ""].drop_duplicates(["citation", "note"])
+        notes += [f"{row.reported_by}: {row.citation}; {row.note}." for row in cited.itertuples()]
+    note = " ".join(filter(None, notes))
+    texts = {
+        "csv": frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"),
+        "md": to_markdown(shown, caption, note),
+        "tex": to_latex(shown, name, caption, note),
+    }
+    paths = [Path(folder) / f"{name}.{ending}" for ending in texts]
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        for path, text in zip(paths, texts.values(), strict=True):
+            path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StudyError(f"table {name}: cannot write to {folder} ({error.strerror})") from error
+    return paths
+
+
+def _cell(value: object, digits: int) -> str:
+    if pd.isna(value):
+        return ""
+    if isinstance(value, float | np.floating):
+        if digits == 3 and value < 0.001:
+            return "<0.001"
+        return f"{value:.{digits}f}"
+    return name_of(str(value))
+
+
+def _with_interval(value: float, low: float, high: float, digits: int) -> str:
+    if np.isnan(value):
+        return ""
+    if np.isnan(low):
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _interval(name: str, interval: Interval) -> dict[str, float]:
+    """Return the three columns of an interval, in percent."""
+    ends = ("", "_low", "_high")
+    return {f"{name}{end}": 100 * value for end, value in zip(ends, interval, strict=True)}
+
+
+def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
+    scores = [c for c in table if c.startswith(("uar", "war", "macro_f1", "pooled_", "speaker_"))]
+    return table.assign(**{column: 100 * table[column].astype(float) for column in scores})
+
+
+def _named_apart(table: pd.DataFrame) -> pd.DataFrame:
+    """Add the variant to the recipe's name where one name stands for several settings."""
+    if table.empty:
+        return table
+    keys = [c for c in (*CONDITION, "selection", "metric") if c in table]
+    several = table.groupby(keys, sort=False)["variant"].transform("nunique") > 1
+    named = table["recipe"] + " (" + table["variant"] + ")"
+    return table.assign(recipe=table["recipe"].where(~several, named))
+
+
+def _place(row: Mapping[str, str]) -> str:
+    if "corpus" in row:
+        return name_of(row["corpus"])
+    if row["source"] == "mean":
+        return "mean"
+    return f"{name_of(row['source'])} → {name_of(row['target'])}"
