@@ -69,17 +69,19 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
 def _native_corpora(root: Path, folders: list[Path]) -> dict[str, Path]:
     """Corpora of the catalogue under root, or root itself, by names of folders, then of files."""
     samples = {folder: _sample(folder) for folder in folders}
+    filled = [folder for folder in folders if samples[folder]]
+    below = _sample(root)
+    scattered = len(filled) > 1 or any(len(path.parts) == 1 for path in below[:1])
     named = {e.name: f for e in CATALOGUE.values() if (f := _by_name(samples, e))}
-    whole = [e for e in CATALOGUE.values() if _holds(_sample(root), e)]
+    whole = [e for e in CATALOGUE.values() if _holds(below, e)]
     for entry in whole:
-        if _is_named(root, entry) and named.keys() <= {entry.name}:
+        if scattered and _is_named(root, entry) and named.keys() <= {entry.name}:
             return {entry.name: root}
     found = dict(named)
     for entry in CATALOGUE.values():
-        holding = [f for f in folders if f not in named.values() and _holds(samples[f], entry)]
+        holding = [f for f in filled if f not in named.values() and _holds(samples[f], entry)]
         if entry.name not in named and holding:
             found[entry.name] = holding[0] if len(holding) == 1 else root
-    filled = [folder for folder in folders if samples[folder]]
     if len(whole) == 1 and not named and all(_holds(samples[f], whole[0]) for f in filled):
         return {whole[0].name: root}
     return found or {entry.name: root for entry in whole}

@@ -1,0 +1,48 @@
+"""What the tests share: real speech where it is there, synthetic speech everywhere."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ctl_helpers.corpora import make_miniature
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("CTL_SHARED", REPOSITORY.parent / "shared"))
+"""Folder with real corpora and golden vectors, which is not part of the repository."""
+
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "corpora" / "emodb").is_dir(),
+    reason=f"needs the real corpora and golden vectors in {SHARED}",
+)
+
+
+def noise(seconds: float = 0.2, rate: int = 8000, seed: int = 0, channels: int = 1) -> np.ndarray:
+    """Quiet noise, another for every seed: shape (samples,) or (samples, channels)."""
+    shape = (round(seconds * rate), channels) if channels > 1 else round(seconds * rate)
+    return np.random.default_rng(seed).uniform(-0.3, 0.3, shape)
+
+
+def write_wav(path: Path, samples: np.ndarray | None = None, rate: int = 8000, **options) -> Path:
+    """Write a recording (by default some noise), and the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, noise(rate=rate) if samples is None else samples, rate, **options)
+    return path
+
+
+def lay_out(folder: Path, names: Iterable[str]) -> Path:
+    """Write a short recording, no two alike, under each name below a folder."""
+    samples = noise(0.12)
+    for number, name in enumerate(names):
+        samples[:2] = number % 100 / 100, number // 100 / 100
+        write_wav(folder / name, samples)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory) -> Path:
+    """Folder of the miniature corpora, made once for all tests; read only."""
+    return make_miniature(tmp_path_factory.mktemp("corpora") / "miniature")
