@@ -49,7 +49,9 @@ class Audit:
     def line(self) -> str:
         """The audit in one line."""
         of = "" if self.expected is None else f" of {self.expected}"
-        line = f"{self.corpus}: {self.found}{of} utterances, {len(self.speakers)} speakers"
+        line = f"{self.corpus}: {self.found}{of} utterances"
+        if speakers := sum((self.speakers.index != "") & (self.speakers["found"] > 0)):
+            line += f", {speakers} speakers"
         missing = self.problems["kind"] == "missing"
         gone = ~missing & self.problems["left_out"]
         noted = ~missing & ~self.problems["left_out"]

@@ -28,6 +28,8 @@ from ctl_helpers.parallel import cache_folder
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
+_CHILD = "import sys; from ctl_helpers.corpora import miniature as m; m._speak(*sys.argv[1:])"
+
 
 @dataclass(frozen=True)
 class Prosody:
@@ -256,10 +258,9 @@ def _speak_apart(folder: Path, seed: int) -> None:
             "miniature corpora: expected the package espeakng-loader, found none; "
             "install it or give a folder of corpora"
         ) from error
-    code = "import sys; from ctl_helpers.corpora import miniature as m; m._speak(*sys.argv[1:])"
     paths = [str(Path(__file__).parents[2]), *(os.path.abspath(path) for path in sys.path)]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(folder), str(seed)],
+        [sys.executable, "-c", _CHILD, str(folder), str(seed)],
         cwd=Path(espeakng_loader.get_data_path()).parent,
         env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,

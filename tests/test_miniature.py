@@ -1,0 +1,132 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from ctl_helpers.corpora import (
+    CATALOGUE,
+    audit,
+    find_corpora,
+    is_miniature,
+    load_manifest,
+    make_miniature,
+)
+from ctl_helpers.corpora import miniature as module
+from ctl_helpers.errors import StudyError
+
+NAMES = ("casia", "emodb", "ravdess", "savee")
+
+
+def test_all_four_are_found(miniature):
+    assert list(find_corpora(miniature)) == list(NAMES)
+    assert is_miniature(miniature) and is_miniature(miniature / "emodb")
+
+
+def test_real_speech_is_not_taken_for_synthetic(tmp_path):
+    assert not is_miniature(tmp_path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_stands_in_for_its_original(miniature, name):
+    entry, manifest = CATALOGUE[name], load_manifest(miniature, name)
+    assert manifest.attrs["problems"] == []
+    assert set(manifest["emotion"]) == set(entry.emotions)
+    assert set(manifest["speaker"]) <= set(entry.speakers)
+    assert manifest["speaker"].nunique() >= 4
+    assert 60 <= len(manifest) <= 120
+    smallest = min(Counter(zip(manifest["speaker"], manifest["emotion"], strict=True)).values())
+    assert smallest >= 2
+    assert set(manifest["sampling_rate"]) == {entry.sampling_rate}
+    assert manifest["duration"].between(0.5, entry.samples / 22_050).all()
+    assert {soundfile.info(path).subtype for path in manifest["path"]} == {"PCM_16"}
+    assert not entry.utterances or {
+        entry.parse(Path(path).relative_to(miniature / name)).utterance for path in manifest["path"]
+    } <= set(entry.utterances)
+
+
+def test_recordings_are_sound(miniature):
+    problems = {name: audit(miniature, name).problems["kind"].tolist() for name in NAMES}
+    assert problems == {"casia": [], "emodb": [], "ravdess": ["stereo"], "savee": []}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_emotions_differ_as_the_literature_says(miniature, name):
+    manifest = load_manifest(miniature, name)
+    level = [np.sqrt(np.mean(soundfile.read(path)[0] ** 2)) for path in manifest["path"]]
+    means = manifest.assign(level=level).groupby("emotion")[["duration", "level"]].mean()
+    assert means.loc["angry", "duration"] < means.loc["neutral", "duration"]
+    assert means.loc["neutral", "duration"] < means.loc["sad", "duration"]
+    assert means.loc["sad", "level"] < means.loc["neutral", "level"] < means.loc["angry", "level"]
+
+
+def test_same_seed_same_bytes_other_seed_other_bytes(miniature, tmp_path, monkeypatch):
+    few = "; m._lines = lambda lines=m._lines(): lines[::40]; m._speak"
+    monkeypatch.setattr(module, "_CHILD", module._CHILD.replace("; m._speak", few))
+    folders = [make_miniature(tmp_path / str(n), seed) for n, seed in enumerate((3, 3, 4))]
+    first, again, other = (
+        {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*.wav")} for folder in folders
+    )
+    assert first == again and len(first) == 10
+    assert first.keys() == other.keys()
+    assert all(first[name] != other[name] for name in first)
+
+
+def test_made_once_into_the_cache(tmp_path, monkeypatch):
+    spoken = []
+
+    def speak(folder, seed):
+        spoken.append(seed)
+        (folder / "emodb").mkdir()
+
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(module, "_speak_apart", speak)
+    folders = [make_miniature(seed=seed) for seed in (0, 0, 1)]
+    assert folders[0] == folders[1] != folders[2]
+    assert spoken == [0, 1]
+    assert all(folder.parent == tmp_path / "cache" for folder in folders)
+
+
+def test_nothing_is_left_of_what_was_cut_short(tmp_path, monkeypatch):
+    def speak(folder, seed):
+        (folder / "emodb").mkdir()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_speak_apart", speak)
+    with pytest.raises(KeyboardInterrupt):
+        make_miniature(tmp_path / "miniature")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_at_once_end_with_one_folder(tmp_path, monkeypatch):
+    root = tmp_path / "miniature"
+    monkeypatch.setattr(module, "_speak_apart", lambda folder, seed: None)
+
+    def speak(folder, seed):
+        monkeypatch.setattr(module, "_speak_apart", lambda folder, seed: None)
+        make_miniature(root)
+
+    monkeypatch.setattr(module, "_speak_apart", speak)
+    assert make_miniature(root) == root
+    assert [path.name for path in tmp_path.iterdir()] == ["miniature"]
+
+
+def test_a_folder_with_something_else_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(StudyError, match="is there already and holds something else"):
+        make_miniature(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_voice_that_fails_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_CHILD", "raise RuntimeError('no voices')")
+    with pytest.raises(StudyError, match=r"eSpeak NG could not speak .* no voices") as error:
+        make_miniature(tmp_path / "miniature")
+    assert "\n" not in str(error.value)
+
+
+def test_a_folder_that_can_not_be_made_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match="can not write"):
+        make_miniature(tmp_path / "file" / "miniature")
