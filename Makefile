@@ -62,7 +62,7 @@ install: $(READY)
 # pip byte-compiles one file after the other; compileall does it on all cores, without the
 # tests of other packages. A file of theirs that doesn't compile is one nobody imports.
 $(READY): requirements.lock pyproject.toml
-	@"$(PYTHON)" -c 'import sys' || { \
+	@"$(PYTHON)" -c 'import sys' 2>/dev/null || { \
 	    echo 'make: cannot run $(PYTHON); name a Python 3.11, 3.12 or 3.13: make PYTHON=...' >&2; \
 	    exit 1; }
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or \
@@ -72,8 +72,9 @@ $(READY): requirements.lock pyproject.toml
 	    echo 'make: $(PYTHON) comes without venv; on Debian and Ubuntu: apt install python3-venv' >&2; \
 	    exit 1; }
 	@$(RUN) -m pip --version >/dev/null 2>&1 || { \
-	    echo 'Making the environment in $(VENV) ...'; "$(PYTHON)" -m venv $(VENV); }
-	@echo 'Installing the pinned packages (once; 0.7 GB to fetch, 1 or 2 minutes and more on a slow line) ...'
+	    echo 'Making the environment in $(VENV), once: 0.5 GB to fetch, a minute or two ...'; \
+	    "$(PYTHON)" -m venv $(VENV); }
+	@echo 'Installing the pinned packages ...'
 	@$(PIP) install --no-compile --require-hashes -r requirements.lock
 	@$(PIP) install --no-deps --no-build-isolation -e .
 	@echo 'Compiling them ...'

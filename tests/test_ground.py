@@ -63,7 +63,7 @@ def applies(marker: Marker | None, environment: dict[str, str]) -> bool:
 
 @cache
 def tracked_text() -> dict[str, str]:
-    """Name and text of every text file that git keeps (of every file in a plain folder)."""
+    """Name and text of every text file that git keeps."""
     listing = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=False
     )
