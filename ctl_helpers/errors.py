@@ -2,4 +2,4 @@
 
 
 class StudyError(ValueError):
-    """A mistake in what the study was given: one line says what was expected, what came and where."""
+    """A mistake in what the study was given: one line says what was expected and what came."""

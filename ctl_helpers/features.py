@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients: settings, extraction in parallel, cache, normalisation."""
+"""Mel-frequency cepstral coefficients: settings, extraction in parallel, cache."""
 
 import json
 import logging
@@ -11,7 +11,6 @@ import librosa
 import numpy as np
 import pandas as pd
 import scipy.fft
-import speechpy.processing
 
 from ctl_helpers.corpora import read_audio, signal_length
 from ctl_helpers.errors import StudyError
@@ -20,13 +19,11 @@ from ctl_helpers.parallel import cache_folder
 
 logger = logging.getLogger("ctl_helpers")
 
-NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
 _FORMAT = 1  # part of every key: raise it when the same settings give other numbers
 _MEL_BANDS = 128
 _RANGE_DB = 80.0
 _SILENCE = 1e-10  # power below which nothing is heard
 _BLOCK = 32  # frames transformed together, few enough to stay in the processor's cache
-_EPSILON = 2.0**-30  # speechpy's
 
 
 @dataclass(frozen=True)
@@ -289,103 +286,3 @@ def _leave_out(
     logger.warning("features: left out %d of %d: %s", len(failures), len(manifest), told)
     kept = [row for row in range(len(manifest)) if row not in failures]
     return manifest.iloc[kept].reset_index(drop=True), [contents[row] for row in kept]
-
-
-def frame_statistics(
-    values: np.ndarray, rows: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every coefficient over all frames of some utterances.
-
-    Parameters
-    ----------
-    values : ndarray of shape (utterances, frames, coefficients)
-        May be a memory map: it is read piece by piece.
-    rows : int array or None
-        Utterances to count; ``None`` for all.
-
-    Returns
-    -------
-    mean, deviation : ndarray of shape (coefficients,)
-        float64.
-    """
-    rows = np.arange(len(values)) if rows is None else np.asarray(rows)
-    total, squares = np.zeros(values.shape[2]), np.zeros(values.shape[2])
-    for start in range(0, len(rows), 256):
-        piece = np.asarray(values[rows[start : start + 256]], np.float64)
-        total += piece.sum(axis=(0, 1))
-        squares += (piece**2).sum(axis=(0, 1))
-    count = len(rows) * values.shape[1]
-    mean = total / count
-    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
-
-
-def normalise(
-    values: np.ndarray, manifest: pd.DataFrame, kind: str, train: np.ndarray | None = None
-) -> np.ndarray:
-    """Bring every coefficient to zero mean and unit variance over the frames of a group.
-
-    Parameters
-    ----------
-    values : ndarray of shape (utterances, frames, coefficients)
-        MFCC, padding included.
-    manifest : DataFrame
-        A row per utterance.
-    kind : {"none", "utterance", "speaker", "corpus", "global"}
-        The group: every utterance by itself (speechpy's cmvn), all of a speaker, all of a corpus
-        (both look at the unlabelled speech of the test part too), or the training part, whose
-        statistics then serve all.
-    train : int array or None
-        Rows of the training part, for ``"global"``.
-
-    Returns
-    -------
-    ndarray
-        float32; `values` itself with ``"none"``.
-
-    Raises
-    ------
-    StudyError
-        When the kind is unknown, ``"global"`` has no training rows, or ``"speaker"`` meets an
-        utterance without a speaker.
-    """
-    if kind not in NORMALISATIONS:
-        raise StudyError(
-            f"normalisation: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}"
-        )
-    if len(values) != len(manifest):
-        raise StudyError(
-            f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"
-        )
-    if kind == "none":
-        return values
-    output = np.empty(values.shape, np.float32)
-    if kind == "utterance":
-        for row, utterance in enumerate(values):
-            output[row] = speechpy.processing.cmvn(utterance, variance_normalization=True)
-        return output
-    for group, counted in _groups(manifest, kind, train):
-        mean, deviation = frame_statistics(values, counted)
-        scale = 1 / (deviation + _EPSILON)
-        for start in range(0, len(group), 256):
-            rows = group[start : start + 256]
-            output[rows] = (values[rows] - mean) * scale
-    return output
-
-
-def _groups(
-    manifest: pd.DataFrame, kind: str, train: np.ndarray | None
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows to normalise together, and the rows whose statistics they get."""
-    if kind == "global":
-        if train is None or not len(train):
-            raise StudyError(
-                "normalisation 'global': expected the rows of a training part, got none"
-            )
-        return [(np.arange(len(manifest)), np.asarray(train))]
-    if kind == "speaker" and (unknown := (manifest["speaker"] == "").sum()):
-        raise StudyError(
-            f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} of "
-            f"{len(manifest)} without one, as {manifest['path'][manifest['speaker'] == ''].iloc[0]}"
-        )
-    columns = ["corpus", "speaker"] if kind == "speaker" else ["corpus"]
-    return [(rows, rows) for rows in manifest.groupby(columns).indices.values()]

@@ -26,6 +26,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("CTL_CACHE") or "~/.cache/ctl-mtnet").expanduser().absolute()
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return joblib.cpu_count()
+
+
 def parallel_map(
     function: Callable[[Any], Any],
     items: Iterable,
@@ -83,7 +88,7 @@ def parallel_map(
 
 def _results(function: Callable, items: list, jobs: int | None) -> Iterator:
     workers = min(joblib.effective_n_jobs(-1 if jobs is None else jobs), len(items))
-    if workers <= 1:
+    if jobs == 1 or not items:
         return map(function, items)
     pool = joblib.Parallel(n_jobs=workers, return_as="generator")
     return pool(joblib.delayed(function)(item) for item in items)

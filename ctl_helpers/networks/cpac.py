@@ -3,7 +3,7 @@
 import keras
 from keras import layers
 
-from ctl_helpers.networks.capsules import Capsules, NormConv2D, PrimaryCapsules, Squash
+from ctl_helpers.networks.capsules import Capsules, Dropout, NormConv2D, PrimaryCapsules, Squash
 
 DROPOUT = (0.5, 0.25, 0.25)
 
@@ -17,6 +17,7 @@ def encoder(
     attention="scaled",
     capsules=True,
     convolutions=True,
+    precision="float32",
 ):
     """CPAC from the features up to the average over its capsules.
 
@@ -35,6 +36,8 @@ def encoder(
         ``False`` replaces the routed capsules by the mean of the primary ones (ablation).
     convolutions : bool
         ``False`` keeps the three poolings and drops their convolutions (ablation).
+    precision : {"float32", "bfloat16"}
+        Of the two heavy convolutions; weights, sums and all the rest stay in float32.
 
     Returns
     -------
@@ -48,10 +51,11 @@ def encoder(
     inputs = x = keras.Input((frames, coefficients, 1), name="features")
     for block, rate in enumerate(dropout, start=1):
         if convolutions:
-            x = NormConv2D(64, norm=norm, name=f"convolution_{block}")(x)
+            factors = precision if block > 1 else "float32"  # the first is a pass, not a product
+            x = NormConv2D(64, norm=norm, precision=factors, name=f"convolution_{block}")(x)
             x = layers.Activation("elu", name=f"elu_{block}")(x)
         x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
-        x = layers.Dropout(rate, name=f"dropout_{block}")(x)
+        x = Dropout(rate, name=f"dropout_{block}")(x)
     x = Squash(name="squash")(PrimaryCapsules(name="primary_capsules")(x))
     if attention:
         attended = layers.Attention(use_scale=attention == "scaled", name="attention")([x, x])
@@ -92,21 +96,17 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, **settings):
     return keras.Model(body.input, outputs, name="cpac")
 
 
-def embed(model, features, batch_size=256):
-    """Values of ``model``'s embedding layer, the average over the capsules.
+def embedding(model):
+    """Cut a network after its embedding layer, the average over the capsules.
 
     Parameters
     ----------
     model : keras.Model
-        Made by :func:`cpac` or :func:`encoder`.
-    features : array of shape (utterances, frames, coefficients, 1)
-        Normalised as in training.
-    batch_size : int
-        Utterances per step.
+        Made by :func:`cpac`.
 
     Returns
     -------
-    array of shape (utterances, 64)
+    keras.Model
+        (batch, frames, coefficients, 1) to (batch, 64), sharing the weights.
     """
-    body = keras.Model(model.input, model.get_layer("embedding").output)
-    return body.predict(features, batch_size=batch_size, verbose=0)
+    return keras.Model(model.input, model.get_layer("embedding").output)

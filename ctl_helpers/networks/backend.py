@@ -1,0 +1,73 @@
+"""What depends on Keras's backend: threads, determinism, device, versions. The only such place."""
+
+import contextlib
+import importlib.metadata
+import os
+import platform
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+
+PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+
+
+def prepare(seed, threads=None):
+    """Seed every source of chance and set the threads that one run may use.
+
+    Parameters
+    ----------
+    seed : int
+        Of Python, NumPy and the backend.
+    threads : int, optional
+        TensorFlow and PyTorch take it; TensorFlow only before its first computation.
+    """
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(seed)
+    if not threads:
+        return
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with contextlib.suppress(RuntimeError):  # already running, with the threads of its start
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(1)
+    elif backend == "torch":
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def versions():
+    """Versions that may change a number: Keras, its backend, NumPy."""
+    backend = keras.backend.backend()
+    found = {"keras": keras.__version__, "numpy": importlib.metadata.version("numpy")}
+    module = sys.modules.get(backend) or __import__(backend)
+    return found | {backend: module.__version__}
+
+
+def device():
+    """Name the device that computes, in words."""
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        for gpu in tf.config.list_physical_devices("GPU"):
+            return tf.config.experimental.get_device_details(gpu).get("device_name", "GPU")
+    elif backend == "jax":
+        import jax
+
+        return jax.devices()[0].device_kind
+    elif backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return torch.cuda.get_device_name(0)
+    return f"CPU {platform.machine()}"
+
+
+def on_gpu():
+    """Whether the backend computes on a GPU."""
+    return not device().lower().startswith("cpu")

@@ -1,0 +1,145 @@
+"""Normalisation of MFCC: zero mean and unit variance over a named group, row by row as needed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import speechpy.processing
+
+from ctl_helpers.errors import StudyError
+
+NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
+_EPSILON = 2.0**-30  # speechpy's
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised:
+    """Features that are normalised when they are looked at; the whole is never held twice.
+
+    Indexing with rows gives a float32 array of shape (rows, frames, coefficients).
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        MFCC, a memory map or not.
+    kind : str
+        One of ``NORMALISATIONS``.
+    group : int array of shape (utterances,), optional
+        Which row of `mean` and `scale` an utterance takes.
+    mean, scale : float32 array of shape (groups, coefficients), optional
+        What is taken off, and what is multiplied by.
+    """
+
+    values: np.ndarray
+    kind: str
+    group: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+
+    def __getitem__(self, rows) -> np.ndarray:
+        picked = np.asarray(self.values[rows], np.float32)
+        if self.kind == "none":
+            return picked
+        if self.kind == "utterance":
+            scaled = [speechpy.processing.cmvn(one, variance_normalization=True) for one in picked]
+            return np.array(scaled, np.float32).reshape(picked.shape)
+        group = self.group[rows]
+        return (picked - self.mean[group][:, None]) * self.scale[group][:, None]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def frame_statistics(
+    values: np.ndarray, rows: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every coefficient over all frames of some utterances.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        May be a memory map: it is read piece by piece.
+    rows : int array or None
+        Utterances to count; ``None`` for all.
+
+    Returns
+    -------
+    mean, deviation : ndarray of shape (coefficients,)
+        float64.
+    """
+    rows = np.arange(len(values)) if rows is None else np.asarray(rows)
+    total, squares = np.zeros(values.shape[2]), np.zeros(values.shape[2])
+    for start in range(0, len(rows), 256):
+        piece = np.asarray(values[rows[start : start + 256]], np.float64)
+        total += piece.sum(axis=(0, 1))
+        squares += (piece**2).sum(axis=(0, 1))
+    count = len(rows) * values.shape[1]
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
+
+
+def normalise(
+    values: np.ndarray, manifest: pd.DataFrame, kind: str, train: np.ndarray | None = None
+) -> Normalised:
+    """Bring every coefficient to zero mean and unit variance over the frames of a group.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        MFCC, padding included.
+    manifest : DataFrame
+        A row per utterance.
+    kind : {"none", "utterance", "speaker", "corpus", "global"}
+        The group: every utterance by itself (speechpy's cmvn), all of a speaker, all of a corpus
+        (both look at the unlabelled speech of the test part too), or the training part, whose
+        statistics then serve all.
+    train : int array or None
+        Rows of the training part, for ``"global"``.
+
+    Returns
+    -------
+    Normalised
+        Index it with rows, or with ``[:]`` for the whole array.
+
+    Raises
+    ------
+    StudyError
+        When the kind is unknown, ``"global"`` has no training rows, or ``"speaker"`` meets an
+        utterance without a speaker.
+    """
+    if kind not in NORMALISATIONS:
+        raise StudyError(
+            f"normalisation: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}"
+        )
+    if len(values) != len(manifest):
+        raise StudyError(
+            f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"
+        )
+    if kind in ("none", "utterance"):
+        return Normalised(values, kind)
+    group, means, scales = np.zeros(len(values), int), [], []
+    for number, (rows, counted) in enumerate(_groups(manifest, kind, train)):
+        mean, deviation = frame_statistics(values, counted)
+        group[rows] = number
+        means.append(mean)
+        scales.append(1 / (deviation + _EPSILON))
+    return Normalised(values, kind, group, np.float32(means), np.float32(scales))
+
+
+def _groups(
+    manifest: pd.DataFrame, kind: str, train: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to normalise together, and the rows whose statistics they get."""
+    if kind == "global":
+        if train is None or not len(train):
+            raise StudyError(
+                "normalisation 'global': expected the rows of a training part, got none"
+            )
+        return [(np.arange(len(manifest)), np.asarray(train))]
+    if kind == "speaker" and (unknown := (manifest["speaker"] == "").sum()):
+        raise StudyError(
+            f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} of "
+            f"{len(manifest)} without one, as {manifest['path'][manifest['speaker'] == ''].iloc[0]}"
+        )
+    columns = ["corpus", "speaker"] if kind == "speaker" else ["corpus"]
+    return [(rows, rows) for rows in manifest.groupby(columns).indices.values()]

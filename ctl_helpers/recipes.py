@@ -1,0 +1,139 @@
+"""Recipes: named sets of hyperparameters, the whole of what a run may vary besides its data."""
+
+import dataclasses
+from dataclasses import dataclass
+
+from ctl_helpers.errors import StudyError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How CPAC is trained inside a corpus.
+
+    Parameters
+    ----------
+    name : str
+        What tables call it.
+    features, normalisation : str
+        Preset of the MFCC; see :mod:`ctl_helpers.features`.
+    epochs, batch_size : int
+        Length of the training.
+    norm, attention, capsules, convolutions, dropout, head_dropout, precision
+        Of the network; see :func:`ctl_helpers.networks.cpac.encoder`.
+    loss : {"margin", "margin+mse", "cross-entropy"}
+        On the softmax's output.
+    smoothing : float
+        Of the labels.
+    learning_rate, beta_1, beta_2, epsilon, weight_decay : float
+        Of AdamW (of Adam where the weight decay is 0).
+    schedule : {"constant", "one-cycle"}
+        ``"one-cycle"`` rises to the learning rate over the first 30 % of the steps and falls to
+        almost nothing, both along a cosine (Smith and Topin, 2018).
+    average : float
+        Decay per step of the running mean of the weights that is used in their place at the end;
+        0 for none.
+    shift : int
+        Utterances are moved by up to so many frames, either way.
+    time_mask, frequency_mask : int
+        Greatest width, in frames and coefficients, of two SpecAugment masks each.
+    mixup : float
+        Both parameters of the beta distribution that mixes pairs of utterances; 0 for none.
+    """
+
+    name: str
+    features: str = "released"
+    normalisation: str = "none"
+    epochs: int = 300
+    batch_size: int = 64
+    norm: str = "frozen"
+    attention: str | None = "scaled"
+    capsules: bool = True
+    convolutions: bool = True
+    dropout: tuple[float, float, float] = (0.5, 0.25, 0.25)
+    head_dropout: float = 0.2
+    precision: str = "float32"
+    loss: str = "margin"
+    smoothing: float = 0.1
+    learning_rate: float = 1e-3
+    beta_1: float = 0.975
+    beta_2: float = 0.932
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    average: float = 0.0
+    shift: int = 0
+    time_mask: int = 0
+    frequency_mask: int = 0
+    mixup: float = 0.0
+
+    def __post_init__(self):
+        """Check what a person can mistype."""
+        _check("epochs", self.epochs, self.epochs >= 1, "1 or more")
+        _check("batch_size", self.batch_size, self.batch_size >= 1, "1 or more")
+        for field, allowed in _CHOICES.items():
+            value = getattr(self, field)
+            _check(field, value, value in allowed, f"one of {', '.join(map(str, allowed))}")
+
+
+_CHOICES = {
+    "features": ("released", "paper"),
+    "normalisation": ("none", "utterance", "speaker", "corpus", "global"),
+    "norm": ("frozen", "batch"),
+    "attention": ("scaled", "plain", None),
+    "precision": ("float32", "bfloat16"),
+    "loss": ("margin", "margin+mse", "cross-entropy"),
+    "schedule": ("constant", "one-cycle"),
+}
+
+
+def _check(field, value, valid, expected):
+    if not valid:
+        raise StudyError(f"recipe field {field}: expected {expected}, got {value!r}")
+
+
+RECIPES = {
+    # As the code was released: librosa's default frames, the margin loss alone.
+    "released": Recipe("released"),
+    # As the paper describes it: 50 ms / 12.5 ms frames, margin + 0.392 x mean squared error.
+    "paper": Recipe("paper", features="paper", loss="margin+mse"),
+    # For trials: the released recipe, a few epochs of it.
+    "quick": Recipe("quick", epochs=5),
+}
+
+
+def recipe(name, **changes):
+    """Look a recipe up and change some of its fields.
+
+    Parameters
+    ----------
+    name : str
+        One of ``RECIPES``.
+    **changes
+        Fields and their new values.
+
+    Returns
+    -------
+    Recipe
+        Named ``name``; the changed fields are part of every run's specification.
+
+    Raises
+    ------
+    StudyError
+        For an unknown name, field or value.
+
+    Examples
+    --------
+    >>> recipe("released", epochs=50).epochs
+    50
+    """
+    return named(RECIPES, name, changes)
+
+
+def named(table, name, changes):
+    """Entry ``name`` of a table of recipes with some fields changed."""
+    if name not in table:
+        raise StudyError(f"recipe {name!r}: expected one of {', '.join(table)}")
+    fields = {field.name for field in dataclasses.fields(table[name])}
+    if unknown := sorted(set(changes) - fields):
+        raise StudyError(f"recipe {name!r} has no field {unknown[0]!r}; it has {sorted(fields)}")
+    return dataclasses.replace(table[name], **changes)

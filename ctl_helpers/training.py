@@ -1,0 +1,221 @@
+"""Training of one network: batches, epochs, the selection of an epoch, checkpoints."""
+
+import math
+import os
+import time
+
+import keras
+import numpy as np
+
+from ctl_helpers.augmentation import augment
+from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
+from ctl_helpers.statistics import scores
+
+LOSSES = {
+    "margin": margin_loss,
+    "margin+mse": margin_mse_loss,
+    "cross-entropy": "categorical_crossentropy",
+}
+CHECKPOINT = "checkpoint.npz"
+_SECONDS_BETWEEN_CHECKPOINTS = 30.0
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of normalised features, shuffled and augmented anew in every epoch.
+
+    What a batch holds follows from seed, epoch and position alone, so that a training that was
+    stopped goes on as if it had not been.
+
+    Parameters
+    ----------
+    features : indexable by an int array
+        Gives a float32 array of shape (rows, frames, coefficients).
+    rows : int array
+        Utterances to draw from.
+    labels : array of shape (utterances, classes), optional
+        Of all utterances; without them the batches hold features alone, in order.
+    recipe : Recipe
+        Its batch size and augmentations.
+    seed, epoch : int
+        Of the shuffle; the epoch to begin with.
+    """
+
+    def __init__(self, features, rows, labels=None, *, recipe, seed=0, epoch=0):
+        super().__init__()
+        self.features, self.rows, self.labels = features, np.asarray(rows), labels
+        self.recipe, self.seed, self.epoch = recipe, seed, epoch
+
+    def __len__(self):
+        return math.ceil(len(self.rows) / self.recipe.batch_size)
+
+    def __getitem__(self, index):
+        rows = self.rows
+        if self.labels is not None:
+            rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
+        size = self.recipe.batch_size
+        rows = rows[index * size : (index + 1) * size]
+        features = self.features[rows]
+        if self.labels is None:
+            return (features[..., None],)
+        rng = np.random.default_rng([self.seed, self.epoch, index])
+        features, labels = augment(features, self.labels[rows], self.recipe, rng)
+        return features[..., None], labels
+
+    def on_epoch_end(self):
+        """Go to the next shuffle."""
+        self.epoch += 1
+
+
+def network(recipe):
+    """Give the settings of :func:`ctl_helpers.networks.cpac.cpac` that a recipe holds."""
+    names = ("dropout", "head_dropout", "norm", "attention", "capsules", "convolutions")
+    return {name: getattr(recipe, name) for name in (*names, "precision")}
+
+
+def compile_model(model, recipe, utterances):
+    """Compile a network for a recipe and a training part of so many utterances."""
+    steps = recipe.epochs * math.ceil(utterances / recipe.batch_size)
+    model.compile(
+        optimizer(recipe, steps),
+        loss=LOSSES[recipe.loss],
+        metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
+        jit_compile=keras.backend.backend() == "jax",
+    )
+
+
+def optimizer(recipe, steps):
+    """Make a recipe's optimizer for a training of so many steps."""
+    rate = recipe.learning_rate
+    if recipe.schedule == "one-cycle":
+        rise = round(0.3 * steps)
+        rate = keras.optimizers.schedules.CosineDecay(
+            rate / 25, max(1, steps - rise), alpha=1e-3, warmup_target=rate, warmup_steps=rise
+        )
+    settings = {name: getattr(recipe, name) for name in ("beta_1", "beta_2", "epsilon")}
+    if recipe.weight_decay:
+        return keras.optimizers.AdamW(rate, recipe.weight_decay, **settings)
+    return keras.optimizers.Adam(rate, **settings)
+
+
+def predict(model, features, rows, recipe):
+    """Probabilities of some utterances, shape (rows, classes)."""
+    return model.predict(Batches(features, rows, recipe=recipe), verbose=0)
+
+
+def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, folder=None):
+    """Train a compiled network for a recipe's epochs, going on from a checkpoint if there is one.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled.
+    features : indexable by an int array
+        See :class:`Batches`.
+    labels : array of shape (utterances, classes)
+        Targets of all utterances.
+    rows : int array
+        The training part.
+    recipe : Recipe
+        Epochs, batch size, augmentation.
+    seed : int
+        Of shuffle and augmentation.
+    watch : (str, int array), optional
+        Name and rows of a part to be scored after every epoch (``"validation"`` or ``"test"``);
+        without it no work is done for it.
+    truth : int array of shape (utterances,), optional
+        Classes, for scoring the watched part.
+    folder : path, optional
+        Where the checkpoint lies.
+
+    Returns
+    -------
+    Follow
+        With ``history`` (a dict per epoch) and, where a part was watched, ``best``: its epoch, the
+        part's probabilities and the network's weights then.
+    """
+    follow = Follow(model, features, recipe, watch, truth, folder)
+    start = follow.resume()
+    batches = Batches(features, rows, labels, recipe=recipe, seed=seed, epoch=start)
+    if start < recipe.epochs:
+        model.fit(
+            batches,
+            epochs=recipe.epochs,
+            initial_epoch=start,
+            shuffle=False,
+            verbose=0,
+            callbacks=[follow],
+        )
+    return follow
+
+
+class Follow(keras.callbacks.Callback):
+    """Write history down, score the watched part, keep its best epoch, save checkpoints."""
+
+    def __init__(self, model, features, recipe, watch, truth, folder):
+        super().__init__()
+        self.set_model(model)
+        self.features, self.recipe, self.truth = features, recipe, truth
+        self.part, self.rows = watch or (None, None)
+        self.folder = folder
+        self.history, self.best, self.saved = [], None, time.monotonic()
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Note the epoch; score and save where it is time to."""
+        row = {"epoch": epoch} | {name: float(value) for name, value in (logs or {}).items()}
+        if self.part:
+            row |= self._score(epoch)
+        self.history.append(row)
+        late = time.monotonic() - self.saved > _SECONDS_BETWEEN_CHECKPOINTS
+        if self.folder and late and epoch + 1 < self.recipe.epochs:
+            self._save()
+
+    def _score(self, epoch):
+        probabilities = predict(self.model, self.features, self.rows, self.recipe)
+        found = scores(self.truth[self.rows], probabilities.argmax(axis=1))
+        # As released, accuracy picks the epoch on the test part; UAR does so on a validation part.
+        mark = found["war" if self.part == "test" else "uar"]
+        if self.best is None or mark > self.best["mark"]:
+            weights = [] if self.part == "test" else self.model.get_weights()
+            self.best = {"epoch": epoch, "mark": mark, "probabilities": probabilities}
+            self.best["weights"] = weights
+        return {f"{self.part}_{name}": found[name] for name in ("uar", "war")}
+
+    def _variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def _save(self):
+        state = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
+        columns = {name: [row[name] for row in self.history] for name in self.history[0]}
+        state |= {f"history_{name}": values for name, values in columns.items()}
+        if self.best:
+            state |= {f"best_{name}": self.best[name] for name in ("epoch", "mark")}
+            state["best_probabilities"] = self.best["probabilities"]
+            state |= {f"best_w{i}": weight for i, weight in enumerate(self.best["weights"])}
+        temporary = self.folder / "checkpoint.tmp.npz"
+        np.savez(temporary, **state)
+        os.replace(temporary, self.folder / CHECKPOINT)
+        self.saved = time.monotonic()
+
+    def resume(self):
+        """Take up the checkpoint in the folder, if there is one; return the epoch to go on with."""
+        path = self.folder / CHECKPOINT if self.folder else None
+        if path is None or not path.is_file():
+            return 0
+        self.model.optimizer.build(self.model.trainable_variables)
+        with np.load(path, allow_pickle=False) as state:
+            for i, variable in enumerate(self._variables()):
+                variable.assign(state[f"v{i}"])
+            names = [name for name in state.files if name.startswith("history_")]
+            columns = {name.removeprefix("history_"): state[name].tolist() for name in names}
+            self.history = [
+                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+            ]
+            if "best_epoch" in state.files:
+                count = sum(name.startswith("best_w") for name in state.files)
+                self.best = {
+                    "epoch": int(state["best_epoch"]),
+                    "mark": float(state["best_mark"]),
+                    "probabilities": state["best_probabilities"],
+                    "weights": [state[f"best_w{i}"] for i in range(count)],
+                }
+        return len(self.history)
