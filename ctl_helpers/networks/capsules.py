@@ -136,9 +136,10 @@ class NormConv2D(layers.Layer):
             return self._convolve(inputs, mean, variance)
         outputs = self._product(inputs, self.kernel)
         mean, variance = ops.moments(outputs, axes=[0, 1, 2])
-        self._learn(mean + self.bias, variance)
+        mean = mean + self.bias
+        self._learn(mean, variance)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return outputs * scale + (self.beta - mean * scale)
+        return outputs * scale + (self.beta + (self.bias - mean) * scale)
 
     def _convolve(self, inputs, mean, variance):
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
