@@ -137,3 +137,67 @@ def named(table, name, changes):
     if unknown := sorted(set(changes) - fields):
         raise StudyError(f"recipe {name!r} has no field {unknown[0]!r}; it has {sorted(fields)}")
     return dataclasses.replace(table[name], **changes)
+
+
+@dataclass(frozen=True)
+class TransferRecipe(Recipe):
+    """How a network is trained on a source corpus and adapted to a target corpus.
+
+    Parameters
+    ----------
+    gamma : float, optional
+        Weight of the source in the margin disparity of CAAM; without it the published one of the
+        pair (1.5, 1.6 or 1.3), see :func:`ctl_helpers.transfers.transfer`.
+    strength : float
+        Of the adaptation: multiplies the discrepancy between the corpora, or, in the adversarial
+        methods, the gradient that reaches the encoder.
+    reversal_steps : float
+        How slowly gradient reversal sets in: its weight after i steps is
+        ``strength * (2 / (1 + exp(-i / reversal_steps)) - 1)``.
+    **fields
+        All others as in :class:`Recipe`. The batch size counts the utterances of one corpus; a
+        batch holds as many of the other.
+
+    References
+    ----------
+    Wen, Ye et al., "CTL-MTNet", IJCAI 2022, section 3.2 and appendix.
+    """
+
+    epochs: int = 120
+    batch_size: int = 512
+    attention: str | None = "plain"
+    dropout: tuple[float, float, float] = (0.25, 0.25, 0.25)
+    head_dropout: float = 0.0
+    loss: str = "cross-entropy"
+    smoothing: float = 0.0
+    beta_2: float = 0.935
+    gamma: float | None = None
+    strength: float = 1.0
+    reversal_steps: float = 1000.0
+
+    def __post_init__(self):
+        """Check what a person can mistype."""
+        super().__post_init__()
+        _check("gamma", self.gamma, self.gamma is None or self.gamma >= 0, "None, or 0 or more")
+        _check("strength", self.strength, self.strength >= 0, "0 or more")
+        _check("reversal_steps", self.reversal_steps, self.reversal_steps > 0, "more than 0")
+
+
+TRANSFER_RECIPES = {
+    "released": TransferRecipe("released"),
+    # As the paper describes it: 50 ms / 12.5 ms frames.
+    "paper": TransferRecipe("paper", features="paper"),
+    # For trials: few epochs of small batches.
+    "quick": TransferRecipe("quick", epochs=5, batch_size=64),
+}
+
+
+def transfer_recipe(name, **changes):
+    """Look a recipe of ``TRANSFER_RECIPES`` up and change some of its fields, as `recipe` does.
+
+    Examples
+    --------
+    >>> transfer_recipe("released", gamma=1.6).gamma
+    1.6
+    """
+    return named(TRANSFER_RECIPES, name, changes)

@@ -17,6 +17,7 @@ LOSSES = {
     "cross-entropy": "categorical_crossentropy",
 }
 CHECKPOINT = "checkpoint.npz"
+_TARGET_SEED = 1 << 32  # keeps the shuffles of two corpora apart, whose rows are sorted alike
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
@@ -64,6 +65,65 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self):
         """Go to the next shuffle."""
         self.epoch += 1
+
+
+class Pairs(keras.utils.PyDataset):
+    """Batches of a labelled and an unlabelled corpus side by side: ``((x_s, x_t), y_s)``.
+
+    The shorter list of rows is repeated to the length of the longer; which of its utterances come
+    once more often than the others is left to chance. What a batch holds follows from seed, epoch
+    and position alone, and the labelled half is what :class:`Batches` alone gives.
+
+    Parameters
+    ----------
+    source, target : (indexable by an int array, int array)
+        Features and rows of either corpus.
+    labels : array of shape (source utterances, classes)
+        Of the source. No target labels are asked for.
+    recipe : Recipe
+        Its batch size, which counts the utterances of one corpus, and augmentations.
+    seed, epoch : int
+        Of the shuffles; the epoch to begin with.
+    """
+
+    def __init__(self, source, target, labels, *, recipe, seed=0, epoch=0):
+        super().__init__()
+        length = max(len(source[1]), len(target[1]))
+        nothing = np.zeros((len(target[0]), 0), np.float32)
+        parts = ((*source, labels, seed), (*target, nothing, seed + _TARGET_SEED))
+        self.source, self.target = (
+            Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
+            for features, rows, labels, seed in parts
+        )
+        self.epoch = epoch
+
+    @property
+    def epoch(self):
+        """The epoch whose batches are given."""
+        return self.source.epoch
+
+    @epoch.setter
+    def epoch(self, epoch):
+        self.source.epoch = self.target.epoch = epoch
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, index):
+        features, labels = self.source[index]
+        return (features, self.target[index][0]), labels
+
+    def on_epoch_end(self):
+        """Go to the next shuffles."""
+        self.epoch += 1
+
+
+def repeat(rows, length, seed=0):
+    """Repeat rows to a length; those that come once more than the others are drawn by the seed."""
+    rows = np.asarray(rows)
+    if len(rows) == length:
+        return rows
+    return np.resize(np.random.default_rng(seed).permutation(rows), length)
 
 
 def network(recipe):
@@ -133,14 +193,18 @@ def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, 
         With ``history`` (a dict per epoch) and, where a part was watched, ``best``: its epoch, the
         part's probabilities and the network's weights then.
     """
-    follow = Follow(model, features, recipe, watch, truth, folder)
-    start = follow.resume()
-    batches = Batches(features, rows, labels, recipe=recipe, seed=seed, epoch=start)
-    if start < recipe.epochs:
+    batches = Batches(features, rows, labels, recipe=recipe, seed=seed)
+    return fit_batches(model, batches, Follow(model, features, recipe, watch, truth, folder))
+
+
+def fit_batches(model, batches, follow):
+    """Train a compiled network on :class:`Batches` or :class:`Pairs`, followed by a `Follow`."""
+    batches.epoch = follow.resume()
+    if batches.epoch < follow.recipe.epochs:
         model.fit(
             batches,
-            epochs=recipe.epochs,
-            initial_epoch=start,
+            epochs=follow.recipe.epochs,
+            initial_epoch=batches.epoch,
             shuffle=False,
             verbose=0,
             callbacks=[follow],
