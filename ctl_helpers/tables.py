@@ -28,7 +28,9 @@ DAGGER_NOTE = (
 OURS = "this study"
 NAMES = {
     **{"casia": "CASIA", "emodb": "EmoDB", "savee": "SAVEE", "ravdess": "RAVDESS"},
-    **{"emovo": "EMOVO", "cpac": "CPAC", "mean": "mean"},
+    **{"emovo": "EMOVO", "cpac": "CPAC"},
+    **{"kfold": "shuffled k-fold", "stratified": "stratified k-fold"},
+    **{"loso": "leave one speaker out", "grouped": "speaker-grouped k-fold"},
 }
 HEADINGS = {
     **{"uar": "UAR %", "war": "WAR %", "macro_f1": "macro F1 %", "pooled_uar": "pooled UAR %"},
@@ -43,6 +45,15 @@ _GROUP = [*CONDITION, "variant"]
 def name_of(identifier: str) -> str:
     """Return how a corpus or method is written: ``emodb`` is EmoDB."""
     return NAMES.get(identifier, identifier)
+
+
+def place_of(row: Mapping[str, str]) -> str:
+    """Return how a row's corpus, or its pair, is written: ``EmoDB``, ``CASIA → EmoDB``."""
+    if row.get("corpus"):
+        return name_of(row["corpus"])
+    if row["source"] == "mean":
+        return "mean"
+    return f"{name_of(row['source'])} → {name_of(row['target'])}"
 
 
 def ours_beside_published(
@@ -86,7 +97,8 @@ def ours_beside_published(
     intervals = [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
     table = table.reindex(columns=[*words, *intervals, *counts, "optimistic", *more_words])
     table = table.astype({count: "Int64" for count in counts} | {i: float for i in intervals})
-    return table.fillna({word: "" for word in words + more_words})
+    texts = words + more_words
+    return table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
 
 
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +108,7 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = table.assign(
         cell=[f"{row.uar:.1f} / {row.war:.1f}" for row in table.itertuples()],
-        place=[_place(row) for row in table.to_dict("records")],
+        place=[place_of(row) for row in table.to_dict("records")],
     )
     keys = ["protocol", "method", "recipe", "normalisation", "selection", "optimistic"]
     keys.append("reported_by")
@@ -416,11 +428,3 @@ def _named_apart(table: pd.DataFrame) -> pd.DataFrame:
     several = table.groupby(keys, sort=False)["variant"].transform("nunique") > 1
     named = table["recipe"] + " (" + table["variant"] + ")"
     return table.assign(recipe=table["recipe"].where(~several, named))
-
-
-def _place(row: Mapping[str, str]) -> str:
-    if "corpus" in row:
-        return name_of(row["corpus"])
-    if row["source"] == "mean":
-        return "mean"
-    return f"{name_of(row['source'])} → {name_of(row['target'])}"

@@ -1,0 +1,114 @@
+"""One look for all figures: fonts, colours that colour-blind readers can tell apart, saving."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ctl_helpers.errors import StudyError
+
+# Okabe & Ito's palette, its yellow darkened for white paper; grey for boredom.
+EMOTION_COLOURS = {
+    **{"angry": "#D55E00", "boredom": "#999999", "calm": "#56B4E9", "disgust": "#009E73"},
+    **{"fear": "#CC79A7", "happy": "#E69F00", "neutral": "#333333", "sad": "#0072B2"},
+    "surprise": "#BDB000",
+}
+CORPUS_COLOURS = {
+    **{"casia": "#D55E00", "emodb": "#0072B2", "savee": "#009E73", "ravdess": "#CC79A7"},
+    "emovo": "#E69F00",
+}
+MARKERS = "osD^vPX<>"
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+_SPARE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#333333", "#999999")
+_STYLE = {
+    **{"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9},
+    **{"xtick.labelsize": 9, "ytick.labelsize": 9, "figure.titlesize": 12},
+    **{"axes.spines.top": False, "axes.spines.right": False, "axes.grid": False},
+    **{"axes.axisbelow": True, "grid.color": "#dddddd", "grid.linewidth": 0.7},
+    **{"legend.frameon": False, "lines.linewidth": 1.6, "figure.dpi": 100},
+    **{"image.aspect": "auto", "figure.constrained_layout.use": True},
+}
+
+
+def colour_of(name: str, position: int = 0) -> str:
+    """Return the fixed colour of an emotion or corpus, or a spare one for others.
+
+    Parameters
+    ----------
+    name
+        Emotion or corpus.
+    position
+        Picks the spare colour of a name that has none of its own.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> colour_of("angry")
+    '#D55E00'
+    """
+    known = EMOTION_COLOURS | CORPUS_COLOURS
+    return known.get(name, _SPARE[position % len(_SPARE)])
+
+
+def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
+    """Draw in this style, and return the figure closed: a notebook then shows it only once."""
+
+    @functools.wraps(function)
+    def wrapper(*arguments, **options):
+        with plt.rc_context(_STYLE):
+            figure = function(*arguments, **options)
+            plt.close(figure)
+        return figure
+
+    return wrapper
+
+
+def panels(
+    rows: int, columns: int, width: float, height: float, **options
+) -> tuple[Figure, list[list[Axes]]]:
+    """Make a figure of rows x columns panels, each of width x height inches."""
+    if not rows * columns:
+        raise StudyError("figure: expected something to draw; got nothing")
+    size = (columns * width, rows * height)
+    figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
+    return figure, axes.tolist()
+
+
+def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
+    """Write a figure as PNG and SVG; the same figure always gives the same bytes.
+
+    Parameters
+    ----------
+    figure
+        What to write.
+    folder
+        Where to; made if it is not there.
+    name
+        Of the files without their endings.
+
+    Returns
+    -------
+    list of pathlib.Path
+        The PNG and the SVG file.
+
+    Raises
+    ------
+    StudyError
+        If the folder cannot be written.
+    """
+    png, svg = (Path(folder) / f"{name}.{ending}" for ending in ("png", "svg"))
+    options = {"bbox_inches": "tight", "facecolor": "white"}
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
+            figure.savefig(png, dpi=160, metadata={"Software": None}, **options)
+            figure.savefig(svg, dpi=160, metadata={"Date": None, "Creator": None}, **options)
+    except OSError as error:
+        raise StudyError(f"figure {name}: cannot write to {folder} ({error})") from error
+    return [png, svg]
