@@ -92,4 +92,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
-	find ctl_helpers tests notebooks -name __pycache__ -prune -exec rm -rf {} +
+	find ctl_helpers tests -name __pycache__ -prune -exec rm -rf {} +
