@@ -1,0 +1,120 @@
+"""What the methods of adaptation share: the layer they are, gradient reversal, a discriminator."""
+
+import keras
+from keras import layers, ops
+
+EPSILON = 1e-7  # Keras's own, with which it keeps logarithms finite
+
+
+class Method(layers.Layer):
+    """A method of adaptation: adds its loss to a training model and passes p_source on.
+
+    A subclass says in :meth:`discrepancy` what is to be made small; sublayers are made in
+    ``__init__``.
+
+    Parameters
+    ----------
+    recipe : TransferRecipe
+        Its strengths and schedules.
+    """
+
+    adversarial = False  # whether the strength acts on the reversed gradient, not on the loss
+
+    def __init__(self, recipe, **kwargs):
+        super().__init__(name="adaptation", **kwargs)
+        self.recipe = recipe
+
+    def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
+        """Compute what training makes small.
+
+        Parameters
+        ----------
+        z_source, z_target : tensors of shape (batch, 64)
+            Embeddings of both corpora; equally many.
+        p_source, p_target : tensors of shape (batch, classes)
+            Probabilities of the emotions.
+        training : bool
+            Whether schedules advance.
+
+        Returns
+        -------
+        scalar tensor
+        """
+        raise NotImplementedError
+
+    def call(self, inputs, training=False):
+        """Add the loss of ``[z_source, z_target, p_source, p_target]``; return ``p_source``."""
+        weight = 1.0 if self.adversarial else self.recipe.strength
+        self.add_loss(weight * self.discrepancy(*inputs, training=training))
+        return inputs[2]
+
+    def compute_output_shape(self, input_shape):
+        """Shape of ``p_source``."""
+        return input_shape[2]
+
+
+class GradientReversal(layers.Layer):
+    """Pass values on unchanged and gradients reversed, with a weight that rises from 0.
+
+    The weight after i training steps is ``strength * (2 / (1 + exp(-i / steps)) - 1)``.
+
+    Parameters
+    ----------
+    strength : float
+        What the weight rises to.
+    steps : float
+        How slowly.
+
+    References
+    ----------
+    Ganin et al., "Domain-adversarial training of neural networks", JMLR 2016, section 4.2.
+    """
+
+    def __init__(self, strength=1.0, steps=1000.0, **kwargs):
+        super().__init__(**kwargs)
+        self.strength = strength
+        self.steps = steps
+        self.step = self.add_weight((), "zeros", trainable=False, name="step")
+        self.built = True
+
+    def call(self, inputs, training=False):
+        """Give ``inputs`` back; counts a step while training."""
+        weight = self.strength * (2.0 / (1.0 + ops.exp(-self.step / self.steps)) - 1.0)
+        if training:
+            self.step.assign(self.step + 1.0)
+        # stop_gradient((1 + w) x) - w x has the value of x and the gradient -w.
+        return ops.stop_gradient((1.0 + weight) * inputs) - weight * inputs
+
+    def compute_output_shape(self, input_shape):
+        """Leave the shape as it is."""
+        return input_shape
+
+
+def reversal(recipe):
+    """Make the gradient reversal of a recipe."""
+    return GradientReversal(recipe.strength, recipe.reversal_steps)
+
+
+def discriminator(units=100):
+    """Two-layer network that tells corpora apart: logits of shape (batch, 1), source positive."""
+    return keras.Sequential(
+        [layers.Dense(units, "relu"), layers.Dense(units, "relu"), layers.Dense(1)],
+        name="discriminator",
+    )
+
+
+def domain_losses(logits):
+    """Cross-entropy per utterance of telling source (first half) from target (second half)."""
+    source, target = halves(logits[:, 0])
+    return ops.softplus(-source), ops.softplus(target)
+
+
+def halves(tensor):
+    """Part what was joined along the batch: source, then target."""
+    count = ops.shape(tensor)[0] // 2
+    return tensor[:count], tensor[count:]
+
+
+def safe_log(probabilities):
+    """Logarithm of probabilities, kept finite."""
+    return ops.log(ops.clip(probabilities, EPSILON, 1.0))
