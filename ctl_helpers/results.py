@@ -208,7 +208,11 @@ def _claimed(final: Path) -> Iterator[Path]:
         try:
             if fcntl is None:
                 raise OSError("no file locks on this platform")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info("run %s is being computed by another process: waiting", final.name)
+                fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:  # some network file systems have none: work in a folder of one's own
             partial = final.with_name(f"{final.name}.{os.getpid()}.partial")
         yield partial
@@ -296,7 +300,9 @@ def _rows_of_run(folder: Path) -> list[dict[str, Any]]:
         "utterances": int(metrics["utterances"]["test"]),
         "train_utterances": int(metrics["utterances"]["train"]),
         "reported": selection,
-        "variant": spec_hash({k: spec.get(k) for k in ("recipe", "features", "emotions")})[:6],
+        "variant": spec_hash({k: spec.get(k) for k in ("recipe", "features", "emotions", "folds")})[
+            :6
+        ],
     }
     row |= {k: metrics.get(k) for k in ("epochs", "seconds", "peak_memory_mb", "parameters")}
     names = ["last", OPTIMISTIC] if selection == OPTIMISTIC else [selection]
