@@ -38,6 +38,7 @@ RUN_COLUMNS = [
     *("reported", "variant"),
 ]
 PREDICTION_COLUMNS = ["utterance", "corpus", "speaker", "sex", "emotion", "predicted"]
+_VARIES = ("recipe", "features", "emotions", "folds")
 _SCORES = ("uar", "war", "macro_f1", "pooled_uar", "pooled_war")
 SUMMARY_COLUMNS = [
     *(*CONDITION, "selection", "variant", "optimistic"),
@@ -300,9 +301,7 @@ def _rows_of_run(folder: Path) -> list[dict[str, Any]]:
         "utterances": int(metrics["utterances"]["test"]),
         "train_utterances": int(metrics["utterances"]["train"]),
         "reported": selection,
-        "variant": spec_hash({k: spec.get(k) for k in ("recipe", "features", "emotions", "folds")})[
-            :6
-        ],
+        "variant": spec_hash({name: spec.get(name) for name in _VARIES})[:6],
     }
     row |= {k: metrics.get(k) for k in ("epochs", "seconds", "peak_memory_mb", "parameters")}
     names = ["last", OPTIMISTIC] if selection == OPTIMISTIC else [selection]
