@@ -1,0 +1,234 @@
+"""The grid of a study: every run it asks for, planned first, then computed in one go."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from ctl_helpers.corpora import load_manifest, shared_emotions
+from ctl_helpers.errors import StudyError
+from ctl_helpers.experiments import cross_validate, emotions_of
+from ctl_helpers.features import Features, extract
+from ctl_helpers.pages import environment
+from ctl_helpers.parallel import cores, parallel_map
+from ctl_helpers.protocols import make_splits
+from ctl_helpers.results import RunStore
+from ctl_helpers.settings import Settings, cpac_recipe, transfer_recipe
+from ctl_helpers.transfers import transfer, transfer_features
+
+_PER_SECOND = 100  # utterances that a core of a laptop of the 2020s trains on in a second, roughly
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that one notebook tells together.
+
+    Parameters
+    ----------
+    kind : {"cpac", "transfer"}
+        Inside one corpus or across two.
+    places : tuple of str
+        The corpus, or source and target.
+    recipe : str
+        Name of the recipe.
+    protocol : str
+        Empty across corpora.
+    """
+
+    kind: str
+    places: tuple[str, ...]
+    recipe: str
+    protocol: str = ""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run, ready to be sent to a process.
+
+    Parameters
+    ----------
+    group : Group
+        Where it belongs.
+    call : callable
+        Computes the run, unless it is there, and returns its rows of `results.load_runs`.
+    work : float
+        Utterances times epochs.
+    """
+
+    group: Group
+    call: Callable[..., pd.DataFrame]
+    work: float
+
+
+@dataclass
+class Plan:
+    """The runs of a study, and why others are not part of it.
+
+    Parameters
+    ----------
+    tasks : list of Task
+        A run each.
+    problems : list of str
+        A line for each corpus, protocol or pair that was left out.
+    features : dict
+        By corpus and preset.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    features: dict[tuple[str, str], Features] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> list[Group]:
+        """The groups of all tasks, in order."""
+        return list(dict.fromkeys(task.group for task in self.tasks))
+
+
+def read_manifests(
+    root: Path, settings: Settings, problems: list[str], say: Callable[[str], None]
+) -> dict[str, pd.DataFrame]:
+    """Read the corpora; those that cannot be used are named among the problems."""
+    manifests = {}
+    wanted = dict.fromkeys([*settings.names, *(name for pair in settings.pairs for name in pair)])
+    for name in wanted:
+        try:
+            manifests[name] = manifest = load_manifest(root, name)
+        except StudyError as error:
+            problems.append(str(error))
+            continue
+        say(f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions")
+    return manifests
+
+
+def plan_runs(settings: Settings, manifests: dict[str, pd.DataFrame], store: RunStore) -> Plan:
+    """Plan every run of a study, and extract the features it needs.
+
+    Parameters
+    ----------
+    settings : Settings
+        From `settings.settle`.
+    manifests : dict
+        By corpus.
+    store : RunStore
+        Where the runs go.
+
+    Returns
+    -------
+    Plan
+    """
+    plan = Plan()
+    for recipe in settings.recipes:
+        for name in settings.names:
+            for protocol in settings.protocols if name in manifests else ():
+                group = Group("cpac", (name,), recipe, protocol)
+                _add(plan, group, partial(_plan_cpac, settings, manifests[name], store))
+        for pair in settings.pairs:
+            if all(name in manifests for name in pair):
+                group = Group("transfer", pair, recipe)
+                sides = [manifests[name] for name in pair]
+                _add(plan, group, partial(_plan_transfer, settings, sides, store))
+    return plan
+
+
+def _add(plan: Plan, group: Group, planned: Callable) -> None:
+    try:
+        plan.tasks += planned(plan, group)
+    except StudyError as error:
+        said = str(error)
+        where = " -> ".join(group.places)
+        plan.problems.append(said if group.places[0] in said else f"{where}: {said}")
+
+
+def _once(plan: Plan, key: tuple, make: Callable[[], Features]) -> Features:
+    if key not in plan.features:
+        plan.features[key] = make()
+    return plan.features[key]
+
+
+def _plan_cpac(settings, manifest, store, plan, group) -> list[Task]:
+    recipe = cpac_recipe(group.recipe, settings.epochs)
+    emotions_of(manifest)
+    splits = make_splits(manifest, group.protocol, settings.folds)
+    key = (*group.places, recipe.features)
+    features = _once(plan, key, lambda: extract(manifest, recipe.features, settings.jobs))
+    chosen = {"protocol": group.protocol, "folds": settings.folds, "selection": settings.selection}
+    call = partial(cross_validate, features, recipe, store=store, jobs=1, **chosen)
+    return [
+        Task(group, partial(call, seeds=[seed], only=[index]), len(split.train) * recipe.epochs)
+        for seed in settings.seeds
+        for index, split in enumerate(splits)
+    ]
+
+
+def _plan_transfer(settings, sides, store, plan, group) -> list[Task]:
+    recipe = transfer_recipe(group.recipe, settings.epochs)
+    if len(shared := shared_emotions(*sides)) < 2:
+        raise StudyError(
+            f"pair {':'.join(group.places)}: expected two shared emotions or more, "
+            f"found {', '.join(shared) or 'none'}"
+        )
+    features = [
+        _once(
+            plan,
+            (name, recipe.features, "shared"),
+            partial(transfer_features, side, recipe.features),
+        )
+        for name, side in zip(group.places, sides, strict=True)
+    ]
+    work = 2 * max(side["emotion"].isin(shared).sum() for side in sides) * recipe.epochs
+    call = partial(transfer, *features, recipe, store=store, jobs=1)
+    return [
+        Task(group, partial(call, method=method, seeds=[seed]), work)
+        for seed in settings.seeds
+        for method in settings.methods
+    ]
+
+
+def forecast(tasks: list[Task]) -> str:
+    """Say roughly how long tasks take that have yet to be computed."""
+    seconds = sum(task.work for task in tasks) / (_PER_SECOND * cores())
+    unit, size = ("hours", 3600) if seconds > 5400 else ("minutes", 60)
+    amount = f"{seconds / size:.0f} {unit}" if seconds >= 90 else "a minute or two"
+    return (
+        f"{len(tasks)} runs, computed unless they are there already: about {amount} "
+        f"if each of {cores()} cores trains on {_PER_SECOND} utterances a second"
+    )
+
+
+def train(tasks: list[Task], settings: Settings, problems: list[str]) -> dict[Group, set[str]]:
+    """Compute all tasks side by side, the longest first.
+
+    Returns
+    -------
+    dict
+        Names of the run folders by group. A group of which a run failed is left out, and named
+        among the problems.
+    """
+    order = sorted(tasks, key=lambda task: -task.work)
+    jobs = settings.jobs or cores()
+    threads = max(1, cores() // jobs)
+    found = parallel_map(partial(_compute, threads), order, settings.jobs, "training", unit="run")
+    runs: dict[Group, set[str]] = {task.group: set() for task in tasks}
+    for task, outcome in zip(order, found, strict=True):
+        if isinstance(outcome, list):
+            runs[task.group].update(outcome)
+    for task, outcome in zip(order, found, strict=True):
+        if isinstance(outcome, str):
+            runs.pop(task.group, None)
+            if outcome not in problems:
+                problems.append(outcome)
+    return runs
+
+
+def _compute(threads: int, task: Task) -> list[str] | str:
+    """Names of a task's run folders, or what went wrong in a line."""
+    # The variable is joblib's: what this process takes for the number of cores.
+    with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
+        try:
+            return list(task.call()["run"])
+        except StudyError as error:
+            return str(error)
+        except MemoryError:
+            return f"{' -> '.join(task.group.places)}: the memory was not enough; try --jobs 1"
