@@ -46,15 +46,17 @@ class Dropout(layers.Layer):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, inputs, training=False):
-        """Drop from ``inputs`` of shape (batch, ..., a multiple of four)."""
+        """Drop from ``inputs`` of shape (batch, ..., channels)."""
         threshold = round(self.rate * 256)
         if not training or threshold == 0:
             return inputs
-        shape = (ops.shape(inputs)[0], *inputs.shape[1:-1], inputs.shape[-1] // 4)
+        channels = inputs.shape[-1]
+        shape = (ops.shape(inputs)[0], *inputs.shape[1:-1], -(-channels // 4))
         words = keras.random.randint(
             shape, -(2**31), 2**31 - 1, dtype="int32", seed=self.seed_generator
         )
-        kept = ops.cast(ops.view(words, dtype="uint8") >= threshold, inputs.dtype)
+        chances = ops.view(words, dtype="uint8")[..., :channels]  # four to a word
+        kept = ops.cast(chances >= threshold, inputs.dtype)
         return inputs * (kept * (256 / (256 - threshold)))
 
     def compute_output_shape(self, input_shape):
