@@ -3,9 +3,14 @@
 import time
 from dataclasses import dataclass, replace
 from itertools import permutations
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from ctl_helpers.corpora import shared_emotions
 from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
@@ -25,6 +30,7 @@ from ctl_helpers.recipes import TransferRecipe
 from ctl_helpers.results import RunStore
 from ctl_helpers.statistics import scores
 
+SPLITS = {"random": ShuffleSplit, "speaker": GroupShuffleSplit}
 SCORINGS = ("transductive", "inductive")
 GAMMAS = {("casia", "emodb"): 1.5, ("emodb", "casia"): 1.6, ("emodb", "savee"): 1.3}
 _GAMMA = 1.5
@@ -269,7 +275,7 @@ def _run_transfer(job, folder):
     batches = training.Pairs(
         (x_source, rows), (x_target, job.adapt), labels, recipe=recipe, seed=spec["seed"]
     )
-    if trained is model:
+    if adaptation.METHODS[spec["method"]] is None:
         batches = batches.source
     follow = training.Follow(trained, None, recipe, None, None, folder)
     training.fit_batches(trained, batches, follow)
@@ -296,3 +302,62 @@ def _run_transfer(job, folder):
     pd.DataFrame(follow.history).to_csv(folder / "history.csv", index=False, float_format="%.6g")
     save_model(model, x_target, folder)
     finish(folder, metrics, job.threads)
+
+
+def svm_on_features(run, split="random", repeats=10, seed=0):
+    """Score a linear SVM on a run's embeddings of the target: table S5 of the paper's appendix.
+
+    Unlike :func:`transfer` this needs labels of the target: 80 % of it trains the SVM, 20 % tests.
+
+    Parameters
+    ----------
+    run : path
+        A run's folder.
+    split : {"random", "speaker"}
+        ``"random"`` draws utterances, as published; ``"speaker"`` draws whole speakers.
+    repeats : int
+        Draws.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per draw: split, repeat, uar, war (fractions), train and test (utterances).
+
+    Raises
+    ------
+    StudyError
+        For an unknown split, a run without embeddings, or a target of a single speaker.
+
+    References
+    ----------
+    Wen, Ye et al., "CTL-MTNet", IJCAI 2022, table S5.
+    """
+    if split not in SPLITS:
+        raise StudyError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    embeddings, table = _embedded(Path(run))
+    speakers = table["speaker"].to_numpy()
+    if split == "speaker" and len(set(speakers)) < 2:
+        raise StudyError(f"{run}: expected two speakers or more, got {len(set(speakers))}")
+    draws = SPLITS[split](repeats, test_size=0.2, random_state=seed)
+    truth, rows = table["emotion"].to_numpy(), []
+    for repeat, (train, test) in enumerate(draws.split(embeddings, truth, speakers)):
+        machine = make_pipeline(StandardScaler(), SVC(kernel="linear"))
+        machine.fit(embeddings[train], truth[train])
+        found = scores(truth[test], machine.predict(embeddings[test]))
+        row = {"split": split, "repeat": repeat, "uar": found["uar"], "war": found["war"]}
+        rows.append(row | {"train": len(train), "test": len(test)})
+    return pd.DataFrame(rows)
+
+
+def _embedded(run):
+    try:
+        with np.load(run / "embeddings.npz", allow_pickle=False) as arrays:
+            embeddings = arrays["embeddings"]
+        table = pd.read_csv(run / "predictions.csv", dtype=str, keep_default_na=False)
+    except (OSError, KeyError, ValueError) as error:
+        raise StudyError(
+            f"{run}: expected a run with embeddings.npz and predictions.csv, got: {error}"
+        ) from error
+    return embeddings, table

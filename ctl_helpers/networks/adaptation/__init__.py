@@ -11,13 +11,23 @@ import keras
 from keras import layers
 
 from ctl_helpers.networks import cpac
+from ctl_helpers.networks.adaptation.cdan import ConditionalAdversarial
+from ctl_helpers.networks.adaptation.coral import Coral
+from ctl_helpers.networks.adaptation.dann import DomainAdversarial
 from ctl_helpers.networks.adaptation.mdd import MarginDisparity
 from ctl_helpers.networks.adaptation.method import halves
+from ctl_helpers.networks.adaptation.mmd import MeanDiscrepancy
 
 METHODS = {
     "source-only": None,  # the same network, which never sees the target
     "caam-released": MarginDisparity,
     "caam-mdd": partial(MarginDisparity, hard=True),
+    "dann": DomainAdversarial,
+    "cdan": ConditionalAdversarial,
+    "cdan-e": partial(ConditionalAdversarial, entropy=True),
+    "coral": Coral,
+    "mmd": MeanDiscrepancy,
+    "jan": partial(MeanDiscrepancy, joint=True),
 }
 
 
@@ -63,11 +73,11 @@ def training_model(model, method, recipe):
     -------
     keras.Model
         Takes ``(x_source, x_target)``, equally many, and gives the source's probabilities; the
-        method's loss is added within. For ``"source-only"`` it is ``model`` itself.
+        method's loss is added within. For ``"source-only"`` it takes ``x_source`` alone.
     """
     layer = METHODS[method]
     if layer is None:
-        return model
+        return keras.Model(model.input, model.output, name=method)
     pair = [keras.Input(model.input.shape[1:], name=name) for name in ("source", "target")]
     both = keras.Model(model.input, [model.get_layer("embedding").output, model.output])
     embeddings, probabilities = both(layers.Concatenate(axis=0, name="both")(pair))

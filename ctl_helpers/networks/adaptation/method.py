@@ -19,10 +19,12 @@ class Method(layers.Layer):
     """
 
     adversarial = False  # whether the strength acts on the reversed gradient, not on the loss
+    weight = 1.0  # brings a discrepancy of another scale to that of the label loss
 
     def __init__(self, recipe, **kwargs):
         super().__init__(name="adaptation", **kwargs)
         self.recipe = recipe
+        self.discrepancies = keras.metrics.Mean("discrepancy")
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Compute what training makes small.
@@ -44,8 +46,10 @@ class Method(layers.Layer):
 
     def call(self, inputs, training=False):
         """Add the loss of ``[z_source, z_target, p_source, p_target]``; return ``p_source``."""
-        weight = 1.0 if self.adversarial else self.recipe.strength
-        self.add_loss(weight * self.discrepancy(*inputs, training=training))
+        strength = 1.0 if self.adversarial else self.recipe.strength
+        discrepancy = self.discrepancy(*inputs, training=training)
+        self.discrepancies.update_state(discrepancy)
+        self.add_loss(strength * self.weight * discrepancy)
         return inputs[2]
 
     def compute_output_shape(self, input_shape):

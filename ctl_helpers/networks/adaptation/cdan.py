@@ -1,0 +1,58 @@
+"""CDAN: a discriminator that sees embeddings together with what is predicted from them."""
+
+from keras import ops
+
+from ctl_helpers.networks.adaptation.method import (
+    Method,
+    discriminator,
+    domain_losses,
+    halves,
+    reversal,
+    safe_log,
+)
+
+
+class ConditionalAdversarial(Method):
+    """Conditional domain-adversarial training on the outer product of embedding and probabilities.
+
+    The probabilities are constants here, as in its authors' code.
+
+    Parameters
+    ----------
+    recipe : TransferRecipe
+        Strength and schedule of the gradient reversal.
+    entropy : bool
+        Whether utterances weigh ``1 + exp(-H(p))`` in their corpus's mean, so that those that are
+        surely recognised count more (CDAN+E).
+
+    References
+    ----------
+    Long et al., "Conditional adversarial domain adaptation", NeurIPS 2018, eqs. 4 and 8.
+    """
+
+    adversarial = True
+
+    def __init__(self, recipe, entropy=False, **kwargs):
+        super().__init__(recipe, **kwargs)
+        self.entropy = entropy
+        self.reversal = reversal(recipe)
+        self.discriminator = discriminator()
+
+    def build(self, input_shape):
+        """Make the discriminator."""
+        self.discriminator.build((None, input_shape[0][-1] * input_shape[2][-1]))
+
+    def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
+        """Cross-entropy of the discriminator, the mean of both corpora's (weighted) means."""
+        z = self.reversal(ops.concatenate([z_source, z_target]), training=training)
+        p = ops.stop_gradient(ops.concatenate([p_source, p_target]))
+        joint = ops.reshape(p[:, :, None] * z[:, None, :], (-1, p.shape[-1] * z.shape[-1]))
+        losses = domain_losses(self.discriminator(joint))
+        weights = halves(1.0 + ops.exp(ops.sum(p * safe_log(p), axis=-1)))
+        if not self.entropy:
+            weights = [ops.ones_like(weight) for weight in weights]
+        means = [
+            ops.sum(weight * loss) / ops.sum(weight)
+            for weight, loss in zip(weights, losses, strict=True)
+        ]
+        return 0.5 * sum(means)
