@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from ctl_helpers.errors import StudyError
 from ctl_helpers.networks.capsules import Capsules, Dropout, NormConv2D, PrimaryCapsules, Squash
 
 DROPOUT = (0.5, 0.25, 0.25)
@@ -44,10 +45,21 @@ def encoder(
     keras.Model
         (batch, frames, coefficients, 1) to (batch, 64).
 
+    Raises
+    ------
+    StudyError
+        When the features are too small for the network's kernels.
+
     References
     ----------
     Wen, Ye et al., "CTL-MTNet", IJCAI 2022, section 3.1.
     """
+    least = 38 if convolutions else 24  # what three blocks bring down to a kernel of 3 x 3
+    if min(frames, coefficients) < least:
+        raise StudyError(
+            f"CPAC: expected features of at least {least} frames and {least} coefficients, "
+            f"got {frames} x {coefficients}"
+        )
     inputs = x = keras.Input((frames, coefficients, 1), name="features")
     for block, rate in enumerate(dropout, start=1):
         if convolutions:
