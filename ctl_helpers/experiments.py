@@ -17,7 +17,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
 from ctl_helpers.normalisation import normalise
 from ctl_helpers.parallel import cores, parallel_map
-from ctl_helpers.protocols import Split, make_splits, validation_part
+from ctl_helpers.protocols import K_FOLDS, Split, make_splits, validation_part
 from ctl_helpers.recipes import Recipe
 from ctl_helpers.results import RunStore, load_runs, write_json
 from ctl_helpers.statistics import scores
@@ -107,6 +107,8 @@ def cross_validate(
                 "test": sorted(map(int, split.test)),
                 "method": "cpac",
             }
+            if protocol in K_FOLDS:
+                spec["folds"] = folds
             spec |= common_spec(recipe, seed, selection, features.key, emotions)
             todo.append(Job(spec, features, split, recipe, store, threads))
     return compute(todo, _run_cpac, store, jobs, f"{spec['corpus']} {protocol} {recipe.name}")

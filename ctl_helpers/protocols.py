@@ -145,6 +145,7 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, int, int], list[Split]]] = {
     "loso": _loso,
     "grouped": _grouped,
 }
+K_FOLDS = ("kfold", "stratified", "grouped")  # those that ask how many
 
 
 def _numbered(parts: Iterable[tuple[np.ndarray, np.ndarray]], independent: bool) -> list[Split]:
