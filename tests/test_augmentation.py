@@ -1,0 +1,90 @@
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ctl_helpers.augmentation import augment, mask, mixup, shift
+from ctl_helpers.recipes import Recipe
+
+PLAIN = Recipe("plain")
+RICH = Recipe("rich", shift=5, time_mask=6, frequency_mask=4, mixup=0.2)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def batch(seed, size=6, frames=20, coefficients=9, classes=4):
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(size, frames, coefficients)).astype(np.float32)
+    return features, np.eye(classes, dtype=np.float32)[generator.integers(classes, size=size)]
+
+
+@settings(deadline=None, max_examples=30)
+@given(seeds)
+def test_augment_makes_new_arrays_and_the_same_for_the_same_seed(seed):
+    features, labels = batch(seed)
+    given_features, given_labels = features.copy(), labels.copy()
+    found = [augment(features, labels, RICH, np.random.default_rng(seed)) for _ in range(2)]
+    np.testing.assert_array_equal(features, given_features)
+    np.testing.assert_array_equal(labels, given_labels)
+    for one, other, before in zip(*found, (features, labels), strict=True):
+        assert one.shape == before.shape and one.dtype == np.float32
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_recipe_without_augmentation_gives_what_it_was_given():
+    features, labels = batch(0)
+    found = augment(features, labels, PLAIN, np.random.default_rng(0))
+    assert found[0] is features and found[1] is labels
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, st.integers(1, 19))
+def test_shift_keeps_the_content(seed, most):
+    features, _ = batch(seed)
+    for before, after in zip(
+        features, shift(features, most, np.random.default_rng(seed)), strict=True
+    ):
+        frames = len(before)
+        fits = []
+        for by in range(-most, most + 1):
+            kept = slice(max(0, by), frames + min(0, by))
+            same = np.array_equal(after[kept], before[max(0, -by) :][: frames - abs(by)])
+            edge = before[:1] if by > 0 else before[-1:]
+            rest = np.delete(after, np.r_[kept], axis=0)
+            fits.append(same and bool((rest == edge).all()))
+        assert any(fits)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, st.integers(0, 30), st.integers(0, 12), st.integers(1, 3))
+def test_masks_are_bands_at_most_so_wide(seed, frames, coefficients, count):
+    features = np.ones((5, 20, 9), np.float32)
+    masked = mask(features, frames, coefficients, np.random.default_rng(seed), count)
+    for one in masked:
+        rows, columns = (one == 0).all(axis=1), (one == 0).all(axis=0)
+        if not rows.all() and not columns.all():
+            # What is set to nought is whole frames and whole coefficients, and nothing else.
+            np.testing.assert_array_equal(one == 0, rows[:, None] | columns[None, :])
+            assert rows.sum() <= count * frames and columns.sum() <= count * coefficients
+            for line in (rows, columns):
+                assert (np.diff(np.r_[0, line.astype(int)]) == 1).sum() <= count
+    assert set(np.unique(masked)) <= {0, 1}
+
+
+def test_masks_reach_their_width_and_every_place():
+    features = np.ones((4000, 20, 9), np.float32)
+    masked = mask(features, 4, 0, np.random.default_rng(0), count=1)[..., 0] == 0
+    assert set(masked.sum(axis=1)) == {0, 1, 2, 3, 4}
+    assert masked.any(axis=0).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, st.floats(0.05, 4))
+def test_mixup_mixes_labels_as_it_mixes_features(seed, alpha):
+    features, labels = batch(seed)
+    mixed, soft = mixup(features, labels, alpha, np.random.default_rng(seed))
+    np.testing.assert_allclose(soft.sum(axis=1), 1, atol=1e-6)
+    assert (soft >= 0).all() and mixed.dtype == soft.dtype == np.float32
+    # A feature that tells the class is mixed in the very shares of the labels.
+    told, _ = mixup(labels[:, :, None], labels, alpha, np.random.default_rng(seed))
+    np.testing.assert_allclose(told[:, :, 0], soft, atol=1e-6)
+    low, high = features.min(axis=0), features.max(axis=0)
+    assert (mixed >= low - 1e-5).all() and (mixed <= high + 1e-5).all()
