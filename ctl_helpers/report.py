@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.markup import to_markdown
 from ctl_helpers.pages import SYNTHETIC, Cell, named_runs
@@ -97,6 +98,31 @@ def read_study(out: str | Path) -> dict:
         return {}
     except (OSError, ValueError) as error:
         raise StudyError(f"report {out}: study.json is damaged; run the study again") from error
+
+
+def open_report(out: str | Path, root: str | Path | None = None) -> tuple[pd.DataFrame, bool]:
+    """Open a report for a notebook: its runs, and whether their speech is synthetic.
+
+    Prints as its first line that it is, if so.
+
+    Parameters
+    ----------
+    out : path
+        The report's folder.
+    root : path, optional
+        The folder of corpora that its runs read, None for the miniature ones; asked for where no
+        study has written down what its speech was.
+
+    Returns
+    -------
+    runs : DataFrame
+        From `study_runs`.
+    synthetic : bool
+    """
+    synthetic = read_study(out).get("synthetic", root is None or is_miniature(root))
+    if synthetic:
+        print(SYNTHETIC)
+    return study_runs(out), synthetic
 
 
 def key_table(runs: pd.DataFrame, store: str | Path, task: str) -> pd.DataFrame:
