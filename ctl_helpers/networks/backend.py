@@ -2,13 +2,37 @@
 
 import contextlib
 import importlib.metadata
+import logging
 import os
 import platform
 import sys
+import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
+
+@contextlib.contextmanager
+def _quiet():
+    """Keep back what TensorFlow's C++ part prints while it is imported, unless that fails."""
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(before, kept.read())
+            raise
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+
+
+with _quiet():
+    import keras
+
+# It warns that every run of a study traces its network anew.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
