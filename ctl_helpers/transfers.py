@@ -342,7 +342,8 @@ def svm_on_features(run, split="random", repeats=10, seed=0):
         raise StudyError(f"{run}: expected two speakers or more, got {len(set(speakers))}")
     draws = SPLITS[split](repeats, test_size=0.2, random_state=seed)
     truth, rows = table["emotion"].to_numpy(), []
-    for repeat, (train, test) in enumerate(draws.split(embeddings, truth, speakers)):
+    groups = speakers if split == "speaker" else None
+    for repeat, (train, test) in enumerate(draws.split(embeddings, truth, groups)):
         machine = make_pipeline(StandardScaler(), SVC(kernel="linear"))
         machine.fit(embeddings[train], truth[train])
         found = scores(truth[test], machine.predict(embeddings[test]))

@@ -13,13 +13,16 @@ class Coral(Method):
 
     Notes
     -----
-    Capsules are shorter than 1, so that this is of the order of 1e-8; the paper asks for a weight
-    that lets it end near the label loss. ``weight`` makes that of a recipe's strength of 1.
+    Capsules are shorter than 1 and the loss between EmoDB and CASIA is near 3e-7 after a few epochs.
+    The paper asks for a weight that lets it end as large as the label loss: hence a million, which a
+    recipe's strength multiplies.
 
     References
     ----------
     Sun and Saenko, "Deep CORAL", ECCV Workshops 2016, eqs. 1-3.
     """
+
+    weight = 1e6
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Squared distance of the covariances over 4 d^2."""
