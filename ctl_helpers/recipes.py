@@ -18,8 +18,9 @@ class Recipe:
         Preset of the MFCC; see :mod:`ctl_helpers.features`.
     epochs, batch_size : int
         Length of the training.
-    norm, attention, capsules, convolutions, dropout, head_dropout, precision
-        Of the network; see :func:`ctl_helpers.networks.cpac.encoder`.
+    norm, attention, capsules, convolutions, dropout, head_dropout, precision,
+    capsule_gain, head_gain
+        Of the network; see :func:`ctl_helpers.networks.cpac.cpac`.
     loss : {"margin", "margin+mse", "cross-entropy"}
         On the softmax's output.
     smoothing : float
@@ -52,6 +53,8 @@ class Recipe:
     dropout: tuple[float, float, float] = (0.5, 0.25, 0.25)
     head_dropout: float = 0.2
     precision: str = "float32"
+    capsule_gain: float = 1.0
+    head_gain: float = 1.0
     loss: str = "margin"
     smoothing: float = 0.1
     learning_rate: float = 1e-3

@@ -3,6 +3,7 @@
 import math
 import os
 import time
+import zipfile
 
 import keras
 import numpy as np
@@ -129,7 +130,9 @@ def repeat(rows, length, seed=0):
 def network(recipe):
     """Give the settings of :func:`ctl_helpers.networks.cpac.cpac` that a recipe holds."""
     names = ("dropout", "head_dropout", "norm", "attention", "capsules", "convolutions")
-    return {name: getattr(recipe, name) for name in (*names, "precision")}
+    return {
+        name: getattr(recipe, name) for name in (*names, "precision", "capsule_gain", "head_gain")
+    }
 
 
 def compile_model(model, recipe, utterances):
@@ -265,21 +268,28 @@ class Follow(keras.callbacks.Callback):
         path = self.folder / CHECKPOINT if self.folder else None
         if path is None or not path.is_file():
             return 0
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                state = {name: file[name] for name in file.files}
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+            return 0  # the machine went down before it was on the disk
         self.model.optimizer.build(self.model.trainable_variables)
-        with np.load(path, allow_pickle=False) as state:
-            for i, variable in enumerate(self._variables()):
-                variable.assign(state[f"v{i}"])
-            names = [name for name in state.files if name.startswith("history_")]
-            columns = {name.removeprefix("history_"): state[name].tolist() for name in names}
-            self.history = [
-                dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-            ]
-            if "best_epoch" in state.files:
-                count = sum(name.startswith("best_w") for name in state.files)
-                self.best = {
-                    "epoch": int(state["best_epoch"]),
-                    "mark": float(state["best_mark"]),
-                    "probabilities": state["best_probabilities"],
-                    "weights": [state[f"best_w{i}"] for i in range(count)],
-                }
+        for i, variable in enumerate(self._variables()):
+            variable.assign(state[f"v{i}"])
+        columns = {
+            name.removeprefix("history_"): values.tolist()
+            for name, values in state.items()
+            if name.startswith("history_")
+        }
+        self.history = [
+            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+        ]
+        if "best_epoch" in state:
+            count = sum(name.startswith("best_w") for name in state)
+            self.best = {
+                "epoch": int(state["best_epoch"]),
+                "mark": float(state["best_mark"]),
+                "probabilities": state["best_probabilities"],
+                "weights": [state[f"best_w{i}"] for i in range(count)],
+            }
         return len(self.history)

@@ -4,7 +4,14 @@ import keras
 from keras import layers
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.networks.capsules import Capsules, Dropout, NormConv2D, PrimaryCapsules, Squash
+from ctl_helpers.networks.capsules import (
+    Capsules,
+    Dropout,
+    NormConv2D,
+    PrimaryCapsules,
+    Squash,
+    scaled_glorot,
+)
 
 DROPOUT = (0.5, 0.25, 0.25)
 
@@ -19,6 +26,7 @@ def encoder(
     capsules=True,
     convolutions=True,
     precision="float32",
+    capsule_gain=1.0,
 ):
     """CPAC from the features up to the average over its capsules.
 
@@ -39,6 +47,8 @@ def encoder(
         ``False`` keeps the three poolings and drops their convolutions (ablation).
     precision : {"float32", "bfloat16"}
         Of the two heavy convolutions; weights, sums and all the rest stay in float32.
+    capsule_gain : float
+        Factor on the capsule transformation's initial values.
 
     Returns
     -------
@@ -73,12 +83,12 @@ def encoder(
         attended = layers.Attention(use_scale=attention == "scaled", name="attention")([x, x])
         x = layers.Multiply(name="attended_capsules")([x, attended])
     if capsules:
-        x = Capsules(name="capsules")(x)
+        x = Capsules(gain=capsule_gain, name="capsules")(x)
     x = layers.GlobalAveragePooling1D(name="embedding")(x)
     return keras.Model(inputs, x, name="encoder")
 
 
-def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, **settings):
+def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, head_gain=1.0, **settings):
     """CPAC with its softmax over the emotions: 321 799 parameters for 172 x 39 and 6 classes.
 
     Parameters
@@ -89,6 +99,8 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, **settings):
         Number of emotions.
     head_dropout : float
         Rate before the softmax.
+    head_gain : float
+        Factor on the softmax kernel's initial values.
     **settings
         Of :func:`encoder`.
 
@@ -104,7 +116,8 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, **settings):
     """
     body = encoder(frames, coefficients, **settings)
     x = layers.Dropout(head_dropout, name="head_dropout")(body.output)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="emotion")(x)
+    kernel = scaled_glorot(head_gain)
+    outputs = layers.Dense(classes, "softmax", kernel_initializer=kernel, name="emotion")(x)
     return keras.Model(body.input, outputs, name="cpac")
 
 
