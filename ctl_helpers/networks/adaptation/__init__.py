@@ -17,6 +17,7 @@ from ctl_helpers.networks.adaptation.dann import DomainAdversarial
 from ctl_helpers.networks.adaptation.mdd import MarginDisparity
 from ctl_helpers.networks.adaptation.method import halves
 from ctl_helpers.networks.adaptation.mmd import MeanDiscrepancy
+from ctl_helpers.networks.capsules import scaled_glorot
 
 METHODS = {
     "source-only": None,  # the same network, which never sees the target
@@ -31,7 +32,7 @@ METHODS = {
 }
 
 
-def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, **settings):
+def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain=1.0, **settings):
     """Make encoder and task head of CAAM: CPAC's encoder, ReLU, dense softmax.
 
     Parameters
@@ -41,7 +42,9 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, **setting
     classes : int
         Number of emotions.
     head_dropout : float
-        Rate before the softmax.
+        Rate before the ReLU.
+    head_gain : float
+        Factor on the softmax kernel's initial values.
     **settings
         Of :func:`ctl_helpers.networks.cpac.encoder`.
 
@@ -53,7 +56,8 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, **setting
     body = cpac.encoder(frames, coefficients, **settings)
     x = layers.Dropout(head_dropout, name="head_dropout")(body.output)
     x = layers.Activation("relu", name="head_relu")(x)
-    outputs = layers.Dense(classes, activation="softmax", dtype="float32", name="emotion")(x)
+    kernel = scaled_glorot(head_gain)
+    outputs = layers.Dense(classes, "softmax", kernel_initializer=kernel, name="emotion")(x)
     return keras.Model(body.input, outputs, name="caam")
 
 
