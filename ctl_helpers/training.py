@@ -225,6 +225,7 @@ class Follow(keras.callbacks.Callback):
         self.part, self.rows = watch or (None, None)
         self.folder = folder
         self.history, self.best, self.saved = [], None, time.monotonic()
+        self.parent = os.getppid()
 
     def on_epoch_end(self, epoch, logs=None):
         """Note the epoch; score and save where it is time to."""
@@ -233,8 +234,11 @@ class Follow(keras.callbacks.Callback):
             row |= self._score(epoch)
         self.history.append(row)
         late = time.monotonic() - self.saved > _SECONDS_BETWEEN_CHECKPOINTS
-        if self.folder and late and epoch + 1 < self.recipe.epochs:
+        orphaned = os.getppid() != self.parent
+        if self.folder and (late or orphaned) and epoch + 1 < self.recipe.epochs:
             self._save()
+        if orphaned:  # the study was killed, and nobody waits for this run any more
+            os._exit(1)
 
     def _score(self, epoch):
         probabilities = predict(self.model, self.features, self.rows, self.recipe)
