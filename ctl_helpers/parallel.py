@@ -13,6 +13,7 @@ from tqdm import tqdm
 from ctl_helpers.errors import StudyError
 
 ENGINES = ("local", "dask")
+_PARENT = os.getppid()
 
 
 def cache_folder() -> Path:
@@ -29,6 +30,11 @@ def cache_folder() -> Path:
 def cores() -> int:
     """Cores that this process may use."""
     return joblib.cpu_count()
+
+
+def orphaned() -> bool:
+    """Say whether the process that started this one, such as a study its workers, is gone."""
+    return os.getppid() != _PARENT
 
 
 def parallel_map(

@@ -10,6 +10,7 @@ import numpy as np
 
 from ctl_helpers.augmentation import augment
 from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
+from ctl_helpers.parallel import orphaned
 from ctl_helpers.statistics import scores
 
 LOSSES = {
@@ -225,7 +226,6 @@ class Follow(keras.callbacks.Callback):
         self.part, self.rows = watch or (None, None)
         self.folder = folder
         self.history, self.best, self.saved = [], None, time.monotonic()
-        self.parent = os.getppid()
 
     def on_epoch_end(self, epoch, logs=None):
         """Note the epoch; score and save where it is time to."""
@@ -234,10 +234,9 @@ class Follow(keras.callbacks.Callback):
             row |= self._score(epoch)
         self.history.append(row)
         late = time.monotonic() - self.saved > _SECONDS_BETWEEN_CHECKPOINTS
-        orphaned = os.getppid() != self.parent
-        if self.folder and (late or orphaned) and epoch + 1 < self.recipe.epochs:
+        if self.folder and (late or orphaned()) and epoch + 1 < self.recipe.epochs:
             self._save()
-        if orphaned:  # the study was killed, and nobody waits for this run any more
+        if orphaned():  # the study was killed, and nobody waits for this run any more
             os._exit(1)
 
     def _score(self, epoch):
