@@ -43,10 +43,11 @@ from ctl_helpers.transfers import transfer_features
 
 # What opensmile calls the sets, and how many functionals they hold.
 FEATURE_SETS = {"egemaps": ("eGeMAPSv02", 88), "compare": ("ComParE_2016", 6373)}
+# One setting for all corpora, by cross-validation inside training parts of EmoDB and CASIA alone.
 CLASSIFIERS = {
     "linear": {"kind": "svm", "kernel": "linear", "C": 0.01},
     "rbf": {"kind": "svm", "kernel": "rbf", "C": 10.0},  # gamma: 1 / (functionals x variance)
-    "logistic": {"kind": "logistic", "C": 0.01},
+    "logistic": {"kind": "logistic", "C": 0.1},
 }
 METHODS = {
     f"{features}+{classifier}": (features, classifier)
