@@ -103,9 +103,16 @@ class _OneLine(logging.Formatter):
         return " ".join(super().format(record).replace("WARNING", "warning", 1).split())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, as everything else here does."""
+
+    def error(self, message):
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=_PROGRAM, description=_DESCRIPTION, epilog=_EXAMPLES, formatter_class=shape
     )
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
@@ -249,8 +256,9 @@ def _corpora(parsed: argparse.Namespace) -> int:
             print(f"left out: {error}", file=sys.stderr)
             failed += 1
             continue
-        print(found.line, found.counts.T.to_string(na_rep="-"), sep="\n")
-        print(found.speakers.T.to_string(na_rep="-"))
+        print(found.line)
+        for counts in (found.counts, found.speakers):
+            print(counts.dropna(axis=1, how="all").T.to_string())
         if parsed.problems and len(found.problems):
             print(found.problems.to_string(index=False))
         print()

@@ -192,6 +192,7 @@ def execute(cell: Cell, out: Path) -> str:
             done = papermill.execute_notebook(
                 *(str(cell.source), None, cell.parameters),
                 **{"kernel_name": "python3", "cwd": str(out), "progress_bar": False},
+                extra_arguments=["--IPKernelApp.log_level=50"],
             )
     except PapermillExecutionError as error:
         return f"notebook {cell.name}: {error.ename}: {error.evalue}".splitlines()[0]
@@ -233,6 +234,7 @@ def _for_kernels() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "CTL_PROGRESS": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
+        "PYTHONWARNINGS": "ignore:IProgress",  # tqdm, of widgets that nobody asked for
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 

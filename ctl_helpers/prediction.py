@@ -1,5 +1,6 @@
 """The emotion of new recordings, by the network of a run."""
 
+import importlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -108,12 +109,11 @@ def _normalised(values: np.ndarray, spec: dict, folder: Path) -> tuple[Normalise
 
 
 def _load(folder: Path):
-    from keras.saving import load_model
+    from ctl_helpers.networks import backend
 
-    import ctl_helpers.networks.cpac  # noqa: F401  its layers register themselves
-
+    importlib.import_module("ctl_helpers.networks.cpac")  # its layers register themselves
     try:
-        return load_model(folder / "model.keras", compile=False)
+        return backend.keras.saving.load_model(folder / "model.keras", compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise StudyError(
             f"model {folder / 'model.keras'}: not a saved network ({str(error).splitlines()[0]})"

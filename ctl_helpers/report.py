@@ -27,6 +27,9 @@ KINDS = {
     "4_result_tables": ("Tables", "Ours beside the published, with their sources."),
 }
 START, END = "<!-- results -->", "<!-- /results -->"
+_COLUMNS = ["corpus", "source", "target", "protocol", "method", "recipe", "normalisation"]
+_COLUMNS += [f"{score}{end}" for score in ("uar", "war") for end in ("", "_low", "_high")]
+_COLUMNS += ["utterances", "folds", "seeds", "optimistic", "reported_by"]
 _OURS = '<tr class="ours">'
 _SHOWN = 6  # figures on the index page
 _STYLE = """
@@ -224,7 +227,8 @@ def _results(out: Path, runs: pd.DataFrame, task: str, title: str) -> str:
     table = key_table(runs, out / "runs", task)
     if table.empty:
         return ""
-    shown = display(table)
+    shown = display(table[[column for column in _COLUMNS if column in table]])
+    shown = shown.loc[:, [not _is_idle(shown, name) for name in shown]]
     head = "".join(f"<th>{html.escape(column)}</th>" for column in shown)
     lines = []
     for ours, row in zip(table["reported_by"] == OURS, shown.to_numpy(str), strict=True):
@@ -237,6 +241,11 @@ def _results(out: Path, runs: pd.DataFrame, task: str, title: str) -> str:
         "</p>"
         "</section>"
     )
+
+
+def _is_idle(shown: pd.DataFrame, name: str) -> bool:
+    """Whether a column says nothing: that no row is normalised."""
+    return name == "normalisation" and set(shown[name]) <= {"", "none"}
 
 
 def _notes(table: pd.DataFrame) -> list[str]:
