@@ -249,7 +249,7 @@ def _normalised(job):
     if kind == "global":
         group = np.zeros(len(target.manifest), int)
         return x_source, Normalised(target.values, kind, group, x_source.mean, x_source.scale)
-    if kind == "corpus":
+    if kind == "corpus" and target.manifest["corpus"].nunique() == 1:
         return x_source, normalise(target.values, target.manifest, "global", job.adapt)
     return x_source, normalise(target.values, target.manifest, kind)
 
