@@ -150,7 +150,6 @@ def baseline_cross_validate(
     spec = _common_spec(method, normalisation)
     found = _describe(manifest, method, features, jobs)
     store = store if isinstance(store, RunStore) else RunStore(store)
-    threads = max(1, cores() // (jobs or cores()))
     spec |= {
         "task": "baseline",
         "corpus": "+".join(found.manifest["corpus"].unique()),
@@ -161,7 +160,7 @@ def baseline_cross_validate(
     todo = []
     for split in make_splits(found.manifest, protocol, folds):
         one = spec | {"split": split.name, "test": sorted(map(int, split.test))}
-        todo.append(Job(one, found, split, one["recipe"], store, threads))
+        todo.append(Job(one, found, split, one["recipe"], store, 1))
     title = f"{spec['corpus']} {protocol} {method}"
     return compute(todo, _run_baseline, store, jobs, title)
 
@@ -231,7 +230,7 @@ def baseline_transfer(
     )
     split = Split("all", np.arange(train), np.arange(train, train + test), True)
     store = store if isinstance(store, RunStore) else RunStore(store)
-    job = Job(spec, both, split, spec["recipe"], store, cores())
+    job = Job(spec, both, split, spec["recipe"], store, 1)
     return compute([job], _run_baseline, store, 1, f"{names[0]} to {names[1]} {method}")
 
 
@@ -416,7 +415,7 @@ def _run_baseline(job, folder):
             f"{job.spec['method']}, {split.name}: expected two emotions or more to train on, got "
             f"one in {len(split.train)} utterances"
         )
-    with threadpool_limits(job.threads):
+    with threadpool_limits(1):  # more threads are slower on so little, and round otherwise
         kind = job.recipe["normalisation"]
         inputs = standardise(job.features.values, manifest, kind, split.train)
         model = _classifier(job.recipe).fit(inputs[split.train], truth[split.train])
@@ -432,7 +431,7 @@ def _run_baseline(job, folder):
     }
     write_predictions(folder / "predictions.csv", manifest, split.test, emotions, probabilities)
     write_json(folder / "metrics.json", metrics)
-    write_json(folder / "environment.json", _environment(job.threads))
+    write_json(folder / "environment.json", _environment())
 
 
 def _classifier(recipe):
@@ -458,7 +457,7 @@ def _probabilities(model, inputs, classes):
     return probabilities
 
 
-def _environment(threads):
+def _environment():
     """Describe what a number was computed with, as `experiments.environment` does with Keras."""
     packages = ("scikit-learn", "opensmile", "numpy", "scipy", "librosa", "soxr", "soundfile")
     packages += ("pandas", "joblib")
@@ -469,6 +468,6 @@ def _environment(threads):
         "backend": "scikit-learn",
         "device": f"CPU {platform.machine()}",
         "cores": cores(),
-        "threads": threads,
+        "threads": 1,
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
