@@ -174,7 +174,8 @@ def _run_cpac(job, folder):
         watch = ("validation", validation)
     elif selection == "best_test":
         watch = ("test", split.test)
-    features = normalise(job.features.values, manifest, recipe.normalisation, train)
+    speech = job.features.speech if recipe.padding == "zeroed" else None
+    features = normalise(job.features.values, manifest, recipe.normalisation, train, speech)
 
     model = cpac.cpac(*job.features.values.shape[1:], len(emotions), **training.network(recipe))
     training.compile_model(model, recipe, len(train))

@@ -28,6 +28,8 @@ class Normalised:
         Which row of `mean` and `scale` an utterance takes.
     mean, scale : float32 array of shape (groups, coefficients), optional
         What is taken off, and what is multiplied by.
+    speech : int array of shape (utterances, 2), optional
+        First and one-past-last frame that holds signal; the frames outside come out as zero.
     """
 
     values: np.ndarray
@@ -35,25 +37,34 @@ class Normalised:
     group: np.ndarray | None = None
     mean: np.ndarray | None = None
     scale: np.ndarray | None = None
+    speech: np.ndarray | None = None
 
     def __getitem__(self, rows) -> np.ndarray:
         picked = np.asarray(self.values[rows], np.float32)
-        if self.kind == "none":
-            return picked
         if self.kind == "utterance":
             scaled = [speechpy.processing.cmvn(one, variance_normalization=True) for one in picked]
-            return np.array(scaled, np.float32).reshape(picked.shape)
-        group = self.group[rows]
-        return (picked - self.mean[group][:, None]) * self.scale[group][:, None]
+            picked = np.array(scaled, np.float32).reshape(picked.shape)
+        elif self.kind != "none":
+            group = self.group[rows]
+            picked = (picked - self.mean[group][:, None]) * self.scale[group][:, None]
+        if self.speech is None:
+            return picked
+        return picked * holds_speech(self.speech[rows], picked.shape[1])[:, :, None]
 
     def __len__(self) -> int:
         return len(self.values)
 
 
+def holds_speech(speech: np.ndarray, frames: int) -> np.ndarray:
+    """Mark the frames that hold signal: bool of shape (utterances, frames)."""
+    places = np.arange(frames)
+    return (places >= speech[:, :1]) & (places < speech[:, 1:])
+
+
 def frame_statistics(
-    values: np.ndarray, rows: np.ndarray | None = None
+    values: np.ndarray, rows: np.ndarray | None = None, speech: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every coefficient over all frames of some utterances.
+    """Mean and standard deviation of every coefficient over the frames of some utterances.
 
     Parameters
     ----------
@@ -61,6 +72,8 @@ def frame_statistics(
         May be a memory map: it is read piece by piece.
     rows : int array or None
         Utterances to count; ``None`` for all.
+    speech : int array of shape (utterances, 2) or None
+        Frames to count, as `Features.speech`; ``None`` for all, padding included.
 
     Returns
     -------
@@ -68,18 +81,28 @@ def frame_statistics(
         float64.
     """
     rows = np.arange(len(values)) if rows is None else np.asarray(rows)
-    total, squares = np.zeros(values.shape[2]), np.zeros(values.shape[2])
+    count, total, squares = 0, np.zeros(values.shape[2]), np.zeros(values.shape[2])
     for start in range(0, len(rows), 256):
-        piece = np.asarray(values[rows[start : start + 256]], np.float64)
-        total += piece.sum(axis=(0, 1))
-        squares += (piece**2).sum(axis=(0, 1))
-    count = len(rows) * values.shape[1]
+        some = rows[start : start + 256]
+        piece = np.asarray(values[some], np.float64)
+        piece = (
+            piece.reshape(-1, piece.shape[2])
+            if speech is None
+            else piece[holds_speech(speech[some], piece.shape[1])]
+        )
+        count += len(piece)
+        total += piece.sum(axis=0)
+        squares += (piece**2).sum(axis=0)
     mean = total / count
     return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
 
 
 def normalise(
-    values: np.ndarray, manifest: pd.DataFrame, kind: str, train: np.ndarray | None = None
+    values: np.ndarray,
+    manifest: pd.DataFrame,
+    kind: str,
+    train: np.ndarray | None = None,
+    speech: np.ndarray | None = None,
 ) -> Normalised:
     """Bring every coefficient to zero mean and unit variance over the frames of a group.
 
@@ -95,6 +118,9 @@ def normalise(
         statistics then serve all.
     train : int array or None
         Rows of the training part, for ``"global"``.
+    speech : int array of shape (utterances, 2) or None
+        As `Features.speech`: take the statistics of these frames alone, and put zero, the mean, in
+        place of the padding; ``None`` treats padding as speech, as released.
 
     Returns
     -------
@@ -116,14 +142,14 @@ def normalise(
             f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"
         )
     if kind in ("none", "utterance"):
-        return Normalised(values, kind)
+        return Normalised(values, kind, speech=speech)
     group, means, scales = np.zeros(len(values), int), [], []
     for number, (rows, counted) in enumerate(_groups(manifest, kind, train)):
-        mean, deviation = frame_statistics(values, counted)
+        mean, deviation = frame_statistics(values, counted, speech)
         group[rows] = number
         means.append(mean)
         scales.append(1 / (deviation + _EPSILON))
-    return Normalised(values, kind, group, np.float32(means), np.float32(scales))
+    return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
 
 
 def _groups(

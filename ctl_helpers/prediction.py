@@ -44,18 +44,19 @@ def predict_files(
     """
     folder, spec = _read_run(Path(model))
     settings = _settings(spec)
-    values, read, problems = [], [], []
+    computed, read, problems = [], [], []
     for file in files:
         try:
             signal = read_audio(file, settings.sampling_rate)
         except StudyError as error:
             problems.append(str(error))
             continue
-        values.append(mfcc(signal, settings)[0])
+        computed.append(mfcc(signal, settings))
         read.append(str(file))
     if not read:
         raise StudyError(f"predict: no recording can be read; {problems[0]}")
-    features, notes = _normalised(np.array(values), spec, folder)
+    values, speech = map(np.array, zip(*computed, strict=True))
+    features, notes = _normalised(values, speech, spec, folder)
     network = _load(folder)
     if network.input_shape[1:3] != features.values.shape[1:]:
         raise StudyError(
@@ -89,13 +90,16 @@ def _settings(spec: dict) -> FeatureSettings:
     return replace(PRESETS[spec["recipe"]["features"]], samples=samples)
 
 
-def _normalised(values: np.ndarray, spec: dict, folder: Path) -> tuple[Normalised, list[str]]:
+def _normalised(
+    values: np.ndarray, speech: np.ndarray, spec: dict, folder: Path
+) -> tuple[Normalised, list[str]]:
     kind = spec["recipe"]["normalisation"]
+    speech = speech if spec["recipe"]["padding"] == "zeroed" else None
     if kind == "global":
         try:
             with np.load(folder / "normalisation.npz", allow_pickle=False) as known:
                 rows = np.zeros(len(values), int)
-                return Normalised(values, kind, rows, known["mean"], known["scale"]), []
+                return Normalised(values, kind, rows, known["mean"], known["scale"], speech), []
         except (OSError, KeyError, ValueError) as error:
             raise StudyError(f"model {folder}: expected its normalisation.npz ({error})") from error
     notes = []
@@ -105,7 +109,7 @@ def _normalised(values: np.ndarray, spec: dict, folder: Path) -> tuple[Normalise
             "the run did so over all of a " + kind
         ]
     one = pd.DataFrame({"corpus": ["given"] * len(values), "speaker": "given", "path": ""})
-    return normalise(values, one, kind), notes
+    return normalise(values, one, kind, speech=speech), notes
 
 
 def _load(folder: Path):

@@ -16,6 +16,8 @@ class Recipe:
         What tables call it.
     features, normalisation : str
         Preset of the MFCC; see :mod:`ctl_helpers.features`.
+    padding : {"kept", "zeroed"}
+        ``"zeroed"``: statistics are those of frames with signal, and the others become zero.
     epochs, batch_size : int
         Length of the training.
     norm, attention, capsules, convolutions, dropout, head_dropout, precision,
@@ -44,6 +46,7 @@ class Recipe:
     name: str
     features: str = "released"
     normalisation: str = "none"
+    padding: str = "kept"
     epochs: int = 300
     batch_size: int = 64
     norm: str = "frozen"
@@ -81,6 +84,7 @@ class Recipe:
 _CHOICES = {
     "features": ("released", "paper"),
     "normalisation": ("none", "utterance", "speaker", "corpus", "global"),
+    "padding": ("kept", "zeroed"),
     "norm": ("frozen", "batch"),
     "attention": ("scaled", "plain", None),
     "precision": ("float32", "bfloat16"),

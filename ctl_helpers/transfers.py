@@ -24,7 +24,7 @@ from ctl_helpers.experiments import (
     write_predictions,
 )
 from ctl_helpers.features import PRESETS, Features, extract
-from ctl_helpers.normalisation import Normalised, normalise
+from ctl_helpers.normalisation import normalise
 from ctl_helpers.parallel import cores
 from ctl_helpers.recipes import TransferRecipe
 from ctl_helpers.results import RunStore
@@ -245,13 +245,20 @@ def _splits(manifest, scoring, seed):
 def _normalised(job):
     """Normalise both corpora; nothing is learned from target speakers that are but scored."""
     kind, source, target = job.recipe.normalisation, job.source, job.target
-    x_source = normalise(source.values, source.manifest, kind, np.arange(len(source.manifest)))
+    frames = [side.speech if job.recipe.padding == "zeroed" else None for side in (source, target)]
+    every = np.arange(len(source.manifest))
+    x_source = normalise(source.values, source.manifest, kind, every, frames[0])
     if kind == "global":
-        group = np.zeros(len(target.manifest), int)
-        return x_source, Normalised(target.values, kind, group, x_source.mean, x_source.scale)
+        return x_source, replace(
+            x_source,
+            values=target.values,
+            group=np.zeros(len(target.manifest), int),
+            speech=frames[1],
+        )
     if kind == "corpus" and target.manifest["corpus"].nunique() == 1:
-        return x_source, normalise(target.values, target.manifest, "global", job.adapt)
-    return x_source, normalise(target.values, target.manifest, kind)
+        x_target = normalise(target.values, target.manifest, "global", job.adapt, frames[1])
+        return x_source, x_target
+    return x_source, normalise(target.values, target.manifest, kind, speech=frames[1])
 
 
 def _run_transfer(job, folder):

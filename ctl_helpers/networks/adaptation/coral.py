@@ -13,9 +13,9 @@ class Coral(Method):
 
     Notes
     -----
-    Capsules are shorter than 1 and the loss between EmoDB and CASIA is near 3e-7 after a few epochs.
-    The paper asks for a weight that lets it end as large as the label loss: hence a million, which a
-    recipe's strength multiplies.
+    Capsules are shorter than 1 and the loss between EmoDB and CASIA is near 3e-7 after a few
+    epochs. The paper asks for a weight that lets it end as large as the label loss: hence a
+    million, which a recipe's strength multiplies.
 
     References
     ----------
