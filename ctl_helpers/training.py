@@ -40,7 +40,7 @@ class Batches(keras.utils.PyDataset):
     recipe : Recipe
         Its batch size and augmentations.
     seed, epoch : int
-        Of the shuffle; the epoch to begin with.
+        Of the shuffle; ``epoch`` may be set.
     """
 
     def __init__(self, features, rows, labels=None, *, recipe, seed=0, epoch=0):
@@ -64,10 +64,6 @@ class Batches(keras.utils.PyDataset):
         features, labels = augment(features, self.labels[rows], self.recipe, rng)
         return features[..., None], labels
 
-    def on_epoch_end(self):
-        """Go to the next shuffle."""
-        self.epoch += 1
-
 
 class Pairs(keras.utils.PyDataset):
     """Batches of a labelled and an unlabelled corpus side by side: ``((x_s, x_t), y_s)``.
@@ -85,7 +81,7 @@ class Pairs(keras.utils.PyDataset):
     recipe : Recipe
         Its batch size, which counts the utterances of one corpus, and augmentations.
     seed, epoch : int
-        Of the shuffles; the epoch to begin with.
+        Of the shuffles; ``epoch`` may be set.
     """
 
     def __init__(self, source, target, labels, *, recipe, seed=0, epoch=0):
@@ -114,10 +110,6 @@ class Pairs(keras.utils.PyDataset):
     def __getitem__(self, index):
         features, labels = self.source[index]
         return (features, self.target[index][0]), labels
-
-    def on_epoch_end(self):
-        """Go to the next shuffles."""
-        self.epoch += 1
 
 
 def repeat(rows, length, seed=0):
@@ -203,15 +195,19 @@ def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, 
 
 def fit_batches(model, batches, follow):
     """Train a compiled network on :class:`Batches` or :class:`Pairs`, followed by a `Follow`."""
-    batches.epoch = follow.resume()
-    if batches.epoch < follow.recipe.epochs:
+    start = follow.resume()
+    # Set, not counted: some backends take the look at a first batch's shape for an epoch.
+    turn = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
+    )
+    if start < follow.recipe.epochs:
         model.fit(
             batches,
             epochs=follow.recipe.epochs,
-            initial_epoch=batches.epoch,
+            initial_epoch=start,
             shuffle=False,
             verbose=0,
-            callbacks=[follow],
+            callbacks=[turn, follow],
         )
     return follow
 

@@ -37,10 +37,13 @@ class Squash(layers.Layer):
 class Dropout(layers.Layer):
     """Dropout whose mask costs a random byte per value, a third of the time of a random float.
 
+    Unlike Keras's own, it draws from its seed alone on every backend, so that a training that was
+    stopped can go on with the masks that were next.
+
     Parameters
     ----------
     rate : float
-        Share of values set to zero while training, in steps of 1/256 (0.5 and 0.25 are exact).
+        Share of values set to zero while training. One that is no multiple of 1/256 costs floats.
     seed : int, optional
         Of the mask; drawn from the global seed if not given.
     """
@@ -52,17 +55,20 @@ class Dropout(layers.Layer):
 
     def call(self, inputs, training=False):
         """Drop from ``inputs`` of shape (batch, ..., channels)."""
-        threshold = round(self.rate * 256)
-        if not training or threshold == 0:
+        if not training or self.rate == 0:
             return inputs
-        channels = inputs.shape[-1]
-        shape = (ops.shape(inputs)[0], *inputs.shape[1:-1], -(-channels // 4))
+        kept = ops.cast(self._kept(ops.shape(inputs)[0], inputs.shape[1:]), inputs.dtype)
+        return inputs * (kept * (1 / (1 - self.rate)))
+
+    def _kept(self, batch, shape):
+        if self.rate * 256 % 1:
+            return keras.random.uniform((batch, *shape), seed=self.seed_generator) >= self.rate
+        *places, channels = shape
         words = keras.random.randint(
-            shape, -(2**31), 2**31 - 1, dtype="int32", seed=self.seed_generator
+            (batch, *places, -(-channels // 4)), -(2**31), 2**31 - 1, seed=self.seed_generator
         )
-        chances = ops.view(words, dtype="uint8")[..., :channels]  # four to a word
-        kept = ops.cast(chances >= threshold, inputs.dtype)
-        return inputs * (kept * (256 / (256 - threshold)))
+        # Four bytes to a word.
+        return ops.view(words, dtype="uint8")[..., :channels] >= int(self.rate * 256)
 
     def compute_output_shape(self, input_shape):
         """Leave the shape as it is."""

@@ -115,7 +115,7 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, head_gain=1.0,
     321799
     """
     body = encoder(frames, coefficients, **settings)
-    x = layers.Dropout(head_dropout, name="head_dropout")(body.output)
+    x = Dropout(head_dropout, name="head_dropout")(body.output)
     kernel = scaled_glorot(head_gain)
     outputs = layers.Dense(classes, "softmax", kernel_initializer=kernel, name="emotion")(x)
     return keras.Model(body.input, outputs, name="cpac")

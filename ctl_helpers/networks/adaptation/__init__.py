@@ -17,7 +17,7 @@ from ctl_helpers.networks.adaptation.dann import DomainAdversarial
 from ctl_helpers.networks.adaptation.mdd import MarginDisparity
 from ctl_helpers.networks.adaptation.method import halves
 from ctl_helpers.networks.adaptation.mmd import MeanDiscrepancy
-from ctl_helpers.networks.capsules import scaled_glorot
+from ctl_helpers.networks.capsules import Dropout, scaled_glorot
 
 METHODS = {
     "source-only": None,  # the same network, which never sees the target
@@ -54,7 +54,7 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain
         (batch, frames, coefficients, 1) to probabilities (batch, classes).
     """
     body = cpac.encoder(frames, coefficients, **settings)
-    x = layers.Dropout(head_dropout, name="head_dropout")(body.output)
+    x = Dropout(head_dropout, name="head_dropout")(body.output)
     x = layers.Activation("relu", name="head_relu")(x)
     kernel = scaled_glorot(head_gain)
     outputs = layers.Dense(classes, "softmax", kernel_initializer=kernel, name="emotion")(x)
