@@ -93,15 +93,18 @@ def cross_validate(
         raise StudyError(f"selection: expected one of {', '.join(SELECTIONS)}, got {selection!r}")
     emotions = emotions_of(features.manifest)
     splits = make_splits(features.manifest, protocol, folds)
-    chosen = [splits[index] for index in (range(len(splits)) if only is None else only)]
+    only = range(len(splits)) if only is None else list(only)
+    if beyond := [index for index in only if not 0 <= index < len(splits)]:
+        raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
     store = store if isinstance(store, RunStore) else RunStore(store)
     threads = max(1, cores() // (jobs or cores()))
+    corpus = "+".join(features.manifest["corpus"].unique())
     todo = []
     for seed in seeds:
-        for split in chosen:
+        for split in (splits[index] for index in only):
             spec = {
                 "task": "cpac",
-                "corpus": "+".join(features.manifest["corpus"].unique()),
+                "corpus": corpus,
                 "protocol": protocol,
                 "split": split.name,
                 "test": sorted(map(int, split.test)),
@@ -111,7 +114,7 @@ def cross_validate(
                 spec["folds"] = folds
             spec |= common_spec(recipe, seed, selection, features.key, emotions)
             todo.append(Job(spec, features, split, recipe, store, threads))
-    return compute(todo, _run_cpac, store, jobs, f"{spec['corpus']} {protocol} {recipe.name}")
+    return compute(todo, _run_cpac, store, jobs, f"{corpus} {protocol} {recipe.name}")
 
 
 def emotions_of(manifest):
