@@ -260,7 +260,7 @@ def test_a_recording_too_short_for_opensmile_gives_zeros(tmp_path):
 
 @needs_shared
 @pytest.mark.slow
-def test_mfcc_statistics_on_real_speech(tmp_path):
+def test_mfcc_statistics_on_real_speech(tmp_path, cache):
     manifest = load_manifest(SHARED / "corpora", "emodb")
     runs = baseline_cross_validate(
         manifest, "mfcc+rbf", normalisation="speaker", store=tmp_path, jobs=2
