@@ -1,0 +1,1 @@
+"""Benchmarks and searches, run by hand: timings belong in no test."""

@@ -1,0 +1,53 @@
+"""The search that led to the recipe ``modern``: ``python -m benchmarks.search ROOT --out FOLDER``.
+
+Only the training part of fold 0 of each corpus is looked at: it is divided again into five folds,
+of which the first few train and test the candidates. The test part of fold 0 is never touched; the
+test parts of the other folds took part here as training or inner test utterances.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from ctl_helpers.corpora import load_manifest
+from ctl_helpers.experiments import cross_validate
+from ctl_helpers.features import extract
+from ctl_helpers.protocols import make_splits
+from ctl_helpers.recipes import recipe
+
+_MASKS = {"time_mask": 20, "frequency_mask": 5}
+_GAINS = {"capsule_gain": 16.0, "head_gain": 4.0}
+_SHORT = {"epochs": 40, "batch_size": 32}
+_PLAIN = {"capsule_gain": 1.0, "head_gain": 1.0, "shift": 0, "mixup": 0.0, **_SHORT}
+# What each candidate changes in the recipe as it is now.
+CANDIDATES = {
+    "A": _PLAIN,
+    "B": {**_PLAIN, **_MASKS, "shift": 8, "mixup": 0.2},
+    "D": {**_PLAIN, **_MASKS, "shift": 8, "mixup": 0.2, "dropout": (0.2, 0.1, 0.1)},
+    "P": {**_PLAIN, **_GAINS},
+    "R": {**_PLAIN, **_GAINS, "shift": 8, "mixup": 0.3},
+    "T": {},
+    "Y": {"learning_rate": 4e-3},
+}
+INNER = {"emodb": (0, 1), "casia": (0,)}
+
+
+def main():
+    """Train every candidate and print its mean scores on the inner folds."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, help="folder that holds emodb and casia")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
+    parsed = parser.parse_args()
+    for corpus, only in INNER.items():
+        features = extract(load_manifest(parsed.root, corpus), "released")
+        inner = features.select(make_splits(features.manifest, "kfold")[0].train)
+        for name in parsed.candidates:
+            candidate = dataclasses.replace(recipe("modern", **CANDIDATES[name]), name=name)
+            runs = cross_validate(inner, candidate, folds=5, store=parsed.out, only=only)
+            uar, war = 100 * runs["uar"].mean(), 100 * runs["war"].mean()
+            print(f"{corpus} {name}: UAR {uar:.1f} WAR {war:.1f} {CANDIDATES[name]}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
