@@ -209,6 +209,30 @@ TRANSFER_RECIPES = {
     "released": TransferRecipe("released"),
     # As the paper describes it: 50 ms / 12.5 ms frames.
     "paper": TransferRecipe("paper", features="paper"),
+    # The modern recipe of CPAC, with what differs between corpora besides emotion taken out first:
+    # each speaker standardised over the frames that hold speech, padding put to the mean.
+    "modern": TransferRecipe(
+        "modern",
+        normalisation="speaker",
+        padding="zeroed",
+        epochs=40,
+        batch_size=32,
+        norm="batch",
+        dropout=(0.5, 0.25, 0.25),
+        head_dropout=0.2,
+        capsule_gain=16.0,
+        head_gain=4.0,
+        smoothing=0.1,
+        learning_rate=2e-3,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        weight_decay=1e-2,
+        schedule="one-cycle",
+        shift=8,
+        mixup=0.3,
+        reversal_steps=500.0,
+    ),
     # For trials: few epochs of small batches.
     "quick": TransferRecipe("quick", epochs=5, batch_size=64),
 }
