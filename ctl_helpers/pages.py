@@ -20,6 +20,8 @@ from ctl_helpers.errors import StudyError
 PACKAGE = Path(__file__).resolve().parent
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 SYNTHETIC = "Synthetic speech: the scores mean nothing about emotion."
+_NARROW = "<style>body.jp-Notebook { max-width: 1000px; margin: 0 auto; }</style>"
+_BACK = '<p><a href="../index.html">All of the study</a></p>'
 _MOST_NAMED = 60  # run folders that a table's note lists; more are counted
 
 
@@ -254,7 +256,8 @@ def _to_html(notebook, title: str) -> str:
     exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
+        page = exporter.from_notebook_node(notebook, {"metadata": {"name": title}})[0]
+    return page.replace("</head>", f"{_NARROW}</head>", 1).replace("<main>", f"{_BACK}<main>", 1)
 
 
 def _write(path: Path, text: str) -> None:

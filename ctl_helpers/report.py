@@ -29,7 +29,7 @@ KINDS = {
 START, END = "<!-- results -->", "<!-- /results -->"
 _COLUMNS = ["corpus", "source", "target", "protocol", "method", "recipe", "normalisation"]
 _COLUMNS += [f"{score}{end}" for score in ("uar", "war") for end in ("", "_low", "_high")]
-_COLUMNS += ["utterances", "folds", "seeds", "optimistic", "reported_by"]
+_COLUMNS += ["utterances", "folds", "optimistic", "reported_by"]
 _OURS = '<tr class="ours">'
 _SHOWN = 6  # figures on the index page
 _STYLE = """
@@ -40,7 +40,7 @@ body { margin: 0; background: #f4f6f9; color: var(--ink);
 .notice { background: #fff3cd; border-bottom: 1px solid #e6d38a; padding: .6rem 1.5rem;
   text-align: center; font-weight: 600; }
 header { background: var(--ink); color: #fff; padding: 2.2rem 1.5rem 2rem; }
-header > *, main { max-width: 1080px; margin: 0 auto; }
+header > *, main { max-width: 1160px; margin: 0 auto; }
 header h1 { font-size: 1.9rem; line-height: 1.2; margin-bottom: .4rem; }
 header p { color: #c9d2de; }
 main { padding: 1.5rem; }
@@ -57,7 +57,7 @@ a { color: var(--blue); text-decoration: none; }
 a:hover { text-decoration: underline; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th, td { text-align: left; padding: .35rem .7rem; border-bottom: 1px solid var(--line);
+th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line);
   white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 td.number { font-variant-numeric: tabular-nums; }
