@@ -94,7 +94,7 @@ def _normalised(
     values: np.ndarray, speech: np.ndarray, spec: dict, folder: Path
 ) -> tuple[Normalised, list[str]]:
     kind = spec["recipe"]["normalisation"]
-    speech = speech if spec["recipe"]["padding"] == "zeroed" else None
+    speech = speech if spec["recipe"].get("padding") == "zeroed" else None
     if kind == "global":
         try:
             with np.load(folder / "normalisation.npz", allow_pickle=False) as known:

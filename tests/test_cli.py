@@ -74,7 +74,7 @@ def test_a_mistyped_word_is_one_line_and_status_2(words, expected, capsys):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["study", "--recipe", "nope"], "released, paper, quick"),
+        (["study", "--recipe", "nope"], "released, paper"),
         (["study", "--pairs", "emodb"], "SOURCE:TARGET"),
         (["study", "--names", "nope"], "casia, emodb"),
         (["study", "--engine", "nope"], "local, dask"),

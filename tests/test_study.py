@@ -235,7 +235,7 @@ def test_defaults_follow_from_the_speech(miniature, tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"recipes": ("nope",)}, "released, paper, quick"),
+        ({"recipes": ("nope",)}, "released, paper"),
         ({"names": ("nope",)}, "casia, emodb"),
         ({"protocols": ("nope",)}, "kfold, stratified, loso"),
         ({"selection": "nope"}, "last, validation, best_test"),
