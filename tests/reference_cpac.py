@@ -80,3 +80,23 @@ def forward(weights, x, attention="scaled", capsules=True, convolutions=True):
     probabilities = softmax(x @ next(take) + next(take), axis=1)
     assert next(take, None) is None
     return probabilities
+
+
+def randomised(model, seed=0):
+    """Give a network weights of which none is nought or one and all have a say; return it."""
+    generator = np.random.default_rng(seed)
+    weights = []
+    for weight in model.weights:
+        if "variance" in weight.path:
+            value = generator.uniform(0.3, 3, weight.shape)
+        elif "kernel" in weight.path:
+            fan_in = np.prod(weight.shape[:-1])
+            gain = 40 if "emotion" in weight.path else 4  # embeddings are short
+            value = generator.normal(0, gain / np.sqrt(fan_in), weight.shape)
+        elif "gamma" in weight.path or "scale" in weight.path:
+            value = generator.uniform(0.5, 1.5, weight.shape)
+        else:
+            value = generator.normal(0, 0.3, weight.shape)
+        weights.append(value)
+    model.set_weights(weights)
+    return model

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import reference_cpac
 from conftest import SHARED, needs_shared
+from reference_cpac import randomised
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.networks import backend
@@ -17,25 +18,6 @@ VARIANTS = [
     {"attention": None, "capsules": False},
     {"convolutions": False},
 ]
-
-
-def randomised(model, seed=0):
-    """Give a network weights of which none is nought or one; return it."""
-    generator = np.random.default_rng(seed)
-    weights = []
-    for weight in model.weights:
-        if "variance" in weight.path:
-            value = generator.uniform(0.3, 3, weight.shape)
-        elif "kernel" in weight.path:
-            fan_in = np.prod(weight.shape[:-1])
-            value = generator.normal(0, 1.5 / np.sqrt(fan_in), weight.shape)
-        elif "gamma" in weight.path or "scale" in weight.path:
-            value = generator.uniform(0.5, 1.5, weight.shape)
-        else:
-            value = generator.normal(0, 0.3, weight.shape)
-        weights.append(value)
-    model.set_weights(weights)
-    return model
 
 
 def features(count=3, frames=64, seed=1):
@@ -84,7 +66,8 @@ def test_forward_pass_is_numpys(settings):
     model = randomised(cpac(64, 39, 5, **settings))
     x = features()
     expected = reference_cpac.forward(model.get_weights(), x, **settings)
-    np.testing.assert_allclose(predictions(model, x), expected, atol=1e-5)
+    assert np.ptp(expected, axis=0).max() > 5e-3  # or the input would not matter
+    np.testing.assert_allclose(predictions(model, x), expected, atol=2e-6)
 
 
 def test_training_mode_of_the_released_norm_is_inference_mode():
@@ -112,7 +95,7 @@ def test_bfloat16_is_near_float32():
     coarse.set_weights(exact.get_weights())
     one, other = (predictions(model, features(8)) for model in (exact, coarse))
     assert other.dtype == np.float32
-    assert 0 < np.abs(one - other).max() < 0.02
+    assert 0 < np.abs(one - other).max() < 0.01
     assert all(w.dtype == "float32" for w in coarse.weights)
 
 

@@ -157,7 +157,7 @@ def test_everything_imported_is_asked_for():
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(node.module.partition(".")[0])
-    own = {"ctl_helpers"} | {path.stem for path in REPOSITORY.glob("tests/*.py")}
+    own = {"ctl_helpers", "benchmarks"} | {path.stem for path in REPOSITORY.glob("tests/*.py")}
     extras = [text for texts in project()["optional-dependencies"].values() for text in texts]
     known = {canonicalize_name(Requirement(text).name) for text in extras}
     known |= {canonicalize_name(requirement.name) for requirement in asked_for()}

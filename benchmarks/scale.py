@@ -1,0 +1,148 @@
+"""Features and one epoch of training on a thousand utterances and on many more: time and memory.
+
+The corpus is synthetic and goes the whole way: wav files, features, batches. Time to start (the
+processes, the compilation of the step) is not counted; memory is, of all processes together.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import wave
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.measure import say, table
+from ctl_helpers.parallel import parallel_map
+
+RATE, LENGTH, SAMPLES = 16_000, 24_000, 33_075  # 1.5 s, at 16 000 and at 22 050 Hz
+EMOTIONS = ["angry", "happy", "neutral", "sad"]
+_CHUNK = 500
+
+
+def report(utterances, small=1000):
+    """Measure a small and a large corpus; return the table and the numbers."""
+    found = {}
+    for count in (small, utterances):
+        say(f"{count} utterances")
+        with tempfile.TemporaryDirectory() as folder:
+            found[count] = _measure(count, folder)
+    rows = []
+    for count, one in found.items():
+        per = {name: 1000 * one[name] / count for name in ("features", "training")}
+        rows.append([count, *(f"{per[name]:.3g}" for name in per), f"{one['memory_mb']:.0f}"])
+    more = {name: found[utterances][name] / utterances for name in ("features", "training")}
+    less = {name: found[small][name] / small for name in more}
+    told = ", ".join(f"{name} {more[name] / less[name]:.2f}" for name in more)
+    head = ["utterances", "features, ms each", "training, ms each", "peak memory, MB"]
+    return table(head, rows) + f"\n\nCost per utterance, large to small: {told}.", found
+
+
+def _measure(count, folder):
+    command = [sys.executable, "-m", "benchmarks.scale", str(count), folder]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    peak = [0.0]
+    watcher = threading.Thread(target=_watch, args=(process, peak), daemon=True)
+    watcher.start()
+    told, _ = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"benchmarks: the run on {count} utterances failed")
+    watcher.join()
+    return json.loads(told.splitlines()[-1]) | {"memory_mb": peak[0]}
+
+
+def _watch(process, peak):
+    while process.poll() is None:
+        peak[0] = max(peak[0], sum(map(_resident, _family(process.pid))))
+        time.sleep(0.5)
+
+
+def _family(pid):
+    yield pid
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = file.read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            yield from _family(int(child))
+
+
+def _resident(pid):
+    """Resident memory in MB, what processes share counted once."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def write_recordings(count, folder):
+    """Write recordings of which no two are alike, and return their manifest."""
+    starts = range(0, count, _CHUNK)
+    parallel_map(partial(_write_chunk, count, folder), starts, description="recordings")
+    paths = [str(_path(folder, number)) for number in range(count)]
+    rows = np.arange(count)
+    return pd.DataFrame(
+        {
+            "path": paths,
+            "corpus": "synthetic",
+            "emotion": np.array(EMOTIONS)[rows % len(EMOTIONS)],
+            "speaker": (rows % 50).astype(str),
+            "sex": "",
+        }
+    )
+
+
+def _path(folder, number):
+    return Path(folder) / f"{number // _CHUNK:04d}" / f"{number:07d}.wav"
+
+
+def _write_chunk(count, folder, start):
+    _path(folder, start).parent.mkdir()
+    for number in range(start, min(count, start + _CHUNK)):
+        samples = np.random.default_rng(number).integers(-3000, 3000, LENGTH, dtype=np.int16)
+        with wave.open(str(_path(folder, number)), "wb") as file:
+            file.setparams((1, 2, RATE, 0, "NONE", ""))
+            file.writeframes(samples.tobytes())
+
+
+def main(count, folder):
+    """Write, extract and train; print the seconds of the last two as JSON."""
+    from ctl_helpers import training
+    from ctl_helpers.features import FeatureSettings, extract
+    from ctl_helpers.networks import backend
+    from ctl_helpers.networks.cpac import cpac
+    from ctl_helpers.networks.losses import one_hot
+    from ctl_helpers.normalisation import normalise
+    from ctl_helpers.recipes import recipe
+
+    folder = Path(folder)
+    manifest = write_recordings(int(count), folder)
+    settings = FeatureSettings(samples=SAMPLES)
+    extract(manifest[:64], settings, cache=folder / "warm-up")
+    started = time.perf_counter()
+    features = extract(manifest, settings, cache=folder / "cache")
+    extracted = time.perf_counter()
+
+    chosen = recipe("released", epochs=1, normalisation="global")
+    truth = features.manifest["emotion"].map(EMOTIONS.index).to_numpy()
+    rows, labels = np.arange(len(truth)), one_hot(truth, len(EMOTIONS), chosen.smoothing)
+    backend.prepare(0)
+    model = cpac(*features.values.shape[1:], len(EMOTIONS), **training.network(chosen))
+    training.compile_model(model, chosen, len(rows))
+    training.fit(model, features.values, labels, rows[:128], chosen, seed=0)
+    begun = time.perf_counter()
+    values = normalise(features.values, features.manifest, chosen.normalisation, rows)
+    training.fit(model, values, labels, rows, chosen, seed=0)
+    ended = time.perf_counter()
+    print(json.dumps({"features": extracted - started, "training": ended - begun}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
