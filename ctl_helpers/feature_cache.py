@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
@@ -192,7 +193,8 @@ def _write_computed(
             speech[row] = frames.tolist()
             yield row, values
 
-    _write_rows(file, offset, computed())
+    with threadpool_limits(1, "blas"):  # the products are small, and waiting for others is slow
+        _write_rows(file, offset, computed())
     return speech, failures
 
 
