@@ -1,6 +1,5 @@
 """The grid of a study: every run it asks for, planned first, then computed in one go."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -210,11 +209,7 @@ def train(tasks: list[Task], settings: Settings, problems: list[str]) -> dict[Gr
     order = sorted(tasks, key=lambda task: -task.work)
     jobs = settings.jobs or cores()
     threads = max(1, cores() // jobs)
-    with warnings.catch_warnings():
-        # A process that has grown is replaced, as it should be, and joblib wonders.
-        warnings.filterwarnings("ignore", message="A worker stopped", category=UserWarning)
-        work = partial(_compute, threads)
-        found = parallel_map(work, order, settings.jobs, "training", unit="run")
+    found = parallel_map(partial(_compute, threads), order, settings.jobs, "training", unit="run")
     runs: dict[Group, set[str]] = {task.group: set() for task in tasks}
     for task, outcome in zip(order, found, strict=True):
         if isinstance(outcome, list):

@@ -1,6 +1,7 @@
 """The study: all runs of a grid, the notebooks that tell them, and an index page."""
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -66,6 +67,8 @@ def run_study(settings: Settings, say: Callable[[str], None] = print) -> Report:
     if not plan.tasks:
         raise StudyError("; ".join(problems) or "study: nothing to do")
     say(forecast(plan.tasks))
+    # A process that has grown is replaced, as it should be, and joblib wonders.
+    warnings.filterwarnings("ignore", message="A worker stopped", category=UserWarning)
     with engine(settings.engine, settings.scheduler):
         runs = train(plan.tasks, settings, problems)
     told = {"synthetic": synthetic, "runs": sorted(set().union(*runs.values()))}
