@@ -37,3 +37,15 @@ def test_threads_are_set():
     backend.prepare(0, threads=1)
     assert torch.get_num_threads() == 1
     torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="JAX compiles")
+def test_compiled_programs_are_kept(tmp_path, monkeypatch):
+    import jax
+
+    before = jax.config.jax_compilation_cache_dir
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path))
+    jax.config.update("jax_compilation_cache_dir", None)
+    backend.prepare(0)
+    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "jax")
+    jax.config.update("jax_compilation_cache_dir", before)

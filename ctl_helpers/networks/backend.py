@@ -8,6 +8,8 @@ import platform
 import sys
 import tempfile
 
+from ctl_helpers.parallel import cache_folder
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
@@ -49,9 +51,15 @@ def prepare(seed, threads=None):
     """
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        # All folds are the same programs: each is compiled once, for every process and day.
+        if not jax.config.jax_compilation_cache_dir:
+            jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "jax"))
     if not threads:
         return
-    backend = keras.backend.backend()
     if backend == "tensorflow":
         import tensorflow as tf
 
