@@ -302,7 +302,7 @@ def rewrite_readme(readme: Path, out: Path) -> int:
         raise StudyError(f"{readme}: cannot read it ({error})") from error
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
         raise StudyError(f"{readme}: expected the lines {START} and {END}, one of each")
-    runs = study_runs(out)
+    runs = load_runs(Path(out) / "runs")
     before, rest = text.split(START)
     section = _section(runs, out) if len(runs) else "None yet.\n"
     if read_study(out).get("synthetic"):
