@@ -137,6 +137,8 @@ def compile_model(model, recipe, utterances):
         metrics=[keras.metrics.CategoricalAccuracy("accuracy")],
         jit_compile=keras.backend.backend() == "jax",
     )
+    # Else TensorFlow meets new variables in the first step and traces it all a second time.
+    model.optimizer.build(model.trainable_variables)
 
 
 def optimizer(recipe, steps):
