@@ -40,10 +40,12 @@ class Normalised:
     speech: np.ndarray | None = None
 
     def __getitem__(self, rows) -> np.ndarray:
-        picked = np.asarray(self.values[rows], np.float32)
+        picked = np.array(self.values[rows], np.float32)  # a copy, even of a slice
         if self.kind == "utterance":
-            scaled = [speechpy.processing.cmvn(one, variance_normalization=True) for one in picked]
-            picked = np.array(scaled, np.float32).reshape(picked.shape)
+            whole = np.tile([0, picked.shape[1]], (len(picked), 1))
+            speech = whole if self.speech is None else self.speech[rows]
+            for one, (first, end) in zip(picked, speech, strict=True):
+                one[first:end] = speechpy.processing.cmvn(one[first:end], True)
         elif self.kind != "none":
             group = self.group[rows]
             picked = (picked - self.mean[group][:, None]) * self.scale[group][:, None]

@@ -73,6 +73,31 @@ def test_rows_are_those_of_the_whole(corpus, kind):
         np.testing.assert_array_equal(lazy[rows], lazy[:][rows])
 
 
+@pytest.mark.parametrize("kind", NORMALISATIONS)
+def test_padding_is_kept_out_where_speech_is_told(corpus, kind):
+    values, manifest = corpus
+    speech = np.array([[row % 3, 7 - row % 2] for row in range(12)])
+    holds = (np.arange(7) >= speech[:, :1]) & (np.arange(7) < speech[:, 1:])
+    train = np.arange(6)
+    output = normalise(values, manifest, kind, train, speech)[:]
+    assert (output[~holds] == 0).all()
+    changed = np.where(holds[:, :, None], values, 1e3).astype(np.float32)
+    np.testing.assert_array_equal(normalise(changed, manifest, kind, train, speech)[:], output)
+    groups = {
+        "utterance": [[row] for row in range(12)],
+        "speaker": [[0, 2, 4, 6], [1, 3, 5, 7], [8, 9, 10, 11]],
+        "corpus": [range(8), range(8, 12)],
+        "global": [train],
+        "none": [],
+    }
+    for group in map(list, groups[kind]):
+        spoken = output[group][holds[group]]
+        np.testing.assert_allclose(spoken.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(spoken.std(axis=0), 1, atol=1e-5)
+    if kind == "none":
+        np.testing.assert_array_equal(output[holds], values[holds])
+
+
 def test_statistics_are_numpys_over_many_pieces():
     values = np.random.default_rng(1).normal(-400, 30, size=(600, 3, 5)).astype(np.float32)
     mean, deviation = frame_statistics(values)
