@@ -71,8 +71,7 @@ def cross_validate(
     store : RunStore or path
         What is there is not computed again.
     jobs : int, optional
-        Runs side by side, each on its share of the cores; by default one per core, or all of
-        them at once where they are fewer.
+        Runs side by side, each on its share of the cores; by default one per core.
     only : iterable of int, optional
         Indices of the splits to run, in place of all.
 
@@ -98,9 +97,7 @@ def cross_validate(
     if beyond := [index for index in only if not 0 <= index < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
     store = store if isinstance(store, RunStore) else RunStore(store)
-    seeds = tuple(seeds)
-    side_by_side = max(1, min(jobs or cores(), len(only) * len(seeds)))
-    threads = max(1, cores() // side_by_side)
+    threads = max(1, cores() // (jobs or cores()))
     corpus = "+".join(features.manifest["corpus"].unique())
     todo = []
     for seed in seeds:

@@ -13,7 +13,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from synthetic import speech_features
 
-from ctl_helpers import experiments, training
+from ctl_helpers import training
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of, utterance_names
 from ctl_helpers.networks.cpac import embedding
@@ -161,15 +161,6 @@ def test_a_seed_gives_the_same_run_twice(store, features, tmp_path):
 def test_only_some_splits(features, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "fit", pytest.fail)
     assert not len(cross_validate(features, TINY, folds=2, store=tmp_path, jobs=1, only=[]))
-
-
-def test_runs_share_the_cores(features, store, tmp_path, monkeypatch):
-    given = []
-    monkeypatch.setattr(experiments, "cores", lambda: 8)
-    monkeypatch.setattr(experiments, "compute", lambda todo, *rest: given.append(todo[0].threads))
-    for settings in ({"only": [0]}, {}, {"seeds": (0, 1)}, {"jobs": 1}, {"jobs": 16, "folds": 12}):
-        cross_validate(features, TINY, store=tmp_path, **({"folds": 2} | settings))
-    assert given == [8, 4, 2, 8, 1]
 
 
 def test_best_test_keeps_both_epochs_and_says_so(optimistic):
