@@ -36,6 +36,9 @@ class Recipe:
         Utterances are moved by up to so many frames, either way.
     time_mask, frequency_mask : int
         Greatest width, in frames and coefficients, of two SpecAugment masks each.
+    averaging : float
+        Share of the epochs, the last, after each of which the weights are taken down; the network
+        is left with their average (Izmailov et al., UAI 2018). 0 leaves it with the last.
     mixup : float
         Both parameters of the beta distribution that mixes pairs of utterances; 0 for none.
     """
@@ -63,6 +66,7 @@ class Recipe:
     epsilon: float = 1e-8
     weight_decay: float = 0.0
     schedule: str = "constant"
+    averaging: float = 0.0
     shift: int = 0
     time_mask: int = 0
     frequency_mask: int = 0
@@ -72,6 +76,7 @@ class Recipe:
         """Check what a person can mistype."""
         _check("epochs", self.epochs, self.epochs >= 1, "1 or more")
         _check("batch_size", self.batch_size, self.batch_size >= 1, "1 or more")
+        _check("averaging", self.averaging, 0 <= self.averaging <= 1, "a share from 0 to 1")
         for field, allowed in _CHOICES.items():
             value = getattr(self, field)
             _check(field, value, value in allowed, f"one of {', '.join(map(str, allowed))}")

@@ -1,4 +1,4 @@
-"""Training of one network: batches, epochs, the selection of an epoch, checkpoints."""
+"""Training of one network: batches, epochs, averaged weights, selection, checkpoints."""
 
 import math
 import os
@@ -23,7 +23,7 @@ _TARGET_SEED = 1 << 32  # keeps the shuffles of two corpora apart, whose rows ar
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
-class Batches(keras.utils.PyDataset):
+class Batches:
     """Batches of normalised features, shuffled and augmented anew in every epoch.
 
     What a batch holds follows from seed, epoch and position alone, so that a training that was
@@ -44,7 +44,6 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, features, rows, labels=None, *, recipe, seed=0, epoch=0):
-        super().__init__()
         self.features, self.rows, self.labels = features, np.asarray(rows), labels
         self.recipe, self.seed, self.epoch = recipe, seed, epoch
 
@@ -59,13 +58,13 @@ class Batches(keras.utils.PyDataset):
         rows = rows[index * size : (index + 1) * size]
         features = self.features[rows]
         if self.labels is None:
-            return (features[..., None],)
+            return features[..., None]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         features, labels = augment(features, self.labels[rows], self.recipe, rng)
         return features[..., None], labels
 
 
-class Pairs(keras.utils.PyDataset):
+class Pairs:
     """Batches of a labelled and an unlabelled corpus side by side: ``((x_s, x_t), y_s)``.
 
     The shorter list of rows is repeated to the length of the longer; which of its utterances come
@@ -85,7 +84,6 @@ class Pairs(keras.utils.PyDataset):
     """
 
     def __init__(self, source, target, labels, *, recipe, seed=0, epoch=0):
-        super().__init__()
         length = max(len(source[1]), len(target[1]))
         nothing = np.zeros((len(target[0]), 0), np.float32)
         parts = ((*source, labels, seed), (*target, nothing, seed + _TARGET_SEED))
@@ -156,8 +154,12 @@ def optimizer(recipe, steps):
 
 
 def predict(model, features, rows, recipe):
-    """Probabilities of some utterances, shape (rows, classes)."""
-    return model.predict(Batches(features, rows, recipe=recipe), verbose=0)
+    """Output for some utterances, shape (rows, ...), or a list of them if the model has several."""
+    batches = Batches(features, rows, recipe=recipe)
+    found = [model.predict_on_batch(batches[index]) for index in range(len(batches))]
+    if isinstance(found[0], list):
+        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    return np.concatenate(found)
 
 
 def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, folder=None):
@@ -166,7 +168,8 @@ def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, 
     Parameters
     ----------
     model : keras.Model
-        Compiled.
+        Compiled. It is left with its last weights, or, where the recipe says so, with the average
+        of those after its last epochs.
     features : indexable by an int array
         See :class:`Batches`.
     labels : array of shape (utterances, classes)
@@ -196,46 +199,62 @@ def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, 
 
 
 def fit_batches(model, batches, follow):
-    """Train a compiled network on :class:`Batches` or :class:`Pairs`, followed by a `Follow`."""
-    start = follow.resume()
-    # Set, not counted: some backends take the look at a first batch's shape for an epoch.
-    turn = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch)
-    )
-    if start < follow.recipe.epochs:
-        model.fit(
-            batches,
-            epochs=follow.recipe.epochs,
-            initial_epoch=start,
-            shuffle=False,
-            verbose=0,
-            callbacks=[turn, follow],
-        )
+    """Train a compiled network on :class:`Batches` or :class:`Pairs`, followed by a `Follow`.
+
+    A plain loop, not ``model.fit``: on a CPU that costs more per batch, and on several threads its
+    pipeline halves the rate now and then.
+    """
+    for epoch in range(follow.resume(), follow.recipe.epochs):
+        batches.epoch = epoch
+        model.reset_metrics()
+        for index in range(len(batches)):
+            told = model.train_on_batch(*batches[index], return_dict=True)
+        follow.on_epoch_end(epoch, told)
+    follow.on_train_end()
     return follow
 
 
-class Follow(keras.callbacks.Callback):
-    """Write history down, score the watched part, keep its best epoch, save checkpoints."""
+class Follow:
+    """Write history down, score the watched part, keep its best epoch, average, save checkpoints.
+
+    Parameters are those of :func:`fit`; ``watch`` and ``truth`` may be None.
+    """
 
     def __init__(self, model, features, recipe, watch, truth, folder):
-        super().__init__()
-        self.set_model(model)
-        self.features, self.recipe, self.truth = features, recipe, truth
+        self.model, self.features, self.recipe, self.truth = model, features, recipe, truth
         self.part, self.rows = watch or (None, None)
         self.folder = folder
-        self.history, self.best, self.saved = [], None, time.monotonic()
+        self.history, self.best, self.average = [], None, None
+        self.saved = time.monotonic()
 
-    def on_epoch_end(self, epoch, logs=None):
-        """Note the epoch; score and save where it is time to."""
-        row = {"epoch": epoch} | {name: float(value) for name, value in (logs or {}).items()}
+    def on_epoch_end(self, epoch, logs):
+        """Note the epoch; score, average and save where it is time to."""
+        row = {"epoch": epoch} | {name: float(value) for name, value in logs.items()}
         if self.part:
             row |= self._score(epoch)
+        self._average(epoch)
         self.history.append(row)
         late = time.monotonic() - self.saved > _SECONDS_BETWEEN_CHECKPOINTS
         if self.folder and (late or orphaned()) and epoch + 1 < self.recipe.epochs:
             self._save()
         if orphaned():  # the study was killed, and nobody waits for this run any more
             os._exit(1)
+
+    def on_train_end(self):
+        """Leave the network with its averaged weights, if the recipe asks for them."""
+        if self.average is not None:
+            self.model.set_weights(self.average)
+
+    def _average(self, epoch):
+        count = averaged(self.recipe)
+        number = epoch - (self.recipe.epochs - count) + 1
+        if not count or number < 1:
+            return
+        weights = self.model.get_weights()
+        if number == 1:
+            self.average = [np.array(weight) for weight in weights]
+        for mean, weight in zip(self.average, weights, strict=True):
+            mean += (weight - mean) / number
 
     def _score(self, epoch):
         probabilities = predict(self.model, self.features, self.rows, self.recipe)
@@ -259,6 +278,8 @@ class Follow(keras.callbacks.Callback):
             state |= {f"best_{name}": self.best[name] for name in ("epoch", "mark")}
             state["best_probabilities"] = self.best["probabilities"]
             state |= {f"best_w{i}": weight for i, weight in enumerate(self.best["weights"])}
+        if self.average is not None:
+            state |= {f"average_w{i}": weight for i, weight in enumerate(self.average)}
         temporary = self.folder / "checkpoint.tmp.npz"
         np.savez(temporary, **state)
         os.replace(temporary, self.folder / CHECKPOINT)
@@ -285,12 +306,23 @@ class Follow(keras.callbacks.Callback):
         self.history = [
             dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
         ]
+        if "average_w0" in state:
+            self.average = _numbered(state, "average_w")
         if "best_epoch" in state:
-            count = sum(name.startswith("best_w") for name in state)
             self.best = {
                 "epoch": int(state["best_epoch"]),
                 "mark": float(state["best_mark"]),
                 "probabilities": state["best_probabilities"],
-                "weights": [state[f"best_w{i}"] for i in range(count)],
+                "weights": _numbered(state, "best_w"),
             }
         return len(self.history)
+
+
+def averaged(recipe):
+    """Over how many of its last epochs a recipe averages the weights; 0 for none."""
+    return math.ceil(recipe.averaging * recipe.epochs)
+
+
+def _numbered(state, name):
+    count = sum(key.startswith(name) for key in state)
+    return [state[f"{name}{i}"] for i in range(count)]

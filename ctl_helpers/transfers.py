@@ -287,7 +287,8 @@ def _run_transfer(job, folder):
     follow = training.Follow(trained, None, recipe, None, None, folder)
     training.fit_batches(trained, batches, follow)
 
-    probabilities = training.predict(model, x_target, job.test, recipe)
+    told = cpac.with_embedding(model)
+    probabilities, embeddings = training.predict(told, x_target, job.test, recipe)
     metrics = {
         "last": scores(truth[1][job.test], probabilities.argmax(axis=1)),
         "best_test": None,
@@ -299,11 +300,10 @@ def _run_transfer(job, folder):
         "peak_memory_mb": peak_memory(),
     }
     write_predictions(folder / "predictions.csv", manifests[1], job.test, classes, probabilities)
-    embed = cpac.embedding(model)
     np.savez_compressed(
         folder / "embeddings.npz",
-        embeddings=training.predict(embed, x_target, job.test, recipe),
-        source_embeddings=training.predict(embed, x_source, rows, recipe),
+        embeddings=embeddings,
+        source_embeddings=training.predict(told, x_source, rows, recipe)[1],
         source_emotions=manifests[0]["emotion"].to_numpy(str),
     )
     pd.DataFrame(follow.history).to_csv(folder / "history.csv", index=False, float_format="%.6g")

@@ -250,8 +250,8 @@ def test_a_method_is_one_class_and_one_line_in_the_table(monkeypatch):
     trained = adaptation.training_model(model, "toy", transfer_recipe("quick", strength=30.0))
     trained.compile("sgd", "categorical_crossentropy")
     y = np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0, 1]]
-    embed = adaptation.cpac.embedding(model)
-    z_source, z_target = (embed.predict(speech(seed), verbose=0) for seed in (0, 1))
+    embed = adaptation.cpac.with_embedding(model)
+    z_source, z_target = (embed.predict(speech(seed), verbose=0)[1] for seed in (0, 1))
     label_loss = -np.log(model.predict(speech(0), verbose=0)[y > 0]).mean()
     logs = trained.train_on_batch((speech(0), speech(1)), y, return_dict=True)
     distance = np.abs(z_source.mean(0) - z_target.mean(0)).mean()

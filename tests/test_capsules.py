@@ -4,7 +4,13 @@ import pytest
 import reference_cpac
 from keras import layers, ops
 
-from ctl_helpers.networks.capsules import Capsules, Dropout, NormConv2D, PrimaryCapsules, Squash
+from ctl_helpers.networks.capsules import (
+    Capsules,
+    ConvolutionBlock,
+    Dropout,
+    PrimaryCapsules,
+    Squash,
+)
 
 numpy = ops.convert_to_numpy
 
@@ -71,18 +77,19 @@ class FrozenNorm(layers.BatchNormalization):
 
 
 def stock_block(norm, filters, shape):
-    """Convolution and batch norm of Keras itself."""
+    """Convolution, batch norm, ELU and pooling of Keras itself."""
     inputs = keras.Input(shape)
     x = layers.Conv2D(filters, 3)(inputs)
     x = (FrozenNorm if norm == "frozen" else layers.BatchNormalization)()(x)
+    x = layers.AveragePooling2D(2)(layers.Activation("elu")(x))
     return keras.Model(inputs, x)
 
 
 def blocks(norm, channels):
     """Ours and Keras's, with the same random weights."""
-    shape = (7, 6, channels)
+    shape = (9, 8, channels)  # 7 x 6 after the convolution: pooling leaves a row out
     inputs = keras.Input(shape)
-    ours = keras.Model(inputs, NormConv2D(5, norm=norm)(inputs))
+    ours = keras.Model(inputs, ConvolutionBlock(5, norm=norm)(inputs))
     stock = stock_block(norm, 5, shape)
     randomise(ours.layers[1])
     # Keras lists a norm's weights as we do: gamma, beta, moving mean, moving variance.
@@ -94,7 +101,7 @@ def blocks(norm, channels):
 @pytest.mark.parametrize("norm", ["frozen", "batch"])
 def test_folded_norm_is_convolution_and_batch_norm(norm, channels):
     ours, stock = blocks(norm, channels)
-    x = normal(8, 7, 6, channels, seed=2)
+    x = normal(8, 9, 8, channels, seed=2)
     for training in (False, True):
         np.testing.assert_allclose(
             numpy(ours(x, training=training)), numpy(stock(x, training=training)), atol=2e-5
@@ -108,7 +115,7 @@ def test_folded_norm_is_convolution_and_batch_norm(norm, channels):
 def test_folded_norm_learns_as_convolution_and_batch_norm(norm, channels):
     ours, stock = blocks(norm, channels)
     before = ours.get_weights()
-    x, y = normal(8, 7, 6, channels, seed=2), normal(8, 5, 4, 5, seed=3)
+    x, y = normal(8, 9, 8, channels, seed=2), normal(8, 3, 3, 5, seed=3)
     for model in (ours, stock):
         # One step of plain descent at rate 1 is the gradient itself.
         model.compile(keras.optimizers.SGD(1.0), "mse", jit_compile=False)
@@ -125,7 +132,7 @@ def test_folded_norm_learns_as_convolution_and_batch_norm(norm, channels):
 
 def test_bfloat16_products_are_near_and_come_out_as_float32():
     x = normal(4, 7, 6, 16)
-    exact, coarse = NormConv2D(32), NormConv2D(32, precision="bfloat16")
+    exact, coarse = ConvolutionBlock(32), ConvolutionBlock(32, precision="bfloat16")
     exact.build(x.shape)
     coarse.build(x.shape)
     randomise(exact)
@@ -184,7 +191,7 @@ def test_routing_learns_as_routing_with_votes():
     [
         Squash(),
         Dropout(0.25),
-        NormConv2D(7, 5, "batch", 1e-4, 0.9, "bfloat16"),
+        ConvolutionBlock(7, 5, "batch", 1e-4, 0.9, "bfloat16"),
         PrimaryCapsules(8, 24),
         Capsules(3, 5, 2),
     ],

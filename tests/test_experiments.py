@@ -16,7 +16,7 @@ from synthetic import speech_features
 from ctl_helpers import training
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of, utterance_names
-from ctl_helpers.networks.cpac import embedding
+from ctl_helpers.networks.cpac import with_embedding
 from ctl_helpers.normalisation import normalise
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.recipes import recipe
@@ -122,7 +122,7 @@ def test_the_saved_network_makes_the_predictions_again(store, features):
     p = keras.ops.convert_to_numpy(model(x, training=False))
     np.testing.assert_allclose(p, told[P], atol=1e-4)
     with np.load(run / "embeddings.npz", allow_pickle=False) as saved:
-        z = keras.ops.convert_to_numpy(embedding(model)(x, training=False))
+        z = keras.ops.convert_to_numpy(with_embedding(model)(x, training=False)[1])
         np.testing.assert_allclose(saved["embeddings"], z, atol=1e-5)
 
 
@@ -286,12 +286,14 @@ def test_a_killed_study_ends_as_one_that_was_not(features, tmp_path, monkeypatch
     assert done.returncode == -signal.SIGKILL
     assert load_runs(killed)["split"].tolist() == ["fold 0"]
     before = stamps(killed / load_runs(killed)["run"].iloc[0])
-    begun = []
+    trained, end = [], training.Follow.on_epoch_end
     monkeypatch.setattr(
-        training.Follow, "on_epoch_begin", lambda self, epoch, logs=None: begun.append(epoch)
+        training.Follow,
+        "on_epoch_end",
+        lambda self, epoch, logs: trained.append(epoch) or end(self, epoch, logs),
     )
     cross_validate(features, LONGER, folds=2, store=killed, jobs=1)
-    assert begun == [2]  # one epoch of one fold was left
+    assert trained == [2]  # one epoch of one fold was left
     cross_validate(features, LONGER, folds=2, store=whole, jobs=1)
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert not list(killed.rglob("*checkpoint*")) and not list(killed.glob("*.partial"))

@@ -80,8 +80,8 @@ class Dropout(layers.Layer):
 
 
 @package
-class NormConv2D(layers.Layer):
-    """A valid convolution with a batch norm behind it, the norm folded into kernel and bias.
+class ConvolutionBlock(layers.Layer):
+    """A valid convolution, a batch norm folded into it, ELU, and the average over 2 x 2.
 
     Parameters
     ----------
@@ -102,9 +102,11 @@ class NormConv2D(layers.Layer):
     Convolution and norm are linear in the channel, so ``norm(conv(x, k) + b)`` is
     ``conv(x, k * s) + t`` with ``s = gamma / sqrt(variance + epsilon)`` and
     ``t = beta + (b - mean) * s``: the same function and the same gradients, two passes over the
-    activation cheaper. With a single input channel the batch's statistics follow from those of its
-    patches, ``mean = k . E[p] + b`` and ``variance = k' Cov[p] k``, so that the first and largest
-    block folds in ``"batch"`` mode as well.
+    activation cheaper. With a single input channel, the first and largest block, two more are
+    saved. The batch's statistics follow from those of its patches, ``mean = k . E[p] + b`` and
+    ``variance = k' Cov[p] k``, so that ``"batch"`` folds as well; and the four values of each
+    2 x 2 come from a convolution of stride 2 each, so that their average is a sum of arrays, whose
+    gradient costs nothing.
     """
 
     def __init__(
@@ -140,32 +142,44 @@ class NormConv2D(layers.Layer):
         )
 
     def call(self, inputs, training=False):
-        """Convolve and normalise ``inputs`` of shape (batch, height, width, channels)."""
+        """Pass on ``inputs`` of shape (batch, height, width, channels)."""
+        single = inputs.shape[-1] == 1
         if not (training and self.norm == "batch"):
-            return self._convolve(inputs, self.moving_mean, self.moving_variance)
-        if inputs.shape[-1] == 1:
+            mean, variance = self.moving_mean, self.moving_variance
+        elif single:
             mean, variance = self._moments_from_patches(inputs)
             self._learn(mean, variance)
-            return self._convolve(inputs, mean, variance)
+        else:
+            return self._normalised_after(inputs)
+        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
+        shift = self.beta + (self.bias - mean) * scale
+        if single:
+            return self._pooled_by_strides(inputs, self.kernel * scale, shift)
+        return _pool(ops.elu(self._product(inputs, self.kernel * scale) + shift))
+
+    def _normalised_after(self, inputs):
         outputs = self._product(inputs, self.kernel)
         mean, variance = ops.moments(outputs, axes=[0, 1, 2])
         mean = mean + self.bias
         self._learn(mean, variance)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return outputs * scale + (self.beta + (self.bias - mean) * scale)
+        return _pool(ops.elu(outputs * scale + (self.beta + (self.bias - mean) * scale)))
 
-    def _convolve(self, inputs, mean, variance):
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        shift = self.beta + (self.bias - mean) * scale
-        return self._product(inputs, self.kernel * scale) + shift
+    def _pooled_by_strides(self, inputs, kernel, shift):
+        # As far as a kernel reaches from the first value of the last 2 x 2.
+        height, width = (2 * n + self.kernel_size - 2 for n in self._pooled(inputs.shape))
+        corners = [
+            ops.elu(self._product(inputs[:, i : i + height, j : j + width], kernel, 2) + shift)
+            for i in (0, 1)
+            for j in (0, 1)
+        ]
+        return 0.25 * sum(corners[1:], corners[0])
 
-    def _product(self, inputs, kernel):
+    def _product(self, inputs, kernel, strides=1):
         if self.precision == "float32":
-            return ops.conv(inputs, kernel, padding="valid")
-        outputs = ops.conv(
-            ops.cast(inputs, self.precision), ops.cast(kernel, self.precision), padding="valid"
-        )
-        return ops.cast(outputs, "float32")
+            return ops.conv(inputs, kernel, strides, padding="valid")
+        inputs, kernel = (ops.cast(x, self.precision) for x in (inputs, kernel))
+        return ops.cast(ops.conv(inputs, kernel, strides, padding="valid"), "float32")
 
     def _moments_from_patches(self, inputs):
         size = self.kernel_size
@@ -192,15 +206,21 @@ class NormConv2D(layers.Layer):
         self.moving_mean.assign(keep * self.moving_mean + (1 - keep) * mean)
         self.moving_variance.assign(keep * self.moving_variance + (1 - keep) * variance)
 
+    def _pooled(self, shape):
+        return [(n - self.kernel_size + 1) // 2 for n in shape[1:3]]
+
     def compute_output_shape(self, input_shape):
-        """Shape after a valid convolution."""
-        batch, height, width, _ = input_shape
-        return (batch, height - self.kernel_size + 1, width - self.kernel_size + 1, self.filters)
+        """Shape after convolution and pooling."""
+        return (input_shape[0], *self._pooled(input_shape), self.filters)
 
     def get_config(self):
         """Return the settings to save."""
         names = ("filters", "kernel_size", "norm", "epsilon", "momentum", "precision")
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+def _pool(outputs):
+    return ops.average_pool(outputs, 2, 2, padding="valid")
 
 
 @package

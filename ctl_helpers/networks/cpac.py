@@ -6,8 +6,8 @@ from keras import layers
 from ctl_helpers.errors import StudyError
 from ctl_helpers.networks.capsules import (
     Capsules,
+    ConvolutionBlock,
     Dropout,
-    NormConv2D,
     PrimaryCapsules,
     Squash,
     scaled_glorot,
@@ -37,7 +37,7 @@ def encoder(
     dropout : tuple of three floats
         Rate behind each convolution block.
     norm : {"frozen", "batch"}
-        See :class:`~ctl_helpers.networks.capsules.NormConv2D`.
+        See :class:`~ctl_helpers.networks.capsules.ConvolutionBlock`.
     attention : {"scaled", "plain", None}
         Self-attention over the primary capsules with one learned scale, without it (as CAAM has
         it), or none (ablation).
@@ -74,9 +74,10 @@ def encoder(
     for block, rate in enumerate(dropout, start=1):
         if convolutions:
             factors = precision if block > 1 else "float32"  # the first is a pass, not a product
-            x = NormConv2D(64, norm=norm, precision=factors, name=f"convolution_{block}")(x)
-            x = layers.Activation("elu", name=f"elu_{block}")(x)
-        x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
+            name = f"convolution_{block}"
+            x = ConvolutionBlock(64, norm=norm, precision=factors, name=name)(x)
+        else:
+            x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
         x = Dropout(rate, name=f"dropout_{block}")(x)
     x = Squash(name="squash")(PrimaryCapsules(name="primary_capsules")(x))
     if attention:
@@ -121,8 +122,8 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, head_gain=1.0,
     return keras.Model(body.input, outputs, name="cpac")
 
 
-def embedding(model):
-    """Cut a network after its embedding layer, the average over the capsules.
+def with_embedding(model):
+    """Let a network give its embeddings, the averages over the capsules, beside its probabilities.
 
     Parameters
     ----------
@@ -132,6 +133,6 @@ def embedding(model):
     Returns
     -------
     keras.Model
-        (batch, frames, coefficients, 1) to (batch, 64), sharing the weights.
+        (batch, frames, coefficients, 1) to [(batch, classes), (batch, 64)], sharing the weights.
     """
-    return keras.Model(model.input, model.get_layer("embedding").output)
+    return keras.Model(model.input, [model.output, model.get_layer("embedding").output])
