@@ -113,6 +113,14 @@ def test_kernel_alignment_pair_by_pair(name, points):
     assert found == pytest.approx(total / ROWS**2, rel=1e-3)
 
 
+def test_information_is_the_negated_mutual_information(points):
+    _, found = method("information", points)
+    p = points[3]
+    joint = p / len(p)  # every utterance as probable as any other
+    apart = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
+    assert found == pytest.approx(-(joint * np.log(joint / apart)).sum(), rel=1e-4)
+
+
 @pytest.mark.parametrize("name", ["coral", "mmd", "jan"])
 def test_equal_corpora_do_not_differ(name, points):
     same = [points[0], points[0], points[2], points[2]]

@@ -14,6 +14,7 @@ from ctl_helpers.networks import cpac
 from ctl_helpers.networks.adaptation.cdan import ConditionalAdversarial
 from ctl_helpers.networks.adaptation.coral import Coral
 from ctl_helpers.networks.adaptation.dann import DomainAdversarial
+from ctl_helpers.networks.adaptation.information import Information
 from ctl_helpers.networks.adaptation.mdd import MarginDisparity
 from ctl_helpers.networks.adaptation.method import halves
 from ctl_helpers.networks.adaptation.mmd import MeanDiscrepancy
@@ -28,6 +29,7 @@ METHODS = {
     "cdan-e": partial(ConditionalAdversarial, entropy=True),
     "coral": Coral,
     "mmd": MeanDiscrepancy,
+    "information": Information,
     "jan": partial(MeanDiscrepancy, joint=True),
 }
 
