@@ -32,15 +32,21 @@ class Recipe:
     schedule : {"constant", "one-cycle"}
         ``"one-cycle"`` rises to the learning rate over the first 30 % of the steps and falls to
         almost nothing, both along a cosine (Smith and Topin, 2018).
+    averaging : float
+        Share of the epochs, the last, after each of which the weights are taken down; the network
+        is left with their average (Izmailov et al., UAI 2018). 0 leaves it with the last.
     shift : int
         Utterances are moved by up to so many frames, either way.
     time_mask, frequency_mask : int
         Greatest width, in frames and coefficients, of two SpecAugment masks each.
-    averaging : float
-        Share of the epochs, the last, after each of which the weights are taken down; the network
-        is left with their average (Izmailov et al., UAI 2018). 0 leaves it with the last.
     mixup : float
         Both parameters of the beta distribution that mixes pairs of utterances; 0 for none.
+    cutmix : float
+        Share of the utterances whose beginning or end is taken from another; 0 for none.
+    speed : float
+        Utterances are played slower or faster by up to this fraction; 0 for none.
+    noise : float
+        Standard deviation of white noise on the normalised coefficients; 0 for none.
     """
 
     name: str
@@ -71,12 +77,18 @@ class Recipe:
     time_mask: int = 0
     frequency_mask: int = 0
     mixup: float = 0.0
+    cutmix: float = 0.0
+    speed: float = 0.0
+    noise: float = 0.0
 
     def __post_init__(self):
         """Check what a person can mistype."""
         _check("epochs", self.epochs, self.epochs >= 1, "1 or more")
         _check("batch_size", self.batch_size, self.batch_size >= 1, "1 or more")
         _check("averaging", self.averaging, 0 <= self.averaging <= 1, "a share from 0 to 1")
+        _check("cutmix", self.cutmix, 0 <= self.cutmix <= 1, "a share from 0 to 1")
+        _check("speed", self.speed, 0 <= self.speed < 1, "0 or more, and less than 1")
+        _check("noise", self.noise, self.noise >= 0, "0 or more")
         for field, allowed in _CHOICES.items():
             value = getattr(self, field)
             _check(field, value, value in allowed, f"one of {', '.join(map(str, allowed))}")

@@ -1,12 +1,13 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctl_helpers.augmentation import augment, mask, mixup, shift
+from ctl_helpers.augmentation import augment, mask, mixup, noise, shift, speed
 from ctl_helpers.recipes import Recipe
 
 PLAIN = Recipe("plain")
-RICH = Recipe("rich", shift=5, time_mask=6, frequency_mask=4, mixup=0.2)
+RICH = Recipe("rich", shift=5, time_mask=6, frequency_mask=4, mixup=0.2, speed=0.1, noise=0.1)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -33,6 +34,54 @@ def test_a_recipe_without_augmentation_gives_what_it_was_given():
     features, labels = batch(0)
     found = augment(features, labels, PLAIN, np.random.default_rng(0))
     assert found[0] is features and found[1] is labels
+
+
+class Unused:
+    """A source of chance that must not be asked."""
+
+
+def test_what_is_off_draws_no_numbers():
+    features, labels = batch(0)
+    augment(features, labels, PLAIN, Unused())
+    only_shift = augment(features, labels, Recipe("old", shift=5), np.random.default_rng(3))[0]
+    np.testing.assert_array_equal(only_shift, shift(features, 5, np.random.default_rng(3)))
+
+
+@settings(deadline=None, max_examples=50)
+@given(seeds, st.floats(0.01, 0.95), st.integers(1, 30))
+def test_speed_moves_a_ramp_around_its_middle(seed, most, frames):
+    middle = (frames - 1) / 2
+    ramp = np.arange(frames, dtype=np.float32)[None, :, None] - np.float32(middle)
+    ramp = np.tile(ramp, (8, 1, 3)) * np.float32([1, 2, 3])
+    found = speed(ramp, most, np.random.default_rng(seed))
+    assert found.shape == ramp.shape and found.dtype == np.float32
+    np.testing.assert_allclose(found[..., 1], 2 * found[..., 0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found + found[:, ::-1], 0, atol=1e-4)  # around the middle
+    place, nearest = ramp[0, :, 0], frames // 2 + frames % 2
+    for one in found[..., 0] if frames > 1 else ():
+        factor = one[nearest] / place[nearest]
+        assert 1 - most - 1e-4 <= factor <= 1 + most + 1e-4
+        np.testing.assert_allclose(one, np.clip(factor * place, -middle, middle), atol=1e-3)
+
+
+def test_speeds_differ_within_a_batch_and_go_both_ways():
+    ramp = np.tile(np.arange(-10, 11, dtype=np.float32)[None, :, None], (500, 1, 1))
+    factors = speed(ramp, 0.2, np.random.default_rng(0))[:, 11, 0]
+    assert 0.8 <= factors.min() < 0.82 and 1.18 < factors.max() <= 1.2
+    assert factors.mean() == pytest.approx(1, abs=0.02)
+
+
+@settings(deadline=None, max_examples=20)
+@given(seeds, st.floats(0.01, 2))
+def test_noise_is_white_and_leaves_padding_alone(seed, deviation):
+    features, _ = batch(seed, size=40)
+    features[:, 15:] = 0
+    added = noise(features, deviation, np.random.default_rng(seed)) - features
+    assert added.dtype == np.float32 and not added[:, 15:].any()
+    spoken = added[:, :15] / deviation
+    assert spoken.std() == pytest.approx(1, abs=0.05)
+    assert spoken.mean() == pytest.approx(0, abs=0.06)
+    assert (spoken[:, 1:] * spoken[:, :-1]).mean() == pytest.approx(0, abs=0.06)
 
 
 @settings(deadline=None, max_examples=50)
