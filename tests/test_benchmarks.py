@@ -3,14 +3,16 @@ import sys
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import REPOSITORY
 from reference_cpac import randomised
 
-from benchmarks import measure
+from benchmarks import ablation, measure
 from benchmarks.plain import flops_per_utterance, plain_cpac
 from ctl_helpers.networks.cpac import cpac
 from ctl_helpers.networks.losses import margin_loss, one_hot
+from ctl_helpers.recipes import transfer_recipe
 
 
 def pair():
@@ -56,6 +58,38 @@ def test_repetitions_are_interleaved():
     assert found == {"a": [3, 5, 7], "b": [4, 6, 8]}
     assert measure.ratios([2, 3], [1, 2]) == [2, 1.5]
     assert measure.spread([3, 1, 2]) == "2 (1 to 3)"
+
+
+def test_an_ablation_changes_one_thing_at_a_time():
+    base = transfer_recipe("modern")
+    found = ablation.conditions(base, "caam-mdd", ["source-only", "caam-mdd"])
+    names = [name for name, _, _ in found]
+    assert names[0] == "as it is" and names[-1] == "method source-only"
+    assert "without augmentation" in names and "method caam-mdd" not in names
+    assert len({(recipe, method) for _, recipe, method in found}) == len(found)
+
+
+def test_an_ablation_prints_means_and_intervals_over_seeds(monkeypatch, capsys, tmp_path):
+    asked = []
+
+    def transfer(source, target, recipe, *, method, seeds, store, jobs):
+        asked.append((source, target, recipe, method))
+        uar = [0.4 + 0.1 * seed + (0.1 if recipe.padding == "kept" else 0) for seed in seeds]
+        return pd.DataFrame({"source": source, "target": target, "seed": seeds, "uar": uar})
+
+    monkeypatch.setattr(ablation, "transfer", transfer)
+    monkeypatch.setattr(ablation, "load_manifest", lambda root, name: name)
+    monkeypatch.setattr(ablation, "transfer_features", lambda manifest, preset: manifest)
+    names = ["--names", "casia", "emodb", "--methods", "coral"]
+    ablation.main([str(tmp_path), "--out", str(tmp_path), *names])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(asked) == 2 * (len([line for line in lines if line.startswith("|")]) - 2)
+    assert "| condition | CASIA → EmoDB | EmoDB → CASIA | mean | seeds |" in lines
+    # 50 ± t(0.975, 2) 10 / sqrt(3)
+    cells = 3 * ["50.0 [25.2, 74.8]"]
+    assert f"| as it is | {' | '.join(cells)} | 3 |" in lines
+    assert any(line.startswith("| padding kept | 60.0 [35.2, 84.8] |") for line in lines)
+    assert any(line.startswith("| method coral |") for line in lines)
 
 
 def test_no_gpu_is_one_clear_line():

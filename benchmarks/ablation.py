@@ -1,0 +1,105 @@
+"""What shifts between corpora, one thing at a time: ``python -m benchmarks.ablation CORPORA``.
+
+The recipe ``modern`` for transfers is trained as it is, and with one setting or the method changed,
+for all ordered pairs of corpora and several seeds. Targets' labels score and choose nothing.
+"""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pandas as pd
+
+from ctl_helpers.corpora import find_corpora, load_manifest
+from ctl_helpers.markup import to_markdown
+from ctl_helpers.networks.adaptation import METHODS
+from ctl_helpers.recipes import transfer_recipe
+from ctl_helpers.statistics import mean_interval
+from ctl_helpers.tables import display, name_of
+from ctl_helpers.transfers import pairs, transfer, transfer_features
+
+PLAIN = {"shift": 0, "time_mask": 0, "frequency_mask": 0, "mixup": 0.0, "speed": 0.0, "noise": 0.0}
+# What each line of the table changes in the recipe as it is now; what it has already is left out.
+CHANGES = {
+    "as it is": {},
+    "not normalised": {"normalisation": "none"},
+    "normalised by the source": {"normalisation": "global"},
+    "normalised per corpus": {"normalisation": "corpus"},
+    "normalised per speaker": {"normalisation": "speaker"},
+    "padding kept": {"padding": "kept"},
+    "padding zeroed": {"padding": "zeroed"},
+    "per corpus, padding kept": {"normalisation": "corpus", "padding": "kept"},
+    "not normalised, padding kept": {"normalisation": "none", "padding": "kept"},
+    "without shift": {"shift": 0},
+    "without mixup": {"mixup": 0.0},
+    "without augmentation": PLAIN,
+    "with speed": {"speed": 0.1},
+    "with noise": {"noise": 0.2},
+}
+
+
+def conditions(base, method, methods):
+    """List what is trained: (name, recipe, method), each once."""
+    changed = {name: dataclasses.replace(base, **change) for name, change in CHANGES.items()}
+    found = [
+        (name, recipe, method)
+        for name, recipe in changed.items()
+        if recipe != base or recipe is changed["as it is"]
+    ]
+    return found + [(f"method {other}", base, other) for other in methods if other != method]
+
+
+def table(runs):
+    """Lay out UAR in percent with its interval over seeds: conditions x pairs, and their mean.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        From `transfer`, with a column ``condition``.
+    """
+    runs = runs.assign(
+        pair=[f"{name_of(a)} → {name_of(b)}" for a, b in runs[["source", "target"]].to_numpy()]
+    )
+    rows = []
+    for condition, group in runs.groupby("condition", sort=False):
+        of_seed = 100 * group.pivot_table("uar", "seed", "pair", sort=False)
+        if of_seed.shape[1] > 1:
+            of_seed["mean"] = of_seed.mean(axis=1, skipna=False)
+        row = {"condition": condition}
+        for pair in of_seed:
+            ends = (pair, f"{pair}_low", f"{pair}_high")
+            row |= dict(zip(ends, mean_interval(of_seed[pair].dropna()), strict=True))
+        rows.append(row | {"seeds": len(of_seed)})
+    return pd.DataFrame(rows)
+
+
+def main(arguments=None):
+    """Train what is missing of every condition and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("root", type=Path, metavar="CORPORA", help="folder that holds the corpora")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--names", nargs="+", help="corpora (default: all that are found)")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--method", default="caam-mdd", choices=METHODS, help="of all the changes")
+    parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    parser.add_argument("--epochs", type=int, help="in place of the recipe's own, for trials")
+    parser.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
+    parsed = parser.parse_args(arguments)
+    base = transfer_recipe("modern", **({"epochs": parsed.epochs} if parsed.epochs else {}))
+    names = parsed.names or list(find_corpora(parsed.root))
+    features = {n: transfer_features(load_manifest(parsed.root, n), base.features) for n in names}
+    found = []
+    for condition, recipe, method in conditions(base, parsed.method, parsed.methods):
+        for source, target in pairs(names):
+            runs = transfer(
+                *(features[source], features[target], recipe),
+                **{"method": method, "seeds": parsed.seeds},
+                **{"store": parsed.out, "jobs": parsed.jobs},
+            )
+            found.append(runs.assign(condition=condition))
+    note = f"Recipe modern, method {parsed.method} where no other is named; intervals over seeds."
+    print(to_markdown(display(table(pd.concat(found))), "UAR %, one thing changed at a time", note))
+
+
+if __name__ == "__main__":
+    main()
