@@ -2,7 +2,8 @@
 
 Counts per emotion are those of table S2 of the CTL-MTNet appendix (arXiv 2207.10644), signal
 lengths those of the authors' TIM-Net README. EMOVO, which the paper does not
-use, follows Costantini et al. (LREC 2014).
+use, follows Costantini et al. (LREC 2014). Licences are short hints from public lists of corpora
+(such as github.com/SuperKogito/SER-datasets); what the distributor says holds.
 """
 
 from collections.abc import Callable
@@ -115,7 +116,7 @@ CATALOGUE: dict[str, Corpus] = {
             emotions=_counts(200, 0, 0, 0, 200, 200, 200, 200, 200),
             speakers=native.CASIA_SPEAKERS,
             samples=88_000,
-            licence="for research; terms of the Chinese Academy of Sciences, ask the distributor",
+            licence="terms not known here; ask the distributor",
             home_page="http://www.chineseldc.org/",
             folders=("casia",),
             example="liuchanhg/angry/201.wav",
@@ -148,7 +149,7 @@ CATALOGUE: dict[str, Corpus] = {
             emotions=_counts(60, 0, 0, 60, 60, 60, 120, 60, 60),
             speakers=native.SAVEE_SPEAKERS,
             samples=130_000,
-            licence="for research, after registration; see the home page",
+            licence="free for research, on request; see the home page for the terms",
             home_page="http://kahlan.eps.surrey.ac.uk/savee/",
             folders=("savee", "surreyaudiovisual"),
             example="AudioData/DC/a01.wav",
@@ -180,7 +181,7 @@ CATALOGUE: dict[str, Corpus] = {
             emotions=_counts(84, 0, 0, 84, 84, 84, 84, 84, 84),
             speakers=native.EMOVO_SPEAKERS,
             samples=CROSS_CORPUS_SAMPLES,
-            licence="for research; see the home page for the terms",
+            licence="free to download; see the home page for the terms",
             home_page="http://voice.fub.it/activities/corpora/emovo/index.html",
             folders=("emovo",),
             example="f1/dis-f1-b1.wav",
