@@ -35,9 +35,11 @@ SCORINGS = ("transductive", "inductive")
 GAMMAS = {("casia", "emodb"): 1.5, ("emodb", "casia"): 1.6, ("emodb", "savee"): 1.3}
 _GAMMA = 1.5
 
-# Halves of the plane of arousal and valence, after table 2 of Schuller et al., "Acoustic emotion
-# recognition: a benchmark comparison of performances", ASRU 2009, which maps the emotions of EmoDB
-# and eNTERFACE; calm, which neither has, after Russell's circumplex (1980).
+# Halves of the plane of arousal and valence. To cluster a corpus's emotions into two halves of each
+# is the way of Schuller et al., "Acoustic emotion recognition: a benchmark comparison of
+# performances", ASRU 2009. Which half each emotion is in is this study's own choice; neutral and
+# calm (here positive), surprise (positive) and disgust (low) lie near a border, and others may put
+# them on its other side.
 LABELS = {
     "emotion": None,
     "arousal": {
