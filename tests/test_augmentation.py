@@ -3,11 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctl_helpers.augmentation import augment, mask, mixup, noise, shift, speed
+from ctl_helpers.augmentation import augment, cutmix, mask, mixup, noise, shift, speed
 from ctl_helpers.recipes import Recipe
 
 PLAIN = Recipe("plain")
-RICH = Recipe("rich", shift=5, time_mask=6, frequency_mask=4, mixup=0.2, speed=0.1, noise=0.1)
+RICH = Recipe(
+    "rich", shift=5, time_mask=6, frequency_mask=4, mixup=0.2, cutmix=0.5, speed=0.1, noise=0.1
+)
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -137,3 +139,32 @@ def test_mixup_mixes_labels_as_it_mixes_features(seed, alpha):
     np.testing.assert_allclose(told[:, :, 0], soft, atol=1e-6)
     low, high = features.min(axis=0), features.max(axis=0)
     assert (mixed >= low - 1e-5).all() and (mixed <= high + 1e-5).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.5, 1.0]))
+def test_cutmix_joins_the_beginning_of_one_to_the_end_of_another(seed, share):
+    count, frames = 12, 50
+    names = np.broadcast_to(np.arange(count, dtype=np.float32)[:, None, None], (count, frames, 3))
+    labels = np.eye(count, dtype=np.float32)
+    spliced, soft = cutmix(names, labels, share, np.random.default_rng(seed))
+    assert (spliced == spliced[:, :, :1]).all()
+    for row, found in enumerate(spliced[:, :, 0].astype(int)):
+        joints = np.flatnonzero(np.diff(found))
+        assert len(joints) <= (1 if share else 0)
+        # The labels are the shares of the frames; at least a fifth stays its own.
+        np.testing.assert_allclose(
+            soft[row], np.bincount(found, minlength=count) / frames, atol=1e-6
+        )
+        assert (found == row).mean() >= 0.2
+        assert len(joints) == 0 or 0.2 <= (found == row).mean() <= 0.8
+
+
+def test_cutmix_takes_its_share_and_both_ends():
+    names = np.broadcast_to(np.arange(1000, dtype=np.float32)[:, None, None], (1000, 20, 1))
+    labels = np.zeros((1000, 2), np.float32)
+    spliced, _ = cutmix(names, labels, 0.5, np.random.default_rng(0))
+    taken = spliced[:, :, 0] != names[:, :, 0]
+    assert taken.any(axis=1).mean() == pytest.approx(0.5, abs=0.05)
+    assert taken[:, 0].mean() == pytest.approx(0.25, abs=0.05)
+    assert taken[:, -1].mean() == pytest.approx(0.25, abs=0.05)

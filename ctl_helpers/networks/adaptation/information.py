@@ -8,8 +8,8 @@ from ctl_helpers.networks.adaptation.method import Method, safe_log
 class Information(Method):
     """Mutual information between the target's utterances and their predicted emotions, negated.
 
-    The loss is ``mean H(p) - H(mean p)`` over the target's probabilities p, with the entropy H: each
-    utterance's emotion should be certain, and over a batch all emotions should come up.
+    The loss is ``mean H(p) - H(mean p)`` over the target's probabilities p, with the entropy H:
+    each utterance's emotion should be certain, and over a batch all emotions should come up.
 
     References
     ----------
