@@ -95,6 +95,7 @@ def test_a_run_holds_what_the_tables_and_figures_read(runs, source, target):
     history = load_history(store, frame)
     assert list(history.groupby("run").size()) == [2, 2]
     assert (history.groupby("run")["loss"].last() < history.groupby("run")["loss"].first()).all()
+    assert (history["discrepancy"] > 0).tolist() == [False, False, True, True]
     for run in frame["run"]:
         with np.load(store / run / "embeddings.npz", allow_pickle=False) as arrays:
             assert arrays["embeddings"].shape == (30, 64)

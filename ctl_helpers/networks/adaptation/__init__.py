@@ -16,7 +16,7 @@ from ctl_helpers.networks.adaptation.coral import Coral
 from ctl_helpers.networks.adaptation.dann import DomainAdversarial
 from ctl_helpers.networks.adaptation.information import Information
 from ctl_helpers.networks.adaptation.mdd import MarginDisparity
-from ctl_helpers.networks.adaptation.method import halves
+from ctl_helpers.networks.adaptation.method import Adapting, halves
 from ctl_helpers.networks.adaptation.mmd import MeanDiscrepancy
 from ctl_helpers.networks.capsules import Dropout, scaled_glorot
 
@@ -89,7 +89,7 @@ def training_model(model, method, recipe):
     embeddings, probabilities = both(layers.Concatenate(axis=0, name="both")(pair))
     halve = Halves()
     outputs = layer(recipe)([*halve(embeddings), *halve(probabilities)])
-    return keras.Model(pair, outputs, name=method)
+    return Adapting(pair, outputs, name=method)
 
 
 class Halves(layers.Layer):

@@ -25,6 +25,7 @@ class Method(layers.Layer):
         super().__init__(name="adaptation", **kwargs)
         self.recipe = recipe
         self.discrepancies = keras.metrics.Mean("discrepancy")
+        self.latest = self.add_weight((), "zeros", trainable=False, name="latest")
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Compute what training makes small.
@@ -48,13 +49,23 @@ class Method(layers.Layer):
         """Add the loss of ``[z_source, z_target, p_source, p_target]``; return ``p_source``."""
         strength = 1.0 if self.adversarial else self.recipe.strength
         discrepancy = self.discrepancy(*inputs, training=training)
-        self.discrepancies.update_state(discrepancy)
+        self.latest.assign(ops.stop_gradient(discrepancy))
         self.add_loss(strength * self.weight * discrepancy)
         return inputs[2]
 
     def compute_output_shape(self, input_shape):
         """Shape of ``p_source``."""
         return input_shape[2]
+
+
+class Adapting(keras.Model):
+    """A model with a :class:`Method` in it, whose discrepancy is among its metrics."""
+
+    def compute_loss(self, *args, **kwargs):
+        """Note the discrepancy beside the loss: JAX drops what a layer's call adds to a metric."""
+        method = self.get_layer("adaptation")
+        method.discrepancies.update_state(method.latest)
+        return super().compute_loss(*args, **kwargs)
 
 
 class GradientReversal(layers.Layer):
