@@ -142,15 +142,19 @@ def test_sigkill_in_the_middle_is_never_taken_for_a_run(tmp_path):
 
 
 RACE = """
-import sys, time
+import os, sys, time
 from pathlib import Path
 from ctl_helpers import results, statistics
-if sys.argv[3] == "without locks":
+locks = sys.argv[3] == "with locks"
+if not locks:
     results.fcntl = None
 def function(folder):
     with open(sys.argv[2], "a") as calls:
         calls.write("x")
-    time.sleep(1.5)
+    time.sleep(1.5 if locks else 0)
+    until = time.monotonic() + 120
+    while not locks and os.path.getsize(sys.argv[2]) < 2 and time.monotonic() < until:
+        time.sleep(0.01)  # the second has to begin before the first may end
     (folder / "metrics.json").write_text("{}")
 spec = {"task": "cpac", "corpus": "emodb", "seed": 0}
 assert results.RunStore(sys.argv[1]).compute(spec, function).is_dir()
