@@ -55,6 +55,7 @@ class Page:
         caption: str,
         runs: Iterable[str] = (),
         note: str = "",
+        digits: int = 1,
     ):
         """Keep a table as CSV, Markdown and LaTeX, and hand it back to be shown.
 
@@ -68,6 +69,8 @@ class Page:
             Run folders that its numbers come from; the note names them.
         note : str
             What else the note says.
+        digits : int
+            Decimals of scores.
         """
         from IPython.display import Markdown
 
@@ -75,6 +78,7 @@ class Page:
         paths = tables.write_table(
             *(frame, Path(self.out) / "tables", f"{self.name}-{name}", caption),
             note=" ".join(filter(None, parts)),
+            digits=digits,
         )
         shown = next(path for path in paths if path.suffix == ".md")
         return Markdown(shown.read_text(encoding="utf-8"))

@@ -322,6 +322,71 @@ def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     return McNemar(only_first, only_second, float(p))
 
 
+def paired_bootstrap(
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PairedTest:
+    """Compare the UAR of two methods on the same utterances, which are drawn again and again.
+
+    Parameters
+    ----------
+    truth, first, second
+        True labels and both methods' predictions, shape (predictions,).
+    groups
+        What is drawn as a whole, shape (predictions,): names of utterances, where each was
+        predicted under several seeds, or of speakers.
+    resamples
+        Number of resamples.
+    confidence
+        Coverage of the percentile interval, a fraction.
+    seed
+        Of the random draws.
+
+    Returns
+    -------
+    PairedTest
+        Without a statistic; p is two-sided, twice the smaller share of resamples on either side of
+        no difference. All but the difference is NaN for a single group.
+
+    References
+    ----------
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15.
+
+    Examples
+    --------
+    >>> test = paired_bootstrap(["sad"] * 8, ["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, range(8))
+    >>> test.difference, test.low, test.high
+    (0.25, 0.0, 0.5)
+    """
+    truth, first = _labels(truth, first)
+    truth, second = _labels(truth, second)
+    classes = np.unique(truth, return_inverse=True)[1]
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    gained = np.zeros((group.max() + 1, classes.max() + 1))
+    counts = np.zeros_like(gained)
+    np.add.at(gained, (group, classes), (first == truth).astype(float) - (second == truth))
+    np.add.at(counts, (group, classes), 1.0)
+    difference = float((gained.sum(axis=0) / counts.sum(axis=0)).mean())
+    if len(counts) < 2:
+        return PairedTest(difference, np.nan, np.nan, np.nan, np.nan)
+    share = np.full(len(counts), 1 / len(counts))
+    drawn = np.random.default_rng(seed).multinomial(len(counts), share, size=resamples)
+    of_class = drawn @ counts
+    recalls = (drawn @ gained) / np.maximum(of_class, 1)
+    sample = recalls.sum(axis=1) / (of_class > 0).sum(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(sample, [tail, 1 - tail])
+    sides = [((sample <= 0).sum() + 1), ((sample >= 0).sum() + 1)]
+    p = min(1.0, 2 * min(sides) / (resamples + 1))
+    return PairedTest(difference, float(low), float(high), np.nan, float(p))
+
+
 def calibration(
     truth: ArrayLike, probabilities: ArrayLike, labels: Sequence[str], bins: int = 10
 ) -> Calibration:

@@ -4,7 +4,7 @@ Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % 
 columns ``x_low`` and ``x_high``. `display` folds these into one cell for the eye.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,10 @@ from ctl_helpers.published import published
 from ctl_helpers.results import CONDITION, OPTIMISTIC, fold_interval, pooled_interval, summary
 from ctl_helpers.statistics import (
     Interval,
+    PairedTest,
     corrected_resampled_t_test,
     mcnemar,
+    paired_bootstrap,
     proportion_interval,
 )
 
@@ -36,7 +38,8 @@ HEADINGS = {
     **{"uar": "UAR %", "war": "WAR %", "macro_f1": "macro F1 %", "pooled_uar": "pooled UAR %"},
     **{"pooled_war": "pooled WAR %", "f1": "F1 %", "recall": "recall %"},
     **{"precision": "precision %", "best_test": f"best test epoch {DAGGER}", "last": "last epoch"},
-    **{"difference": "difference (points)"},
+    **{"difference": "difference (points)", "distance": "proxy A-distance"},
+    **{"pooled_difference": "over utterances (points)", "pooled_p": "p over utterances"},
     **{"gap": "gap (points)", "p": "p", "mcnemar_p": "McNemar p"},
 }
 _GROUP = [*CONDITION, "variant"]
@@ -209,8 +212,9 @@ def compare(
     reference: Mapping[str, str],
     predictions: pd.DataFrame | None = None,
     metric: str = "uar",
+    within: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Compare every condition with a reference on the folds that both ran.
+    """Compare every condition with a reference on the folds, or seeds, that both ran.
 
     Parameters
     ----------
@@ -220,17 +224,21 @@ def compare(
         What marks the reference, such as ``{"method": "source-only"}`` or ``{"recipe":
         "released"}``: one condition per corpus (or pair) and protocol.
     predictions
-        From `results.load_predictions`; they add McNemar's test on the pooled predictions of the
+        From `results.load_predictions`; they add the difference of pooled UAR with its interval and
+        p value by a paired bootstrap over utterances, and McNemar's test on the predictions of the
         first seed that both ran.
     metric
         ``"uar"``, ``"war"`` or ``"macro_f1"``.
+    within
+        Columns that a condition must share with its reference; without one it is left out.
 
     Returns
     -------
     pandas.DataFrame
         Per condition: mean difference to the reference in percentage points with its interval and
-        p value (corrected resampled t-test over folds, seeds averaged; where there is one split,
-        a paired t-test over seeds), McNemar's p, folds, seeds.
+        p value (corrected resampled t-test over folds, seeds averaged; across corpora and where
+        there is one split a paired t-test over seeds, which has no interval for a single one),
+        the pooled difference, McNemar's p, folds, seeds.
 
     Raises
     ------
@@ -243,8 +251,9 @@ def compare(
         is_reference &= runs[column] == value
     if not is_reference.any():
         raise StudyError(f"expected runs with {dict(reference)} to compare with; got none")
-    place = ["corpus", "source", "target", "protocol"]
+    place = ["corpus", "source", "target", "protocol", *within]
     keys = ["task", "method", "recipe", "normalisation", "selection", "variant"]
+    keys = [key for key in keys if key not in within]
     rows = []
     for where, here in runs.groupby(place, sort=False):
         base = here[is_reference[here.index]]
@@ -263,30 +272,60 @@ def compare(
 def _differences(
     other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None, metric: str
 ) -> list[dict]:
-    """Return one row of tests, or none where the two share fewer than two folds (or seeds)."""
-    unit = "split" if base["split"].nunique() > 1 else "seed"
+    """Return one row of tests, or none where the two share nothing that can be tested."""
+    across = (base["task"] == "transfer").any()
+    unit = "split" if base["split"].nunique() > 1 and not across else "seed"
     paired = pd.concat([side.groupby(unit)[metric].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
-    if len(first) < 2:
+    both = pd.DataFrame() if predictions is None else _same_utterances(other, base, predictions)
+    if len(first) < (1 if len(both) else 2):
         return []
-    shares = base["utterances"] / base["train_utterances"]
-    rho = float(shares.mean()) if unit == "split" else 0.0
-    test = corrected_resampled_t_test(first, second, rho)
-    row = _interval("difference", Interval(test.difference, test.low, test.high))
-    row |= {"p": test.p, "mcnemar_p": np.nan}
+    test = PairedTest(float((first - second).mean()), *[np.nan] * 4)
+    if len(first) > 1:
+        shares = base["utterances"] / base["train_utterances"]
+        rho = float(shares.mean()) if unit == "split" else 0.0
+        test = corrected_resampled_t_test(first, second, rho)
+    row = _interval("difference", Interval(test.difference, test.low, test.high)) | {"p": test.p}
     row |= {"folds" if unit == "split" else "seeds": len(first)}
-    seeds = sorted(set(other["seed"]) & set(base["seed"]))
-    if predictions is not None and seeds:
-        sides = [
-            predictions.merge(side[side["seed"] == seeds[0]][["run", "selection"]])
-            for side in (other, base)
-        ]
-        both = sides[0].merge(sides[1], on=["corpus", "utterance"], suffixes=("", "_reference"))
-        if len(both):
-            row["mcnemar_p"] = mcnemar(
-                both["emotion"], both["predicted"], both["predicted_reference"]
-            ).p
+    if len(both):
+        said = [both[name] for name in ("emotion", "predicted", "predicted_reference")]
+        pooled = paired_bootstrap(*said, both["corpus"] + " " + both["utterance"])
+        row |= _interval("pooled_difference", Interval(*pooled[:3])) | {"pooled_p": pooled.p}
+        of_one = both["seed"] == both["seed"].min()
+        row["mcnemar_p"] = mcnemar(*(column[of_one] for column in said)).p
     return [row]
+
+
+def _same_utterances(
+    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame
+) -> pd.DataFrame:
+    """Lay both conditions' predictions of an utterance under one seed side by side."""
+    sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
+    keys = ["corpus", "utterance", "split", "seed"]
+    return sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
+
+
+def gains(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Say what adaptation adds to source-only under the same recipe, per pair.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; those across corpora count.
+    predictions
+        From `results.load_predictions`; see `compare`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `compare` gives it; empty where no method stands beside source-only.
+    """
+    across = runs[runs["task"] == "transfer"]
+    if "source-only" not in set(across["method"]):
+        return pd.DataFrame()
+    within = ["recipe", "normalisation", "variant"]
+    table = compare(across, {"method": "source-only"}, predictions, within=within)
+    return table.drop(columns=["corpus", "task", "selection"], errors="ignore")
 
 
 def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
@@ -323,7 +362,7 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
             ends = zip(values, frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
             cells = [_with_interval(*end, digits=digits) for end in ends]
         else:
-            small = 3 if name in ("p", "mcnemar_p") else digits
+            small = 3 if name in ("p", "mcnemar_p", "pooled_p") else digits
             cells = [_cell(value, small) for value in values]
         if any(cells) or frame.empty:
             shown[HEADINGS.get(name, name.replace("_", " "))] = cells

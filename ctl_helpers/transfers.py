@@ -167,7 +167,8 @@ def transfer(
             raise StudyError(f"{name}: expected one of {', '.join(allowed)}, got {value!r}")
     if not isinstance(recipe, TransferRecipe):
         raise StudyError(f"recipe: expected a TransferRecipe, got {type(recipe).__name__}")
-    source, target, classes = _together(source, target, labels)
+    source, target = shared(source, target, labels)
+    classes = shared_emotions(source.manifest, target.manifest)
     names = [_name(source), _name(target)]
     if recipe.gamma is None:
         recipe = replace(recipe, gamma=GAMMAS.get(tuple(names), _GAMMA))
@@ -192,8 +193,8 @@ def transfer(
     return compute(todo, _run_transfer, store, jobs, title)
 
 
-def _together(source, target, labels):
-    """Keep what both corpora have in common, under the labels asked for."""
+def shared(source, target, labels="emotion"):
+    """Keep what both corpora have in common, under the labels asked for; see :func:`transfer`."""
     shapes = [features.values.shape[1:] for features in (source, target)]
     if source.settings != target.settings or shapes[0] != shapes[1]:
         raise StudyError(
@@ -213,7 +214,7 @@ def _together(source, target, labels):
         features.select(np.flatnonzero(features.manifest["emotion"].isin(classes)))
         for features in (source, target)
     ]
-    return *kept, classes
+    return kept
 
 
 def _relabelled(features, mapping):

@@ -75,6 +75,8 @@ def add_run(store, *, split, seed=0, selection="last", accuracy=0.8, epochs=30, 
         "utterances": {"train": 9 * len(frame), "validation": 0, "test": len(frame)},
         **{"epochs": epochs, "seconds": 60.0, "peak_memory_mb": 900.0, "parameters": 321_799},
     }
+    place = np.random.default_rng(noise).normal(size=(100 + len(frame), 8))
+    place[:100] += 3.0 if spec.get("method") == "source-only" else 0.5  # source away from target
     if selection == "best_test":
         metrics["best_test"] = {key: min(1.0, value + 0.04) for key, value in last.items()}
     full = {"split": split, "seed": seed, "selection": selection, "emotions": emotions, **spec}
@@ -83,6 +85,10 @@ def add_run(store, *, split, seed=0, selection="last", accuracy=0.8, epochs=30, 
         write_json(folder / "metrics.json", metrics)
         frame.to_csv(folder / "predictions.csv", index=False)
         history(epochs, accuracy, noise).to_csv(folder / "history.csv", index=False)
+        if spec["task"] == "transfer":
+            spoken = np.resize(emotions, 100)
+            z = {"source_embeddings": place[:100], "embeddings": place[100:]}
+            np.savez(folder / "embeddings.npz", source_emotions=spoken, **z)
 
     return store.compute(full, function)
 

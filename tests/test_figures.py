@@ -67,6 +67,7 @@ def test_every_figure_is_returned_closed_and_can_be_saved(store, runs, loso, man
         "transfer": figures.comparison(transfer, "war", chance=20),
         "heat": figures.heat_map(transfer[transfer["protocol"] == "transductive"]),
         "gap": figures.gap(tables.gap(runs)),
+        "gains": figures.gains(tables.gains(runs, results.load_predictions(store, runs))),
         "reliability": figures.reliability(loso),
         "durations": figures.durations(manifest, {"emodb": 4.4}),
         "balance": figures.class_balance(manifest),
@@ -147,6 +148,29 @@ def test_heat_map_has_a_mean_row_only_over_all_pairs(runs):
     partial = figures.heat_map(table.iloc[1:]).axes[0]
     assert [text.get_text() for text in partial.texts].count("") == 0
     assert len(partial.texts) == 5 + 2  # the method without one pair has no mean
+
+
+@pytest.mark.filterwarnings("error")
+def test_gains_of_one_method_and_seed_have_room(store, runs, tmp_path):
+    few = runs[(runs["source"] == "casia") & (runs["method"] != "caam-mdd") & (runs["seed"] == 0)]
+    table = tables.gains(few, results.load_predictions(store, few))
+    assert len(table) == 1
+    figures.save_figure(figures.gains(table, "a title"), tmp_path, "gains")
+
+
+def test_gains_have_a_panel_per_pair_and_an_interval_over_each(store, runs):
+    figure = figures.gains(tables.gains(runs, results.load_predictions(store, runs)))
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == [
+        f"{pair}, transductive, released" for pair in ("CASIA → EmoDB", "EmoDB → CASIA")
+    ]
+    assert [len(ax.get_yticklabels()) for ax in figure.axes] == [2, 2]
+    alone = figures.gains(tables.gains(runs))  # without predictions there are no thin bars
+    thin = [
+        sum(np.isfinite(line.get_xdata()).all() for line in f.axes[0].lines)
+        for f in (figure, alone)
+    ]
+    assert thin[0] - thin[1] == 2
 
 
 def test_one_utterance_per_emotion_of_one_speaker_and_sentence(manifest):

@@ -19,10 +19,11 @@ FIGURES = {
         *("curves", "confusion", "emotions", "speakers", "space", "gap", "reliability"),
     ],
     "3_caam_transfer-emodb-casia-quick": [
-        *("balance", "confusion-source-only", "confusion-caam-mdd", "spaces"),
+        *("balance", "comparison", "confusion-source-only", "confusion-caam-mdd", "spaces"),
+        "gains",
         *("curves-source-only", "curves-caam-mdd"),
     ],
-    "4_result_tables": ["comparison", "gap", "transfers"],
+    "4_result_tables": ["comparison", "gap", "transfers", "gains"],
 }
 
 

@@ -21,6 +21,7 @@ def guesses(seed, utterances=400, accuracy=0.7):
 labelled = st.lists(st.tuples(st.sampled_from(EMOTIONS), st.sampled_from(EMOTIONS)), min_size=1)
 
 
+@settings(deadline=None)
 @given(labelled)
 def test_scores_against_plain_loops(pairs):
     truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
@@ -41,7 +42,7 @@ def test_uar_is_balanced_accuracy():
 
 
 @given(labelled)
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 def test_bootstrap_holds_the_scores_it_is_about(pairs):
     truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
     for metric in statistics.METRICS:
@@ -167,3 +168,36 @@ def test_lengths_that_differ_are_named():
         statistics.uar(["sad", "sad"], ["sad"])
     with pytest.raises(StudyError, match="uar, war"):
         statistics.bootstrap_interval(["sad"], ["sad"], "f1")
+
+
+def test_paired_bootstrap_against_drawing_utterances_one_by_one():
+    truth, first = guesses(3, 200, 0.8)
+    second = guesses(4, 200, 0.5)[1]
+    found = statistics.paired_bootstrap(truth, first, second, np.arange(200), resamples=4000)
+    expected = statistics.uar(truth, first) - statistics.uar(truth, second)
+    assert found.difference == pytest.approx(expected)
+    generator, drawn = np.random.default_rng(0), []
+    for _ in range(400):
+        rows = generator.integers(200, size=200)
+        drawn.append(
+            statistics.uar(truth[rows], first[rows]) - statistics.uar(truth[rows], second[rows])
+        )
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    assert found.p < 0.01
+
+
+def test_paired_bootstrap_finds_nothing_where_there_is_nothing():
+    truth, first = guesses(5)
+    same = statistics.paired_bootstrap(truth, first, first, np.arange(400))
+    assert same == (0, 0, 0, pytest.approx(np.nan, nan_ok=True), 1)
+    one = statistics.paired_bootstrap(["sad"], ["sad"], ["happy"], ["a"])
+    assert one.difference == 1 and np.isnan(one.low) and np.isnan(one.p)
+
+
+def test_seeds_do_not_narrow_a_paired_bootstrap():
+    truth, first = guesses(6, 100, 0.8)
+    second = guesses(7, 100, 0.5)[1]
+    names = np.arange(100)
+    once = statistics.paired_bootstrap(truth, first, second, names)
+    sides = [np.tile(side, 5) for side in (truth, first, second, names)]
+    assert statistics.paired_bootstrap(*sides) == pytest.approx(tuple(once), nan_ok=True)

@@ -148,6 +148,30 @@ def test_compare_across_corpora_is_over_seeds_with_mcnemar(runs, predictions):
     table = tables.compare(transfer, {"method": "source-only"}, predictions)
     assert len(table) == 4 and (table["seeds"] == 3).all()
     assert table["mcnemar_p"].between(0, 1).all()
+    np.testing.assert_allclose(table["pooled_difference"], table["difference"], atol=1.5)
+    assert (table["pooled_difference_low"] < table["pooled_difference"]).all()
+
+
+def test_gains_are_within_a_recipe_and_a_seed_alone_has_no_test(runs, predictions, tmp_path):
+    table = tables.gains(runs, predictions)
+    transfer = runs[runs["task"] == "transfer"]
+    means = transfer.groupby(["source", "method"])["uar"].mean()
+    for row in table.to_dict("records"):
+        here = means[row["source"]]
+        expected = 100 * (here[row["method"]] - here["source-only"])
+        assert row["difference"] == pytest.approx(expected)
+    # What has no source-only of its own recipe is left out, and nothing is compared across them.
+    other = transfer[transfer["method"] == "caam-mdd"].assign(recipe="modern")
+    more = tables.gains(pd.concat([runs, other], ignore_index=True), predictions)
+    pd.testing.assert_frame_equal(more, table)
+
+    (first, *_), seeds = table["method"], runs["seed"] == 0
+    one = tables.gains(runs[seeds], predictions)
+    assert one["method"].iloc[0] == first and (one["seeds"] == 1).all()
+    assert one[["difference_low", "p"]].isna().all(axis=None)
+    assert one[["pooled_difference_low", "pooled_p"]].notna().all(axis=None)
+    assert tables.gains(transfer[transfer["seed"] == 0]).empty
+    assert tables.gains(runs[runs["method"] == "caam-mdd"]).empty
 
 
 def test_compare_needs_one_reference(runs):

@@ -3,6 +3,7 @@
 from ctl_helpers.figures.scores import (
     comparison,
     confusion_matrix,
+    gains,
     gap,
     heat_map,
     learning_curves,
@@ -29,6 +30,7 @@ __all__ = [
     "durations",
     "embedding_scatter",
     "feature_statistics",
+    "gains",
     "gap",
     "heat_map",
     "learning_curves",

@@ -255,6 +255,44 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
 
 
 @styled
+def gains(table: pd.DataFrame, title: str = "") -> Figure:
+    """Draw what adaptation adds to source-only: a panel per pair, protocol and recipe.
+
+    Parameters
+    ----------
+    table
+        From `tables.gains`. Thick bars are its intervals over seeds, thin ones those over
+        utterances, where it has them.
+    title
+        Of the figure.
+    """
+    _check_rows(table, "gains")
+    keys = ["source", "target", "protocol", "recipe", "normalisation"]
+    groups = list(table.groupby(keys, sort=False))
+    heights = [len(group) + 1.6 for _, group in groups]
+    figure, axes = panels(
+        *(len(groups), 1, 6.4, 0.27 * sum(heights) / len(groups) + 0.7),
+        **{"sharex": True, "height_ratios": heights},
+    )
+    for (ax,), (key, group) in zip(axes, groups, strict=True):
+        rows = group.sort_values("difference").to_dict("records")
+        for y, row in enumerate(rows):
+            ends = [row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high")]
+            ax.plot(ends, [y, y], color="black", lw=1, zorder=3)
+            _interval(ax, y, row, "difference", color=BLUE, marker="o")
+        ax.axvline(0, color="black", lw=1)
+        ax.set_yticks(range(len(rows)), [name_of(row["method"]) for row in rows])
+        ax.set_ylim(-0.7, len(rows) - 0.3)
+        said = [place_of(rows[0]), name_of(key[2]), key[3], key[4].replace("none", "")]
+        ax.set_title(", ".join(filter(None, said)), loc="left")
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+    axes[-1][0].set_xlabel("points of UAR (bars: 95 %; thick over seeds, thin over utterances)")
+    figure.suptitle(title)
+    return figure
+
+
+@styled
 def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> Figure:
     """Draw a reliability diagram: does a confidence of 80 % mean right in 80 % of the cases.
 
