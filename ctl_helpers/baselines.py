@@ -36,7 +36,7 @@ from ctl_helpers.feature_cache import add_array, array_key, content_hashes, dige
 from ctl_helpers.features import Features, _leave_out, extract
 from ctl_helpers.normalisation import normalise
 from ctl_helpers.parallel import cache_folder, cores
-from ctl_helpers.protocols import Split, make_splits
+from ctl_helpers.protocols import K_FOLDS, Split, make_splits, pick_splits
 from ctl_helpers.results import RunStore, write_json
 from ctl_helpers.statistics import scores
 from ctl_helpers.transfers import transfer_features
@@ -99,6 +99,7 @@ def baseline_cross_validate(
     normalisation="global",
     store,
     jobs=None,
+    only=None,
 ):
     """Train and score a baseline on every split of a protocol, the same splits as CPAC's.
 
@@ -123,6 +124,8 @@ def baseline_cross_validate(
         What is there is not computed again.
     jobs : int, optional
         Runs side by side; by default one per core.
+    only : iterable of int, optional
+        Indices of the splits to run, in place of all.
 
     Returns
     -------
@@ -148,7 +151,7 @@ def baseline_cross_validate(
     >>> runs = baseline_cross_validate(manifest, "egemaps+rbf", store="runs")  # doctest: +SKIP
     """
     spec = _common_spec(method, normalisation)
-    found = _describe(manifest, method, features, jobs)
+    found = describe(manifest, method, features, jobs)
     store = store if isinstance(store, RunStore) else RunStore(store)
     spec |= {
         "task": "baseline",
@@ -157,8 +160,10 @@ def baseline_cross_validate(
         "features": found.key,
         "emotions": emotions_of(found.manifest),
     }
+    if protocol in K_FOLDS:
+        spec["folds"] = folds
     todo = []
-    for split in make_splits(found.manifest, protocol, folds):
+    for split in pick_splits(make_splits(found.manifest, protocol, folds), only):
         one = spec | {"split": split.name, "test": sorted(map(int, split.test))}
         todo.append(Job(one, found, split, one["recipe"], store, 1))
     title = f"{spec['corpus']} {protocol} {method}"
@@ -200,7 +205,7 @@ def baseline_transfer(
     if both := set(source_manifest["corpus"]) & set(target_manifest["corpus"]):
         raise StudyError(f"transfer: expected two corpora, got {min(both)!r} as source and target")
     sides = [
-        _describe(side, method, None, jobs, across=True)
+        describe(side, method, jobs=jobs, across=True)
         for side in (source_manifest, target_manifest)
     ]
     names = ["+".join(side.manifest["corpus"].unique()) for side in sides]
@@ -256,15 +261,39 @@ def _common_spec(method, normalisation):
     }
 
 
+def has_opensmile() -> bool:
+    """Whether the package is there that eGeMAPS and ComParE need."""
+    return importlib.util.find_spec("opensmile") is not None
+
+
 def _check_opensmile(what):
-    if importlib.util.find_spec("opensmile") is None:
+    if not has_opensmile():
         raise StudyError(
             f"{what}: expected the package opensmile, found none; "
             "install the extra: pip install 'ctl-helpers[baselines]'"
         )
 
 
-def _describe(manifest, method, features, jobs, across=False):
+def describe(manifest, method, features=None, jobs=None, across=False):
+    """Compute what a baseline looks at, or read it from the cache.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        As :func:`ctl_helpers.corpora.load_manifest` gives it.
+    method : str
+        One of ``METHODS``.
+    features : Features, optional
+        MFCC that are at hand, for the ``mfcc`` methods.
+    jobs : int, optional
+        Processes; by default one per core.
+    across : bool
+        Whether MFCC are of the length used across corpora.
+
+    Returns
+    -------
+    Functionals
+    """
     functionals = METHODS[method][0]
     if functionals in FEATURE_SETS:
         if features is not None:

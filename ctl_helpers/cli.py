@@ -48,6 +48,8 @@ examples:
       CPAC as released, 10 folds of 300 epochs, on EmoDB alone
   python -m ctl_helpers study --corpora /data/ser --protocols kfold loso --seeds 0 1 2
       speakers in both parts and held out, three seeds
+  python -m ctl_helpers study --corpora /data/ser --protocols loso --normalisation recipe speaker
+      beside the recipe's own normalisation one within every speaker
   python -m ctl_helpers study --corpora /data/ser --pairs casia:emodb emodb:casia
       transfers in two directions
   python -m ctl_helpers study --corpora /shared/ser --engine dask --scheduler tcp://head:8786
@@ -164,11 +166,32 @@ def _study_arguments(sub: argparse.ArgumentParser) -> None:
     add("--recipe", "--recipes", nargs="+", metavar="NAME", help="[released / quick]")
     add("--epochs", type=_count, metavar="N", help="in place of the recipe's own")
     add(
+        *("--normalisation", "--normalisations"),
+        **{"nargs": "+", "default": ("recipe",), "metavar": "NAME"},
+        help="conditions inside one corpus: recipe, what the recipe names itself; none, utterance, "
+        "speaker, corpus, global in its place. speaker and corpus use the unlabelled speech of the "
+        "test part, and every table says so [recipe]",
+    )
+    add(
         *("--protocols", "--protocol"),
         **{"nargs": "+", "default": ("kfold",), "metavar": "NAME"},
         help="kfold, stratified, loso, grouped, partition:FOLDER [kfold]",
     )
     add("--folds", type=_count, metavar="N", help="of the k-fold protocols [10 / 3]")
+    add(
+        "--only",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="numbers of the splits to run, from 0 [all]",
+    )
+    add(
+        *("--baselines",),
+        **{"nargs": "*", "default": (), "metavar": "NAME"},
+        help="shallow methods beside the network; without a name all: egemaps+linear egemaps+rbf "
+        "compare+linear compare+rbf (these need opensmile: pip install 'ctl-helpers[baselines]') "
+        "mfcc+logistic mfcc+linear mfcc+rbf [none]",
+    )
     add("--seeds", type=int, nargs="+", default=(0,), metavar="N", help="a run for each [0]")
     add(
         *("--pairs",),
@@ -208,8 +231,11 @@ def _study(parsed: argparse.Namespace) -> int:
         names=tuple(parsed.names),
         recipes=tuple(parsed.recipe) if parsed.recipe else None,
         epochs=parsed.epochs,
+        normalisations=tuple(parsed.normalisation),
         protocols=tuple(parsed.protocols),
         folds=parsed.folds,
+        only=tuple(parsed.only) if parsed.only else None,
+        baselines=("all",) if parsed.baselines == [] else tuple(parsed.baselines),
         seeds=tuple(parsed.seeds),
         pairs=_pairs(parsed.pairs),
         methods=tuple(parsed.methods or METHODS),

@@ -17,7 +17,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
 from ctl_helpers.normalisation import normalise
 from ctl_helpers.parallel import cores, parallel_map
-from ctl_helpers.protocols import K_FOLDS, Split, make_splits, validation_part
+from ctl_helpers.protocols import K_FOLDS, Split, make_splits, pick_splits, validation_part
 from ctl_helpers.recipes import Recipe
 from ctl_helpers.results import RunStore, load_runs, write_json
 from ctl_helpers.statistics import scores
@@ -92,16 +92,13 @@ def cross_validate(
     if selection not in SELECTIONS:
         raise StudyError(f"selection: expected one of {', '.join(SELECTIONS)}, got {selection!r}")
     emotions = emotions_of(features.manifest)
-    splits = make_splits(features.manifest, protocol, folds)
-    only = range(len(splits)) if only is None else list(only)
-    if beyond := [index for index in only if not 0 <= index < len(splits)]:
-        raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
+    splits = pick_splits(make_splits(features.manifest, protocol, folds), only)
     store = store if isinstance(store, RunStore) else RunStore(store)
     threads = max(1, cores() // (jobs or cores()))
     corpus = "+".join(features.manifest["corpus"].unique())
     todo = []
     for seed in seeds:
-        for split in (splits[index] for index in only):
+        for split in splits:
             spec = {
                 "task": "cpac",
                 "corpus": corpus,

@@ -1,21 +1,29 @@
 """The grid of a study: every run it asks for, planned first, then computed in one go."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
+from ctl_helpers.baselines import (
+    FEATURE_SETS,
+    METHODS,
+    baseline_cross_validate,
+    baseline_transfer,
+    describe,
+    has_opensmile,
+)
 from ctl_helpers.corpora import load_manifest, shared_emotions
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of
 from ctl_helpers.features import Features, extract
 from ctl_helpers.pages import environment
 from ctl_helpers.parallel import cores, parallel_map
-from ctl_helpers.protocols import make_splits
+from ctl_helpers.protocols import make_splits, pick_splits
 from ctl_helpers.results import RunStore
-from ctl_helpers.settings import Settings, cpac_recipe, transfer_recipe
+from ctl_helpers.settings import OWN, Settings, cpac_recipe, transfer_recipe
 from ctl_helpers.transfers import transfer, transfer_features
 
 _PER_SECOND = 100  # utterances that a core of a laptop of the 2020s trains on in a second, roughly
@@ -27,25 +35,28 @@ class Group:
 
     Parameters
     ----------
-    kind : {"cpac", "transfer"}
-        Inside one corpus or across two.
+    kind : {"cpac", "transfer", "baseline"}
+        CPAC inside one corpus, methods across two, or a shallow method on either.
     places : tuple of str
         The corpus, or source and target.
     recipe : str
-        Name of the recipe.
+        Name of the recipe, or of the shallow method.
     protocol : str
         Empty across corpora.
+    normalisation : str
+        In place of the recipe's own; empty where it is that.
     """
 
     kind: str
     places: tuple[str, ...]
     recipe: str
     protocol: str = ""
+    normalisation: str = ""
 
 
 @dataclass(frozen=True)
 class Task:
-    """One run, ready to be sent to a process.
+    """A run, ready to be sent to a process.
 
     Parameters
     ----------
@@ -55,11 +66,14 @@ class Task:
         Computes the run, unless it is there, and returns its rows of `results.load_runs`.
     work : float
         Utterances times epochs.
+    runs : int
+        How many it is: a shallow method computes all its splits in one go.
     """
 
     group: Group
     call: Callable[..., pd.DataFrame]
     work: float
+    runs: int = 1
 
 
 @dataclass
@@ -122,14 +136,45 @@ def plan_runs(settings: Settings, manifests: dict[str, pd.DataFrame], store: Run
     for recipe in settings.recipes:
         for name in settings.names:
             for protocol in settings.protocols if name in manifests else ():
-                group = Group("cpac", (name,), recipe, protocol)
-                _add(plan, group, partial(_plan_cpac, settings, manifests[name], store))
+                for normalisation in _conditions(settings, recipe):
+                    group = Group("cpac", (name,), recipe, protocol, normalisation)
+                    _add(plan, group, partial(_plan_cpac, settings, manifests[name], store))
         for pair in settings.pairs:
             if all(name in manifests for name in pair):
                 group = Group("transfer", pair, recipe)
                 sides = [manifests[name] for name in pair]
                 _add(plan, group, partial(_plan_transfer, settings, sides, store))
+    for method in _runnable(settings.baselines, plan.problems):
+        for name in settings.names:
+            for protocol in settings.protocols if name in manifests else ():
+                for kind in dict.fromkeys(
+                    "global" if n == OWN else n for n in settings.normalisations
+                ):
+                    group = Group("baseline", (name,), method, protocol, kind)
+                    _add(plan, group, partial(_plan_baseline, settings, manifests[name], store))
+        for pair in settings.pairs:
+            if all(name in manifests for name in pair):
+                group = Group("baseline", pair, method)
+                sides = [manifests[name] for name in pair]
+                _add(plan, group, partial(_plan_baseline_transfer, settings, sides, store))
     return plan
+
+
+def _runnable(methods: Sequence[str], problems: list[str]) -> list[str]:
+    """Leave out what needs opensmile where that is missing, and say so once."""
+    needing = [m for m in methods if METHODS[m][0] in FEATURE_SETS and not has_opensmile()]
+    if needing:
+        problems.append(
+            f"baselines {', '.join(needing)}: expected the package opensmile, found none; install "
+            "the extra: pip install 'ctl-helpers[baselines]'"
+        )
+    return [method for method in methods if method not in needing]
+
+
+def _conditions(settings: Settings, recipe: str) -> list[str]:
+    """Normalisations to run a recipe with, each once; the empty one is its own."""
+    own = (OWN, cpac_recipe(recipe).normalisation)
+    return list(dict.fromkeys("" if n in own else n for n in settings.normalisations))
 
 
 def _add(plan: Plan, group: Group, planned: Callable) -> None:
@@ -148,9 +193,10 @@ def _once(plan: Plan, key: tuple, make: Callable[[], Features]) -> Features:
 
 
 def _plan_cpac(settings, manifest, store, plan, group) -> list[Task]:
-    recipe = cpac_recipe(group.recipe, settings.epochs)
+    recipe = cpac_recipe(group.recipe, settings.epochs, group.normalisation)
     emotions_of(manifest)
     splits = make_splits(manifest, group.protocol, settings.folds)
+    pick_splits(splits, settings.only)
     key = (*group.places, recipe.features)
     features = _once(plan, key, lambda: extract(manifest, recipe.features, settings.jobs))
     chosen = {"protocol": group.protocol, "folds": settings.folds, "selection": settings.selection}
@@ -159,6 +205,7 @@ def _plan_cpac(settings, manifest, store, plan, group) -> list[Task]:
         Task(group, partial(call, seeds=[seed], only=[index]), len(split.train) * recipe.epochs)
         for seed in settings.seeds
         for index, split in enumerate(splits)
+        if settings.only is None or index in settings.only
     ]
 
 
@@ -186,13 +233,30 @@ def _plan_transfer(settings, sides, store, plan, group) -> list[Task]:
     ]
 
 
+def _plan_baseline(settings, manifest, store, plan, group) -> list[Task]:
+    splits = pick_splits(make_splits(manifest, group.protocol, settings.folds), settings.only)
+    describe(manifest, group.recipe, jobs=settings.jobs)  # once, on all cores: then it is cached
+    chosen = {"protocol": group.protocol, "folds": settings.folds, "only": settings.only}
+    chosen |= {"normalisation": group.normalisation, "store": store, "jobs": 1}
+    call = partial(baseline_cross_validate, manifest, group.recipe, **chosen)
+    return [Task(group, call, sum(len(split.train) for split in splits), len(splits))]
+
+
+def _plan_baseline_transfer(settings, sides, store, plan, group) -> list[Task]:
+    for side in sides:
+        describe(side, group.recipe, jobs=settings.jobs, across=True)
+    call = partial(baseline_transfer, *sides, group.recipe, store=store, jobs=1)
+    return [Task(group, call, len(sides[0]))]
+
+
 def forecast(tasks: list[Task]) -> str:
     """Say roughly how long tasks take that have yet to be computed."""
     seconds = sum(task.work for task in tasks) / (_PER_SECOND * cores())
     unit, size = ("hours", 3600) if seconds > 5400 else ("minutes", 60)
     amount = f"{seconds / size:.0f} {unit}" if seconds >= 90 else "a minute or two"
+    runs = sum(task.runs for task in tasks)
     return (
-        f"{len(tasks)} runs, computed unless they are there already: about {amount} "
+        f"{runs} runs, computed unless they are there already: about {amount} "
         f"if each of {cores()} cores trains on {_PER_SECOND} utterances a second"
     )
 

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 
 DAGGER = "†"
-_NUMBER = re.compile(r"[<–-]?\d+(\.\d+)?( \[.*\]| / \d.*)?")
+_NUMBER = re.compile(r"[<–-]?\d+(\.\d+)?( \[.*\]| / \d.*| of \d.*| × \d+)?")
 
 
 def to_markdown(shown: pd.DataFrame, caption: str = "", note: str = "") -> str:

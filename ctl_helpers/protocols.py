@@ -95,6 +95,21 @@ def make_splits(
     return PROTOCOLS[protocol](manifest, folds, seed)
 
 
+def pick_splits(splits: list[Split], only: Iterable[int] | None) -> list[Split]:
+    """Pick some splits by their numbers, from 0; ``None`` for all.
+
+    Raises
+    ------
+    StudyError
+        When there is none of a number.
+    """
+    if only is None:
+        return splits
+    if beyond := [index for index in only if not 0 <= index < len(splits)]:
+        raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
+    return [splits[index] for index in only]
+
+
 def _kfold(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     splitter = KFold(folds, shuffle=True, random_state=seed)
     return _numbered(splitter.split(np.arange(len(manifest))), independent=False)

@@ -3,7 +3,7 @@
 import base64
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +11,14 @@ import pandas as pd
 from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.markup import to_markdown
-from ctl_helpers.pages import SYNTHETIC, Cell, named_runs
+from ctl_helpers.pages import SYNTHETIC
 from ctl_helpers.results import load_predictions, load_runs
 from ctl_helpers.tables import (
     DAGGER_NOTE,
     OURS,
     display,
+    label_of,
+    name_of,
     ours_beside_published,
 )
 
@@ -29,7 +31,8 @@ KINDS = {
 START, END = "<!-- results -->", "<!-- /results -->"
 _COLUMNS = ["corpus", "source", "target", "protocol", "method", "recipe", "normalisation"]
 _COLUMNS += [f"{score}{end}" for score in ("uar", "war") for end in ("", "_low", "_high")]
-_COLUMNS += ["utterances", "folds", "optimistic", "reported_by"]
+_COLUMNS += ["utterances", "of_utterances", "folds", "of_folds", "seeds", "optimistic"]
+_COLUMNS += ["reported_by"]
 _OURS = '<tr class="ours">'
 _SHOWN = 6  # figures on the index page
 _STYLE = """
@@ -152,7 +155,7 @@ def key_table(runs: pd.DataFrame, store: str | Path, task: str) -> pd.DataFrame:
 
 
 def write_index(
-    out: Path, cells: Sequence[Cell], synthetic: bool, problems: Sequence[str] = ()
+    out: Path, pages: Mapping[str, Sequence[str]], synthetic: bool, problems: Sequence[str] = ()
 ) -> Path:
     """Write a report's index page, which needs no other file to be looked at.
 
@@ -160,8 +163,9 @@ def write_index(
     ----------
     out : Path
         The report's folder.
-    cells : list of Cell
-        Its notebooks; links to those that are there.
+    pages : dict
+        Its notebooks: notebook and title by the name of the executed one; links to those that are
+        there.
     synthetic : bool
         Whether the speech is: the first line then says so.
     problems : list of str
@@ -178,9 +182,9 @@ def write_index(
         "<header><h1>Speech emotion recognition with CTL-MTNet</h1><p>CPAC inside one corpus, "
         f"CAAM across corpora: {runs['run'].nunique()} runs.</p></header><main>",
         _problems(problems),
-        f'<section><h2>Notebooks</h2><div class="cards">{_cards(out, cells)}</div></section>',
+        f'<section><h2>Notebooks</h2><div class="cards">{_cards(out, pages)}</div></section>',
         *(_results(out, runs, task, title) for task, title in _TITLES.items()),
-        _figures(out, cells),
+        _figures(out, pages),
         '<footer>Tables (CSV, Markdown, LaTeX) are in <a href="tables">tables</a>, figures (PNG, '
         'SVG) in <a href="figures">figures</a>, runs in <a href="runs">runs</a>.</footer></main>',
     ]
@@ -208,14 +212,14 @@ def _problems(problems: Sequence[str]) -> str:
     return f'<section class="problems"><h2>Left out</h2><ul>{lines}</ul></section>'
 
 
-def _cards(out: Path, cells: Sequence[Cell]) -> str:
+def _cards(out: Path, pages: Mapping[str, Sequence[str]]) -> str:
     cards = []
     for kind, (title, text) in KINDS.items():
         links = []
-        for cell in cells:
-            page = f"notebooks/{cell.name}.html"
-            if cell.notebook == kind and (out / page).is_file():
-                links.append(f'<li><a href="{page}">{html.escape(cell.title)}</a></li>')
+        for name, (notebook, called) in pages.items():
+            page = f"notebooks/{name}.html"
+            if notebook == kind and (out / page).is_file():
+                links.append(f'<li><a href="{page}">{html.escape(called)}</a></li>')
         if links:
             cards.append(
                 f'<div class="card"><h3>{title}</h3><p>{text}</p><ul>{"".join(links)}</ul></div>'
@@ -228,7 +232,6 @@ def _results(out: Path, runs: pd.DataFrame, task: str, title: str) -> str:
     if table.empty:
         return ""
     shown = display(table[[column for column in _COLUMNS if column in table]])
-    shown = shown.loc[:, [not _is_idle(shown, name) for name in shown]]
     head = "".join(f"<th>{html.escape(column)}</th>" for column in shown)
     lines = []
     for ours, row in zip(table["reported_by"] == OURS, shown.to_numpy(str), strict=True):
@@ -243,21 +246,16 @@ def _results(out: Path, runs: pd.DataFrame, task: str, title: str) -> str:
     )
 
 
-def _is_idle(shown: pd.DataFrame, name: str) -> bool:
-    """Whether a column says nothing: that no row is normalised."""
-    return name == "normalisation" and set(shown[name]) <= {"", "none"}
-
-
 def _notes(table: pd.DataFrame) -> list[str]:
     notes = [DAGGER_NOTE] if table["optimistic"].any() else []
     cited = table[table["citation"] != ""].drop_duplicates(["citation", "note"])
     return notes + [f"{row.reported_by}: {row.citation}; {row.note}." for row in cited.itertuples()]
 
 
-def _figures(out: Path, cells: Sequence[Cell]) -> str:
+def _figures(out: Path, pages: Mapping[str, Sequence[str]]) -> str:
     """Put a few figures into the page: comparisons first, then of each kind the first."""
     wanted = ["4_result_tables-comparison", "4_result_tables-transfers"]
-    firsts = {cell.notebook: cell.name for cell in reversed(cells)}
+    firsts = {notebook: name for name, (notebook, _) in reversed(pages.items())}
     for kind, name in (("2_cpac_kfold", "confusion"), ("2_cpac_kfold", "curves")):
         wanted.append(f"{firsts.get(kind)}-{name}")
     wanted.append(f"{firsts.get('3_caam_transfer')}-spaces")
@@ -302,7 +300,7 @@ def rewrite_readme(readme: Path, out: Path) -> int:
         raise StudyError(f"{readme}: cannot read it ({error})") from error
     if text.count(START) != 1 or text.count(END) != 1 or text.index(START) > text.index(END):
         raise StudyError(f"{readme}: expected the lines {START} and {END}, one of each")
-    runs = load_runs(Path(out) / "runs")
+    runs = study_runs(out)
     before, rest = text.split(START)
     section = _section(runs, out) if len(runs) else "None yet.\n"
     if read_study(out).get("synthetic"):
@@ -315,11 +313,52 @@ def rewrite_readme(readme: Path, out: Path) -> int:
 
 
 def _section(runs: pd.DataFrame, out: Path) -> str:
-    parts = []
+    """Write a table per corpus and protocol, one across corpora, and where they come from."""
+    parts, notes = [], []
     for task, title in _TITLES.items():
         table = key_table(runs, out / "runs", task)
-        if len(table):
-            mine = runs[(runs["task"] == "transfer") == (task == "transfer")]
-            notes = [*_notes(table), named_runs(mine["run"])]
-            parts.append(to_markdown(display(table), title, " ".join(notes)))
+        if table.empty:
+            continue
+        notes += _notes(table)
+        if task == "transfer":
+            parts.append(to_markdown(display(table[[c for c in _COLUMNS if c in table]]), title))
+            continue
+        for (corpus, protocol), part in table.groupby(["corpus", "protocol"], sort=False):
+            if (part["reported_by"] == OURS).any():
+                where = f"{title}: {name_of(corpus)}, {name_of(protocol)}"
+                parts.append(to_markdown(_brief(part), where))
+    listed = out / "tables" / "4_result_tables-runs.csv"
+    named = (
+        f"listed in `{listed.as_posix()}`"
+        if listed.is_file()
+        else ", ".join(sorted(set(runs["run"])))
+    )
+    parts.append(
+        f"95 % intervals over folds in brackets (over seeds, where there is one split). "
+        f"{' '.join(dict.fromkeys(notes))} Run folders: {runs['run'].nunique()} in "
+        f"`{out.as_posix()}/runs`, {named}.\n"
+    )
+    if commands := read_study(out).get("commands"):
+        lines = "\n".join(f"{command} --out {out.as_posix()}" for command in commands)
+        parts.append(
+            f"The same runs again, from a folder with the corpora:\n\n```sh\n{lines}\n```\n"
+        )
     return "\n".join(parts)
+
+
+def _brief(table: pd.DataFrame) -> pd.DataFrame:
+    """Show the scores of one place as the README does, in few columns."""
+    shown = display(table)
+    empty = pd.Series("", table.index)
+    folds, seeds = shown.get("folds", empty), shown.get("seeds", empty)
+    return pd.DataFrame(
+        {
+            "method": [label_of(row) for row in table.to_dict("records")],
+            "UAR %": shown["UAR %"],
+            "WAR %": shown["WAR %"],
+            "folds × seeds": [
+                " × ".join(filter(None, pair)) for pair in zip(folds, seeds, strict=True)
+            ],
+            "utterances": shown.get("utterances", empty),
+        }
+    )

@@ -35,7 +35,7 @@ RUN_COLUMNS = [
     *("run", "task", "corpus", "source", "target", "protocol", "split", "method", "recipe"),
     *("normalisation", "seed", "selection", "uar", "war", "macro_f1", "utterances"),
     *("train_utterances", "epochs", "seconds", "peak_memory_mb", "parameters"),
-    *("reported", "variant"),
+    *("reported", "variant", "of_folds", "of_utterances"),
 ]
 PREDICTION_COLUMNS = ["utterance", "corpus", "speaker", "sex", "emotion", "predicted"]
 _VARIES = ("recipe", "features", "emotions", "folds")
@@ -44,7 +44,7 @@ SUMMARY_COLUMNS = [
     *(*CONDITION, "selection", "variant", "optimistic"),
     *(f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high")),
     *("speaker_low", "speaker_high"),
-    *("utterances", "folds", "seeds", "runs", "splits", "seconds"),
+    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs", "splits", "seconds"),
 ]
 OPTIMISTIC = "best_test"
 
@@ -265,7 +265,8 @@ def load_runs(store: RunStore | str | Path) -> pd.DataFrame:
         was told to report its best test epoch gives two rows of the same training: selection
         ``last`` and the optimistic ``best_test`` (``reported`` says what it was told).
         ``utterances`` counts the test part, ``variant`` tells apart runs whose recipe, features or
-        emotions differ under the same names. A damaged folder is left out, with a warning.
+        emotions differ under the same names, ``of_folds`` and ``of_utterances`` say how many a
+        whole protocol has, where that is known. A damaged folder is left out, with a warning.
     """
     root = store.root if isinstance(store, RunStore) else Path(store)
     rows, damaged = [], []
@@ -302,6 +303,8 @@ def _rows_of_run(folder: Path) -> list[dict[str, Any]]:
         "train_utterances": int(metrics["utterances"]["train"]),
         "reported": selection,
         "variant": spec_hash({name: spec.get(name) for name in _VARIES})[:6],
+        "of_folds": spec.get("folds"),
+        "of_utterances": _tested_in_all(spec, metrics),
     }
     row |= {k: metrics.get(k) for k in ("epochs", "seconds", "peak_memory_mb", "parameters")}
     names = ["last", OPTIMISTIC] if selection == OPTIMISTIC else [selection]
@@ -309,6 +312,13 @@ def _rows_of_run(folder: Path) -> list[dict[str, Any]]:
         row | {"selection": name} | {k: float(metrics[name][k]) for k in ("uar", "war", "macro_f1")}
         for name in names
     ]
+
+
+def _tested_in_all(spec: Mapping[str, Any], metrics: Mapping[str, Any]) -> int | None:
+    """Utterances that all splits of a run's protocol test, each once; None where that varies."""
+    if spec.get("task") == "transfer" or ":" in spec.get("protocol", ""):
+        return None
+    return sum(map(int, metrics["utterances"].values()))
 
 
 def _natural(column: pd.Series) -> pd.Series:
@@ -415,8 +425,8 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         Student's t over folds (over seeds where there is one split); ``pooled_uar``,
         ``pooled_war`` over all utterances at once, mean over seeds, with a bootstrap interval over
         utterances, and ``speaker_low``, ``speaker_high``: that of pooled UAR over speakers;
-        utterances (tested, in one seed), folds, seeds, runs, splits, seconds (mean per run).
-        Scores are fractions.
+        utterances (tested, in one seed), folds, each with ``of_``, how many the whole protocol
+        has; seeds, runs, splits, seconds (mean per run). Scores are fractions.
     """
     rows = []
     for key, group in runs.groupby([*CONDITION, "selection", "variant"], sort=False):
@@ -428,7 +438,9 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         splits = group.drop_duplicates("split")
         row |= {
             "utterances": int(splits["utterances"].sum()),
+            "of_utterances": group["of_utterances"].astype(float).max(),
             "folds": len(splits),
+            "of_folds": group["of_folds"].astype(float).max(),
             "seeds": group["seed"].nunique(),
             "runs": len(group),
             "splits": "; ".join(splits["split"].astype(str)),

@@ -1,17 +1,21 @@
 """What a study is made of: its settings, their defaults and limits."""
 
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import permutations
 from pathlib import Path
 
 from ctl_helpers import recipes
+from ctl_helpers.baselines import METHODS as BASELINES
 from ctl_helpers.corpora import find_corpora, is_miniature, make_miniature
 from ctl_helpers.errors import StudyError
+from ctl_helpers.normalisation import NORMALISATIONS
 from ctl_helpers.protocols import PARTITION, PROTOCOLS
 
 METHODS = ("source-only", "caam-released", "caam-mdd")
 SELECTIONS = ("last", "validation", "best_test")
+OWN = "recipe"  # the normalisation that a recipe names itself
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,17 @@ class Settings:
         By default ``released``, for miniature corpora ``quick``.
     epochs : int, optional
         In place of the recipes' own.
+    normalisations : tuple of str
+        Conditions inside one corpus: ``recipe``, what each recipe names itself, or one of
+        :data:`ctl_helpers.normalisation.NORMALISATIONS` in its place.
+    baselines : tuple of str
+        Of :data:`ctl_helpers.baselines.METHODS`, on the same splits and pairs; ``all`` for all.
     protocols : tuple of str
         See :func:`ctl_helpers.protocols.make_splits`.
     folds : int, optional
         Of the k-fold protocols; by default 10, for miniature corpora 3.
+    only : tuple of int, optional
+        Numbers of the splits to run, from 0; by default all.
     seeds : tuple of int
         A run for each.
     pairs : tuple of (str, str), optional
@@ -52,8 +63,11 @@ class Settings:
     names: tuple[str, ...] = ()
     recipes: tuple[str, ...] | None = None
     epochs: int | None = None
+    normalisations: tuple[str, ...] = (OWN,)
+    baselines: tuple[str, ...] = ()
     protocols: tuple[str, ...] = ("kfold",)
     folds: int | None = None
+    only: tuple[int, ...] | None = None
     seeds: tuple[int, ...] = (0,)
     pairs: tuple[tuple[str, str], ...] | None = None
     methods: tuple[str, ...] = METHODS
@@ -64,14 +78,48 @@ class Settings:
     scheduler: str | None = None
 
 
-def cpac_recipe(name: str, epochs: int | None = None) -> recipes.Recipe:
-    """Look up a recipe for CPAC, with another number of epochs where one is given."""
-    return recipes.recipe(name, **({"epochs": epochs} if epochs else {}))
+def cpac_recipe(
+    name: str, epochs: int | None = None, normalisation: str | None = None
+) -> recipes.Recipe:
+    """Look up a recipe for CPAC, with other epochs or another normalisation where one is given."""
+    changes = {"epochs": epochs, "normalisation": normalisation}
+    return recipes.recipe(name, **{field: value for field, value in changes.items() if value})
 
 
 def transfer_recipe(name: str, epochs: int | None = None) -> recipes.TransferRecipe:
     """Look up a recipe for transfers, with another number of epochs where one is given."""
     return recipes.transfer_recipe(name, **({"epochs": epochs} if epochs else {}))
+
+
+def command_of(settings: Settings) -> str:
+    """Write the command line that asks for the same runs, wherever the corpora and the report are.
+
+    Examples
+    --------
+    >>> command_of(Settings(corpora="speech", names=("emodb",), recipes=("modern",), pairs=()))
+    'python -m ctl_helpers study --corpora /data/ser --names emodb --recipe modern --pairs none'
+    """
+    words, default = ["python -m ctl_helpers study"], Settings()
+    if settings.corpora is not None:
+        words.append("--corpora /data/ser")
+    for option, field in _OPTIONS.items():
+        if (value := getattr(settings, field)) == getattr(default, field):
+            continue
+        if field == "pairs":
+            value = [":".join(pair) for pair in value] or ["none"]
+        if value == ("all",):
+            value = ()
+        values = value if isinstance(value, tuple | list) else [value]
+        words.append(" ".join([option, *(shlex.quote(str(one)) for one in values)]))
+    return " ".join(words)
+
+
+_OPTIONS = {
+    **{"--names": "names", "--recipe": "recipes", "--epochs": "epochs"},
+    **{"--normalisation": "normalisations", "--protocols": "protocols", "--folds": "folds"},
+    **{"--only": "only", "--seeds": "seeds", "--pairs": "pairs", "--methods": "methods"},
+    **{"--selection": "selection", "--baselines": "baselines"},
+}
 
 
 def settle(settings: Settings) -> tuple[Path, Settings]:
@@ -106,12 +154,17 @@ def settle(settings: Settings) -> tuple[Path, Settings]:
         folds=settings.folds or (3 if small else 10),
         pairs=tuple((_named(a, found), _named(b, found)) for a, b in pairs),
         selection=settings.selection or ("best_test" if small else "last"),
+        baselines=tuple(BASELINES) if "all" in settings.baselines else settings.baselines,
     )
     _check("selection", settings.selection, SELECTIONS)
     for name in settings.recipes:
         cpac_recipe(name, settings.epochs)
         if pairs:
             transfer_recipe(name, settings.epochs)
+    for normalisation in settings.normalisations:
+        _check("normalisation", normalisation, (OWN, *NORMALISATIONS))
+    for method in settings.baselines:
+        _check("baseline", method, ("all", *BASELINES))
     for protocol in settings.protocols:
         if not protocol.startswith(PARTITION):
             _check("protocol", protocol, (*PROTOCOLS, f"{PARTITION}FOLDER"))

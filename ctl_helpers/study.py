@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +14,10 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.grid import Group, Plan, forecast, plan_runs, read_manifests, train
 from ctl_helpers.pages import SYNTHETIC, Cell, execute, is_done
 from ctl_helpers.parallel import engine, parallel_map
-from ctl_helpers.report import write_index
-from ctl_helpers.results import RunStore, write_json
-from ctl_helpers.settings import Settings, settle
-from ctl_helpers.tables import name_of
+from ctl_helpers.report import read_study, write_index
+from ctl_helpers.results import CONDITION, RunStore, load_runs, write_json
+from ctl_helpers.settings import Settings, command_of, cpac_recipe, settle
+from ctl_helpers.tables import name_of, title_of
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,9 @@ def run_study(settings: Settings, say: Callable[[str], None] = print) -> Report:
     Returns
     -------
     Report
-        What cannot be done (a corpus that cannot be read, a protocol it does not allow) is named
-        in its problems and costs nothing else.
+        It tells of the earlier studies in the same folder, too, unless their speech was synthetic
+        and this one's is not, or the other way round. What cannot be done (a corpus that cannot be
+        read, a protocol it does not allow) is named in its problems and costs nothing else.
 
     Raises
     ------
@@ -54,6 +55,7 @@ def run_study(settings: Settings, say: Callable[[str], None] = print) -> Report:
     >>> run_study(Settings(names=("emodb", "casia"), epochs=2)).index  # doctest: +SKIP
     PosixPath('reports/index.html')
     """
+    command = command_of(settings)
     root, settings = settle(settings)
     out = _writable(Path(settings.out).absolute())
     synthetic = is_miniature(root)
@@ -71,17 +73,56 @@ def run_study(settings: Settings, say: Callable[[str], None] = print) -> Report:
     warnings.filterwarnings("ignore", message="A worker stopped", category=UserWarning)
     with engine(settings.engine, settings.scheduler):
         runs = train(plan.tasks, settings, problems)
-    told = {"synthetic": synthetic, "runs": sorted(set().union(*runs.values()))}
-    write_json(out / "study.json", told | {"problems": problems})
-    cells = list_notebooks(root, settings, plan, runs)
+    earlier = _earlier(out, synthetic)
+    told = unite(load_runs(store), earlier.get("runs", ()), set().union(*runs.values()))
+    cells = list_notebooks(root, settings, plan, runs, told)
+    pages = {cell.name: [cell.notebook, cell.title] for cell in cells}
+    pages = dict(sorted((earlier.get("notebooks", {}) | pages).items()))
+    commands = list(dict.fromkeys([*earlier.get("commands", ()), command]))
+    study = {"synthetic": synthetic, "runs": told, "notebooks": pages, "commands": commands}
+    write_json(out / "study.json", study | {"problems": problems})
     missing = [cell for cell in cells if not is_done(cell, out)]
     say(f"{len(missing)} of {len(cells)} notebooks to execute")
     outcomes = parallel_map(
         partial(execute, out=out), missing, settings.jobs, "notebooks", unit="notebook"
     )
     problems += filter(None, outcomes)
-    index = write_index(out, cells, synthetic, problems + _left_out(manifests))
+    index = write_index(out, pages, synthetic, problems + _left_out(manifests))
     return Report(index, tuple(problems))
+
+
+def _earlier(out: Path, synthetic: bool) -> dict:
+    """Read what earlier studies of the same kind of speech wrote down in this folder."""
+    try:
+        earlier = read_study(out)
+    except StudyError:  # damaged: it is written anew
+        return {}
+    return earlier if earlier.get("synthetic") == synthetic else {}
+
+
+def unite(runs: pd.DataFrame, earlier: Iterable[str], now: Iterable[str]) -> list[str]:
+    """Join the runs of earlier studies with those of this one.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        From `results.load_runs`.
+    earlier, now : iterable of str
+        Names of run folders.
+
+    Returns
+    -------
+    list of str
+        An earlier run makes way for a new one of the same split, seed and settings, as there is
+        where package versions have changed, or the best test epoch is asked for besides the last:
+        one training counts once.
+    """
+    runs = runs[runs["run"].isin({*earlier, *now})]
+    new = runs["run"].isin(set(now))
+    what = runs[[*CONDITION, "variant", "seed", "split"]]
+    what = pd.MultiIndex.from_frame(what.assign(other=runs["selection"] == "validation"))
+    again = what.isin(what[new]) & ~new
+    return sorted(set(runs.loc[~again, "run"]))
 
 
 def _left_out(manifests: dict[str, pd.DataFrame]) -> list[str]:
@@ -113,7 +154,11 @@ def _writable(out: Path) -> Path:
 
 
 def list_notebooks(
-    root: Path, settings: Settings, plan: Plan, runs: dict[Group, set[str]]
+    root: Path,
+    settings: Settings,
+    plan: Plan,
+    runs: dict[Group, set[str]],
+    told: Sequence[str],
 ) -> list[Cell]:
     """List the notebooks of a study with their parameters.
 
@@ -127,6 +172,8 @@ def list_notebooks(
         From `grid.plan_runs`.
     runs : dict
         From `grid.train`.
+    told : list of str
+        All runs that the report tells of.
 
     Returns
     -------
@@ -144,9 +191,10 @@ def list_notebooks(
             label = f"1_feature_exploration-{name}-{preset}"
             cells.append(Cell("1_feature_exploration", label, title, parameters, (features.key,)))
     for group, found in runs.items():
+        if group.kind == "baseline":  # notebook 4 tells those
+            continue
         cells.append(_cell_of_runs(group, sorted(found), settings, common))
-    every = sorted(set().union(*runs.values()))
-    inputs = (*every, str(is_miniature(root)))
+    inputs = (*told, str(is_miniature(root)))
     cells.append(Cell("4_result_tables", "4_result_tables", "all results", common, inputs))
     return sorted(cells, key=lambda cell: cell.notebook)
 
@@ -166,7 +214,11 @@ def _cell_of_runs(group: Group, runs: list[str], settings: Settings, common: dic
     else:
         protocol = "".join(c if c.isalnum() else "_" for c in group.protocol)
         notebook, label = "2_cpac_kfold", f"{group.places[0]}-{group.recipe}-{protocol}"
+        label += f"-{group.normalisation}" if group.normalisation else ""
         more = {"corpus": group.places[0], "protocol": group.protocol, "folds": settings.folds}
-        more["selection"] = settings.selection
-        title = f"{names}, {group.recipe}, {name_of(group.protocol)}"
+        more |= {"selection": settings.selection, "normalisation": group.normalisation or None}
+        more["only"] = settings.only and list(settings.only)
+        chosen = cpac_recipe(group.recipe, None, group.normalisation)
+        row = {"corpus": group.places[0], "protocol": group.protocol, "method": group.recipe}
+        title = title_of(row | {"normalisation": chosen.normalisation}, settings.only)
     return Cell(notebook, f"{notebook}-{label}", title, common | more, tuple(runs))

@@ -4,7 +4,7 @@ Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % 
 columns ``x_low`` and ``x_high``. `display` folds these into one cell for the eye.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +13,12 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.markup import DAGGER, to_latex, to_markdown
 from ctl_helpers.published import published
+from ctl_helpers.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.results import CONDITION, OPTIMISTIC, fold_interval, pooled_interval, summary
 from ctl_helpers.statistics import (
     Interval,
     PairedTest,
+    calibration_of,
     corrected_resampled_t_test,
     mcnemar,
     paired_bootstrap,
@@ -33,6 +35,22 @@ NAMES = {
     **{"emovo": "EMOVO", "cpac": "CPAC"},
     **{"kfold": "shuffled k-fold", "stratified": "stratified k-fold"},
     **{"loso": "leave one speaker out", "grouped": "speaker-grouped k-fold"},
+    **{
+        f"{features}+{classifier}": f"{set_name} + {how}"
+        for features, set_name in (
+            *(("egemaps", "eGeMAPS"), ("compare", "ComParE"), ("mfcc", "MFCC statistics")),
+        )
+        for classifier, how in (
+            *(("linear", "SVM (linear)"), ("rbf", "SVM (RBF)")),
+            ("logistic", "logistic regression"),
+        )
+    },
+}
+# Of these the first three are always said: they are conditions of their own. The others are what
+# recipes do unless they are told otherwise.
+_CONDITIONS = {
+    **{"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"},
+    **{"none": "not normalised", "global": "scaled by the training part"},
 }
 HEADINGS = {
     **{"uar": "UAR %", "war": "WAR %", "macro_f1": "macro F1 %", "pooled_uar": "pooled UAR %"},
@@ -40,6 +58,7 @@ HEADINGS = {
     **{"precision": "precision %", "best_test": f"best test epoch {DAGGER}", "last": "last epoch"},
     **{"difference": "difference (points)", "distance": "proxy A-distance"},
     **{"pooled_difference": "over utterances (points)", "pooled_p": "p over utterances"},
+    **{"confidence": "mean confidence %", "ece": "ECE %"},
     **{"gap": "gap (points)", "p": "p", "mcnemar_p": "McNemar p"},
 }
 _GROUP = [*CONDITION, "variant"]
@@ -50,6 +69,34 @@ def name_of(identifier: str) -> str:
     return NAMES.get(identifier, identifier)
 
 
+def method_of(row: Mapping[str, str]) -> str:
+    """Return how a row's method is written, with its recipe and the condition it was run under.
+
+    Parameters
+    ----------
+    row
+        ``method``, and ``recipe`` and ``normalisation`` where there are any.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> method_of({"method": "cpac", "recipe": "modern", "normalisation": "global"})
+    'CPAC modern'
+    >>> method_of({"method": "egemaps+rbf", "recipe": "", "normalisation": "speaker"})
+    'eGeMAPS + SVM (RBF), per speaker'
+    """
+    recipe, kind = row.get("recipe", ""), row.get("normalisation", "")
+    name = f"{name_of(row['method'])} {recipe}".strip()
+    known = recipe.split(" (")[0]
+    own = {table[known].normalisation for table in (RECIPES, TRANSFER_RECIPES) if known in table}
+    if not kind or (kind in ("none", "global") and (kind in own or not own)):
+        return name
+    return f"{name}, {_CONDITIONS.get(kind, kind)}"
+
+
 def place_of(row: Mapping[str, str]) -> str:
     """Return how a row's corpus, or its pair, is written: ``EmoDB``, ``CASIA → EmoDB``."""
     if row.get("corpus"):
@@ -57,6 +104,32 @@ def place_of(row: Mapping[str, str]) -> str:
     if row["source"] == "mean":
         return "mean"
     return f"{name_of(row['source'])} → {name_of(row['target'])}"
+
+
+def label_of(row: Mapping[str, str]) -> str:
+    """Return a method's name for a list of ours and published ones, told apart by who reports."""
+    if row["reported_by"] != OURS:
+        return f"{name_of(row['method'])} ({row['reported_by']})"
+    return method_of(row) + (f" {DAGGER}" if row["optimistic"] else "")
+
+
+def title_of(row: Mapping[str, str], only: Sequence[int] | None = None) -> str:
+    """Say in words what a row is of: ``EmoDB, CPAC modern, per speaker, shuffled k-fold``.
+
+    ``only`` are the numbers of the splits that ran, None for all.
+    """
+    splits = "" if only is None else f"split {' '.join(map(str, only))} only"
+    words = [place_of(row), method_of(row), name_of(row["protocol"]), splits]
+    return ", ".join(filter(None, words))
+
+
+def part_of(row: Mapping[str, object]) -> str:
+    """Say how much of its protocol a row ran, ``1 of 10 folds``; empty where it is all of it."""
+    for unit in ("folds", "utterances"):
+        done, all_of_them = row.get(unit), row.get(f"of_{unit}")
+        if pd.notna(done) and pd.notna(all_of_them) and done < all_of_them:
+            return f"{done:.0f} of {all_of_them:.0f} {unit}"
+    return ""
 
 
 def ours_beside_published(
@@ -91,12 +164,12 @@ def ours_beside_published(
     ours = _in_percent(_named_apart(summary(mine, predictions))).assign(reported_by=OURS)
     # An empty frame beside a full one would make pandas guess the columns' types.
     table = pd.concat([part for part in (theirs, ours) if len(part)], ignore_index=True)
-    table["order"] = table["reported_by"] == OURS
+    table["order"] = (table["reported_by"] == OURS) + (table["task"] == "baseline").astype(int)
     table = table.sort_values([*place, "protocol", "order"], kind="stable", ignore_index=True)
     scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
     words = [*place, *("protocol", "method", "recipe", "normalisation", "selection")]
     more_words = ["reported_by", "citation", "note"]
-    counts = ["utterances", "folds", "seeds"]
+    counts = ["utterances", "of_utterances", "folds", "of_folds", "seeds"]
     intervals = [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
     table = table.reindex(columns=[*words, *intervals, *counts, "optimistic", *more_words])
     table = table.astype({count: "Int64" for count in counts} | {i: float for i in intervals})
@@ -107,11 +180,16 @@ def ours_beside_published(
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     """Turn `ours_beside_published` on its side: a row per method, a column per corpus or pair.
 
-    Cells read "UAR / WAR" in percent.
+    Cells read "UAR / WAR" in percent, with how many folds where it is not all of them.
     """
+    rows = table.to_dict("records")
+    parts = [part_of(row) for row in rows]
     table = table.assign(
-        cell=[f"{row.uar:.1f} / {row.war:.1f}" for row in table.itertuples()],
-        place=[place_of(row) for row in table.to_dict("records")],
+        cell=[
+            f"{row['uar']:.1f} / {row['war']:.1f}" + (f" ({part})" if part else "")
+            for row, part in zip(rows, parts, strict=True)
+        ],
+        place=[place_of(row) for row in rows],
     )
     keys = ["protocol", "method", "recipe", "normalisation", "selection", "optimistic"]
     keys.append("reported_by")
@@ -202,8 +280,10 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
             }
             row |= _interval("gap", fold_interval(scores, "gap"))
             row |= {"folds": scores["split"].nunique(), "runs": len(scores)}
+            row["of_folds"] = group["of_folds"].astype(float).max()
             rows.append(row)
-    columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high", "folds", "runs"]
+    columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high"]
+    columns += ["folds", "of_folds", "runs"]
     return _named_apart(pd.DataFrame(rows, columns=columns)).drop(columns="variant")
 
 
@@ -267,6 +347,107 @@ def compare(
             row = dict(zip([*place, *keys], [*where, *key], strict=True))
             rows += [row | found for found in _differences(other, base, predictions, metric)]
     return _named_apart(pd.DataFrame(rows)).drop(columns="variant", errors="ignore")
+
+
+def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Compare every method inside a corpus with CPAC on the same folds, like with like.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; optimistic rows are left out.
+    predictions
+        From `results.load_predictions`, for McNemar's test.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `compare` gives it, with the column reference: CPAC by the first of the recipes modern,
+        paper, released and quick that ran there. Methods that use the test part's unlabelled
+        speech (normalised per speaker or corpus) are compared with the reference that does, too.
+    """
+    runs = runs[(runs["task"] != "transfer") & (runs["selection"] != OPTIMISTIC)]
+    keys = ["method", "recipe", "normalisation", "selection", "variant"]
+    parts = []
+    for _, here in runs.groupby(["corpus", "protocol", runs["normalisation"].isin(_TRANSDUCTIVE)]):
+        cpac = here[(here["method"] == "cpac") & here["recipe"].isin(_PREFERRED)]
+        if cpac.empty:
+            continue
+        rank = cpac["recipe"].map(_PREFERRED.index)
+        reference = cpac.loc[rank.idxmin(), keys].to_dict()
+        found = compare(here, reference, predictions)
+        parts.append(found.assign(reference=method_of(reference)))
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame()
+    return pd.concat(parts, ignore_index=True).drop(columns="task")
+
+
+_PREFERRED = ("modern", "paper", "released", "quick")
+_TRANSDUCTIVE = ("speaker", "corpus")
+
+
+def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
+    """Lay the recall of every emotion, or the UAR of every speaker, of all methods side by side.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`, of one corpus; optimistic rows are left out.
+    predictions
+        From `results.load_predictions`.
+    by
+        ``"emotion"`` or ``"speaker"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per condition, a column per emotion or speaker, in percent.
+    """
+    rows = []
+    make, score = (per_emotion, "recall") if by == "emotion" else (per_speaker, "uar")
+    for row, mine in _conditions(runs, predictions):
+        rows.append(row | make(mine).set_index(by)[score].to_dict())
+    return pd.DataFrame(rows)
+
+
+def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Say how well the networks' probabilities are calibrated.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; optimistic rows and shallow methods, whose probabilities are not
+        meant as such, are left out.
+    predictions
+        From `results.load_predictions`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per condition: WAR, mean confidence and expected calibration error, in percent.
+    """
+    rows = []
+    for row, mine in _conditions(runs[runs["task"] != "baseline"], predictions):
+        row["war"] = 100 * (mine["emotion"] == mine["predicted"]).mean()
+        row["confidence"] = 100 * mine.filter(regex="^p_").max(axis=1).mean()
+        row["ece"] = 100 * calibration_of(mine).ece
+        rows.append(row | {"utterances": mine["utterance"].nunique()})
+    return pd.DataFrame(rows)
+
+
+def _conditions(
+    runs: pd.DataFrame, predictions: pd.DataFrame
+) -> Iterator[tuple[dict, pd.DataFrame]]:
+    """Each condition that is no optimistic one, in words, and its predictions."""
+    runs = _named_apart(runs[runs["selection"] != OPTIMISTIC])
+    order = {"by": ["corpus", "protocol", "task"], "ascending": [True, True, False]}
+    runs = runs.sort_values(**order, kind="stable")
+    place = ["corpus", "source", "target", "protocol", "method", "recipe", "normalisation"]
+    for key, group in runs.groupby([*place, "selection"], sort=False):
+        mine = predictions.merge(group[["run", "selection"]])
+        if len(mine):
+            yield dict(zip([*place, "selection"], key, strict=True)), mine
 
 
 def _differences(
@@ -341,16 +522,21 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Strings: intervals folded into their score as "86.9 [85.1, 88.7]", a dagger at the method
-        of optimistic rows, names as they are written; citations, notes and empty columns dropped.
+        Strings: intervals folded into their score as "86.9 [85.1, 88.7]", what is but a part as
+        "1 of 10", recipe and condition into the method, a dagger at that of optimistic rows, names
+        as they are written; citations, notes and empty columns dropped.
     """
     frame = frame.copy()
+    if {"method", "recipe", "normalisation"} <= set(frame.columns):
+        frame["method"] = [method_of(row) for row in frame.to_dict("records")]
+        frame = frame.drop(columns=["recipe", "normalisation"])
     intervals = [c for c in frame if {f"{c}_low", f"{c}_high"} <= set(frame.columns)]
     hidden = {
         "optimistic",
         "citation",
         "note",
         *(f"{c}{end}" for c in intervals for end in ("_low", "_high")),
+        *(f"of_{c}" for c in frame),
     }
     shown = pd.DataFrame(index=frame.index)
     for column in frame:
@@ -364,6 +550,9 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
         else:
             small = 3 if name in ("p", "mcnemar_p", "pooled_p") else digits
             cells = [_cell(value, small) for value in values]
+        if f"of_{name}" in frame:
+            wholes = zip(cells, values, frame[f"of_{name}"], strict=True)
+            cells = [_with_whole(*whole) for whole in wholes]
         if any(cells) or frame.empty:
             shown[HEADINGS.get(name, name.replace("_", " "))] = cells
     if "optimistic" in frame and "method" in shown:
@@ -446,6 +635,12 @@ def _with_interval(value: float, low: float, high: float, digits: int) -> str:
     if np.isnan(low):
         return f"{value:.{digits}f}"
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _with_whole(cell: str, value: float, whole: float) -> str:
+    if pd.isna(value) or pd.isna(whole) or value >= whole:
+        return cell
+    return f"{cell} of {whole:.0f}"
 
 
 def _interval(name: str, interval: Interval) -> dict[str, float]:

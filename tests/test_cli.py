@@ -109,7 +109,8 @@ def test_words_become_settings(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(study, "run_study", lambda *given: seen.append(given[0]) or report)
     words = "study --corpora R --names emodb --recipe released paper --epochs 3 --folds 4 --jobs 2"
     words += " --protocols kfold loso --seeds 0 1 --pairs emodb:casia --methods source-only"
-    words += " --selection last --out O"
+    words += " --selection last --normalisation recipe speaker --out O"
+    words += " --baselines mfcc+rbf --only 0 1"
     assert cli.main(words.split()) == 1  # something was left out
     assert seen == [
         Settings(
@@ -117,8 +118,11 @@ def test_words_become_settings(monkeypatch, tmp_path, capsys):
             names=("emodb",),
             recipes=("released", "paper"),
             epochs=3,
+            normalisations=("recipe", "speaker"),
+            baselines=("mfcc+rbf",),
             protocols=("kfold", "loso"),
             folds=4,
+            only=(0, 1),
             seeds=(0, 1),
             pairs=(("emodb", "casia"),),
             methods=("source-only",),
@@ -129,8 +133,8 @@ def test_words_become_settings(monkeypatch, tmp_path, capsys):
     ]
     out, err = capsys.readouterr()
     assert out.endswith("index.html\n") and err == "left out: casia: nothing there\n"
-    cli.main(["study", "--pairs", "none"])
-    assert seen[1] == Settings(pairs=())
+    cli.main(["study", "--pairs", "none", "--baselines"])
+    assert seen[1] == Settings(pairs=(), baselines=("all",))
 
 
 def test_a_stop_from_the_keyboard_is_one_line(monkeypatch, capsys):
@@ -253,7 +257,9 @@ def test_readme_is_filled_from_runs(tmp_path, capsys):
     assert cli.main(["readme", str(tmp_path / "reference"), "--file", str(readme)]) == 0
     text = readme.read_text()
     assert text.startswith("# Title") and text.endswith("The end\n") and "stale" not in text
-    assert "**Inside one corpus**" in text and "**Across corpora**" in text and "TIM-Net" in text
+    assert "**Inside one corpus: EmoDB, shuffled k-fold**" in text
+    assert "**Across corpora**" in text and "TIM-Net (Ye et al. 2023)" in text
+    assert "reference/runs" in text and "```sh" not in text  # no study has said how it was called
     assert cli.main(["readme", str(tmp_path / "reference"), "--file", str(readme)]) == 0
     assert readme.read_text() == text
     for path in store.root.iterdir():

@@ -21,6 +21,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import emotions_of, write_predictions
 from ctl_helpers.pages import PACKAGE, Cell
 from ctl_helpers.protocols import make_splits
+from ctl_helpers.report import read_study
 from ctl_helpers.results import load_runs, write_json
 from ctl_helpers.settings import METHODS, Settings, settle
 from ctl_helpers.statistics import scores
@@ -37,7 +38,7 @@ def invent(store, spec, manifest, rows, emotions):
         p = rng.dirichlet(np.ones(len(emotions)), len(rows))
         truth = [emotions.index(emotion) for emotion in manifest["emotion"].iloc[rows]]
         found = scores(truth, p.argmax(axis=1))
-        metrics = {"last": found, "best_test": found, "validation": None, "epochs": 1}
+        metrics = {"last": found, "best_test": found, "validation": found, "epochs": 1}
         metrics |= {"utterances": {"train": len(manifest) - len(rows), "test": len(rows)}}
         metrics |= {"seconds": 1.0, "peak_memory_mb": 1.0, "parameters": 1}
         write_json(folder / "metrics.json", metrics)
@@ -206,6 +207,89 @@ def test_a_run_that_fails_costs_its_notebook(settings, executed, monkeypatch):
     assert "2_cpac_kfold-casia-quick-kfold" not in executed
 
 
+def test_a_normalisation_is_a_condition_of_its_own(settings, executed):
+    settings = replace(settings, names=("emodb",), recipes=("modern",), pairs=())
+    report, _ = run(replace(settings, normalisations=("recipe", "speaker", "global")))
+    kinds = [spec["recipe"]["normalisation"] for spec in COMPUTED]
+    assert sorted(kinds) == ["global"] * 2 + ["speaker"] * 2  # global is the recipe's own
+    page = report.index.read_text()
+    for label in ("modern-kfold", "modern-kfold-speaker"):
+        assert f"2_cpac_kfold-emodb-{label}" in executed
+    assert "EmoDB, modern, per speaker, shuffled k-fold" in page
+    assert "<td>CPAC modern</td>" in page and "<td>CPAC modern, per speaker</td>" in page
+
+
+def test_baselines_stand_on_the_same_splits_and_in_the_same_tables(settings, executed, monkeypatch):
+    monkeypatch.setattr(grid, "has_opensmile", lambda: False)
+    wanted = ("egemaps+rbf", "compare+rbf", "mfcc+logistic")
+    kinds = {"normalisations": ("recipe", "speaker"), "recipes": ("modern",)}
+    report, lines = run(replace(settings, baselines=wanted, **kinds))
+    (problem,) = report.problems
+    assert "egemaps+rbf, compare+rbf" in problem and "ctl-helpers[baselines]" in problem
+    runs = load_runs(Path(settings.out) / "runs")
+    shallow = runs[runs["method"] == "mfcc+logistic"]
+    # 2 corpora x 2 conditions x 2 folds, and 2 pairs.
+    assert len(shallow) == 10 and set(shallow["task"]) == {"baseline", "transfer"}
+    inside = shallow[shallow["task"] == "baseline"]
+    assert inside.groupby(["corpus", "normalisation"])["split"].apply(set).map(len).eq(2).all()
+    assert f"{8 + 8 + 2 * len(METHODS) + 2} runs" in "".join(lines)
+    page = report.index.read_text()
+    for name in ("", ", per speaker", ", per corpus"):
+        assert f"<td>MFCC statistics + logistic regression{name}</td>" in page
+    assert not [name for name in executed if "mfcc" in name]
+
+
+def test_only_some_splits_are_said_to_be_some(settings, executed):
+    settings = replace(settings, names=("emodb",), folds=3, pairs=(), protocols=("kfold", "loso"))
+    report, _ = run(replace(settings, only=(0,), baselines=("mfcc+rbf",)))
+    assert [spec["split"] for spec in COMPUTED] == ["fold 0", "speaker 03"]
+    page = report.index.read_text()
+    assert page.count("<td>1 of 3</td>") == 3  # quick at both its epochs, and the baseline
+    assert "of 104</td>" in page and "shuffled k-fold, split 0 only" in page
+    report, _ = run(replace(settings, only=(4,)))
+    assert len(report.problems) == 1 and "from 0 to 2, got 4" in report.problems[0]
+
+
+def test_a_report_tells_of_all_calls_into_its_folder(settings, executed, miniature, tmp_path):
+    one = replace(settings, names=("emodb",), pairs=())
+    run(one)
+    executed.clear()
+    report, _ = run(replace(one, recipes=("modern",), protocols=("loso",), selection="last"))
+    assert executed == ["2_cpac_kfold-emodb-modern-loso", "4_result_tables"]
+    page = report.index.read_text()
+    for name in (
+        "1_feature_exploration-emodb-released",
+        "2_cpac_kfold-emodb-quick-kfold",
+        *executed,
+    ):
+        assert f'href="notebooks/{name}.html"' in page
+    assert "<td>CPAC modern</td>" in page and "<td>CPAC quick</td>" in page
+    told = read_study(settings.out)
+    assert len(told["runs"]) == 2 + 5
+    start = "python -m ctl_helpers study --corpora /data/ser --names emodb"
+    assert told["commands"] == [
+        f"{start} --folds 2 --pairs none",
+        f"{start} --recipe modern --protocols loso --folds 2 --pairs none --selection last",
+    ]
+    # Another epoch of the same trainings takes their place; a validated one does not.
+    run(replace(one, selection="last"))
+    assert len(read_study(settings.out)["runs"]) == 2 + 5
+    run(replace(one, selection="validation"))
+    assert len(read_study(settings.out)["runs"]) == 4 + 5
+    # Speech that is not synthetic begins anew.
+    shutil.copytree(miniature / "emodb", tmp_path / "real" / "emodb")
+    report, _ = run(replace(one, corpora=tmp_path / "real", epochs=1))
+    assert len(read_study(settings.out)["runs"]) == 2 and "modern" not in report.index.read_text()
+
+
+def test_a_damaged_study_file_is_written_anew(settings, executed):
+    one = replace(settings, names=("emodb",), pairs=())
+    run(one)
+    (Path(settings.out) / "study.json").write_text("{")
+    run(one)
+    assert len(read_study(settings.out)["runs"]) == 2
+
+
 def test_nothing_to_do_is_an_error(settings, executed, miniature, tmp_path):
     root = tmp_path / "corpora"
     shutil.copytree(miniature / "casia" / "liuchanhg" / "sad", root / "gloomy" / "sad")
@@ -239,6 +323,8 @@ def test_defaults_follow_from_the_speech(miniature, tmp_path):
         ({"names": ("nope",)}, "casia, emodb"),
         ({"protocols": ("nope",)}, "kfold, stratified, loso"),
         ({"selection": "nope"}, "last, validation, best_test"),
+        ({"baselines": ("nope",)}, "egemaps+linear"),
+        ({"normalisations": ("nope",)}, "recipe, none, utterance, speaker"),
         ({"methods": ("nope",)}, "source-only"),
         ({"pairs": (("emodb", "nope"),)}, "casia, emodb"),
         ({"pairs": (("emodb", "emodb"),)}, "two corpora"),

@@ -181,6 +181,108 @@ def test_compare_needs_one_reference(runs):
         tables.compare(runs, {"recipe": "released", "task": "transfer"})
 
 
+def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
+    store = results.RunStore(tmp_path)
+    run = {"task": "cpac", "corpus": "emodb", "method": "cpac", "protocol": "loso"}
+    for kind, accuracy in (("global", 0.5), ("speaker", 0.9)):
+        for speaker in ("03", "08"):
+            fabricated.add_run(
+                *(store,),
+                **{"split": f"speaker {speaker}", "accuracy": accuracy, **run},
+                recipe=fabricated.recipe("modern", kind),
+            )
+    runs = results.load_runs(store)
+    table = tables.ours_beside_published(runs, "cpac", results.load_predictions(store, runs))
+    ours = table[table["reported_by"] == "this study"].set_index("normalisation")
+    for kind, part in runs.groupby("normalisation"):
+        assert ours.loc[kind, "uar"] == pytest.approx(100 * part["uar"].mean())
+    for shown in (tables.display(table), tables.display(tables.side_by_side(table))):
+        assert shown["method"].tolist()[-2:] == ["CPAC modern", "CPAC modern, per speaker"]
+        assert not {"recipe", "normalisation"} & set(shown.columns)
+
+
+@pytest.mark.parametrize(
+    ("method", "recipe", "normalisation", "expected"),
+    [
+        ("cpac", "modern", "none", "CPAC modern, not normalised"),
+        ("cpac", "released", "none", "CPAC released"),
+        ("cpac", "released (0a1b2c)", "speaker", "CPAC released (0a1b2c), per speaker"),
+        ("caam-mdd", "modern", "speaker", "caam-mdd modern, per speaker"),
+        ("mfcc+logistic", "", "global", "MFCC statistics + logistic regression"),
+        ("compare+linear", "", "corpus", "ComParE + SVM (linear), per corpus"),
+        ("TIM-Net", "", "", "TIM-Net"),
+    ],
+)
+def test_a_method_is_written_with_its_condition(method, recipe, normalisation, expected):
+    row = {"method": method, "recipe": recipe, "normalisation": normalisation}
+    assert tables.method_of(row) == expected
+
+
+def test_what_ran_in_part_says_so(tmp_path):
+    store = results.RunStore(tmp_path)
+    run = {
+        "task": "cpac",
+        "corpus": "emodb",
+        "method": "cpac",
+        "recipe": fabricated.recipe("quick"),
+    }
+    for protocol, split in (("kfold", "fold 0"), ("loso", "speaker 03")):
+        folds = {"folds": 10} if protocol == "kfold" else {}
+        fabricated.add_run(store, split=split, protocol=protocol, **folds, **run)
+    table = tables.ours_beside_published(results.load_runs(store))
+    ours = table["reported_by"] == "this study"
+    shown = tables.display(table[ours])
+    assert shown["folds"].tolist() == ["1 of 10", "1"]
+    assert shown["utterances"].tolist() == ["54 of 540"] * 2
+    assert [tables.part_of(row) for row in table[ours].to_dict("records")] == [
+        "1 of 10 folds",
+        "54 of 540 utterances",
+    ]
+    cells = tables.side_by_side(table)["EmoDB"].tolist()
+    assert sum(cell.endswith("(1 of 10 folds)") for cell in cells) == 1
+    assert sum(cell.endswith("(54 of 540 utterances)") for cell in cells) == 1
+
+
+def test_methods_are_compared_with_cpac_like_with_like(tmp_path):
+    store = results.RunStore(tmp_path)
+    for kind in ("global", "speaker"):
+        common = {"corpus": "emodb", "protocol": "kfold"}
+        for fold in range(3):
+            common["split"] = f"fold {fold}"
+            network = {
+                "task": "cpac",
+                "method": "cpac",
+                "recipe": fabricated.recipe("modern", kind),
+            }
+            shallow = {"task": "baseline", "method": "egemaps+rbf"}
+            shallow["recipe"] = fabricated.recipe("", kind)
+            fabricated.add_run(store, accuracy=0.9, **network, **common)
+            fabricated.add_run(store, accuracy=0.4, **shallow, **common)
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    tests = tables.against_cpac(runs, predictions)
+    assert tests["normalisation"].tolist() == ["global", "speaker"]
+    assert tests["reference"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
+    means = runs.groupby(["task", "normalisation"])["uar"].mean()
+    expected = 100 * (means["baseline"] - means["cpac"])
+    assert np.allclose(tests["difference"], expected) and (tests["mcnemar_p"] < 1).all()
+    wide = tables.recalls(runs, predictions)
+    assert len(wide) == 4 and list(wide.columns[-7:]) == fabricated.EMOTIONS["emodb"]
+    mine = one_condition(runs, predictions, method="egemaps+rbf", normalisation="speaker")
+    sad = mine[mine["emotion"] == "sad"]
+    row = wide[(wide["method"] == "egemaps+rbf") & (wide["normalisation"] == "speaker")]
+    assert row["sad"].item() == pytest.approx(100 * (sad["predicted"] == "sad").mean())
+    sure = tables.confidences(runs, predictions)
+    assert set(sure["method"]) == {"cpac"}  # those of the others are not meant as probabilities
+    mine = one_condition(runs, predictions, method="cpac", normalisation="speaker")
+    row = sure[sure["normalisation"] == "speaker"]
+    assert row["ece"].item() == pytest.approx(100 * statistics.calibration_of(mine).ece)
+
+
+def test_without_cpac_nothing_is_compared(runs):
+    assert tables.against_cpac(runs[runs["task"] == "transfer"]).empty
+
+
 def test_variants_under_one_name_are_told_apart(tmp_path):
     store = results.RunStore(tmp_path)
     for epochs in (30, 60):

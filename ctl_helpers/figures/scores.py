@@ -14,7 +14,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.figures.style import BLUE, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results import pooled_interval
 from ctl_helpers.statistics import calibration_of
-from ctl_helpers.tables import DAGGER, OURS, name_of, place_of
+from ctl_helpers.tables import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
 
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
@@ -198,12 +198,7 @@ def comparison(
 
 
 def _label(row: dict) -> str:
-    said = [row["recipe"], "" if row["normalisation"] in ("", "none") else row["normalisation"]]
-    if row["reported_by"] != OURS:
-        said = [row["reported_by"]]
-    details = ", ".join(filter(None, said))
-    mark = f" {DAGGER}" if row["optimistic"] else ""
-    return name_of(row["method"]) + (f" ({details})" if details else "") + mark
+    return label_of(row) + (f" ({part})" if (part := part_of(row)) else "")
 
 
 def _interval(ax: Axes, y: float, row: dict, column: str, **look) -> None:
@@ -241,9 +236,7 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
             (row["best_test"], y),
             **{"xytext": (8, 0), "textcoords": "offset points", "va": "center", "fontsize": 9},
         )
-        labels.append(
-            f"{place_of(row)}, {row['recipe']}, {name_of(row['protocol'])}: {row['metric']}"
-        )
+        labels.append(f"{title_of(row)}: {row['metric']}")
     ax.set_yticks(range(len(labels)), labels)
     ax.set_ylim(-0.7, len(labels) - 0.3)
     ax.margins(x=0.12)
@@ -349,7 +342,8 @@ def heat_map(
     table = table[table["source"] != "mean"]
     _check_rows(table, "pairs")
     labels = [_label(row) for row in table.to_dict("records")]
-    if len(set(labels)) == table["method"].nunique():
+    plain = not any(", " in label for label in labels)  # a condition is never left unsaid
+    if plain and len(set(labels)) == table["method"].nunique():
         labels = [name_of(method) for method in table["method"]]
     table = table.assign(
         method=labels,
