@@ -29,9 +29,10 @@ class Recipe:
         Of the labels.
     learning_rate, beta_1, beta_2, epsilon, weight_decay : float
         Of AdamW (of Adam where the weight decay is 0).
-    schedule : {"constant", "one-cycle"}
+    schedule : {"constant", "one-cycle", "plateau"}
         ``"one-cycle"`` rises to the learning rate over the first 30 % of the steps and falls to
-        almost nothing, both along a cosine (Smith and Topin, 2018).
+        almost nothing along a cosine (Smith and Topin, 2018). ``"plateau"`` rises over 20 %, falls
+        to 30 % of the learning rate by the middle and stays there, for weights to be averaged.
     averaging : float
         Share of the epochs, the last, after each of which the weights are taken down; the network
         is left with their average (Izmailov et al., UAI 2018). 0 leaves it with the last.
@@ -102,7 +103,7 @@ _CHOICES = {
     "attention": ("scaled", "plain", None),
     "precision": ("float32", "bfloat16"),
     "loss": ("margin", "margin+mse", "cross-entropy"),
-    "schedule": ("constant", "one-cycle"),
+    "schedule": ("constant", "one-cycle", "plateau"),
 }
 
 
@@ -120,7 +121,8 @@ RECIPES = {
     "modern": Recipe(
         "modern",
         normalisation="global",
-        epochs=60,
+        padding="zeroed",
+        epochs=70,
         batch_size=16,
         norm="batch",
         capsule_gain=16.0,
@@ -131,9 +133,10 @@ RECIPES = {
         beta_2=0.999,
         epsilon=1e-7,
         weight_decay=1e-2,
-        schedule="one-cycle",
+        schedule="plateau",
+        averaging=0.5,
         shift=8,
-        mixup=0.3,
+        cutmix=0.5,
     ),
     # For trials: the released recipe, a few epochs of it.
     "quick": Recipe("quick", epochs=5),

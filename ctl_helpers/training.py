@@ -142,10 +142,14 @@ def compile_model(model, recipe, utterances):
 def optimizer(recipe, steps):
     """Make a recipe's optimizer for a training of so many steps."""
     rate = recipe.learning_rate
-    if recipe.schedule == "one-cycle":
-        rise = round(0.3 * steps)
+    if recipe.schedule != "constant":
+        # Shares of the steps that the rate rises and falls over, and how much of it is left.
+        up, down, left = {"one-cycle": (0.3, 0.7, 1e-3), "plateau": (0.2, 0.3, 0.3)}[
+            recipe.schedule
+        ]
+        rise, fall = round(up * steps), max(1, round(down * steps))
         rate = keras.optimizers.schedules.CosineDecay(
-            rate / 25, max(1, steps - rise), alpha=1e-3, warmup_target=rate, warmup_steps=rise
+            rate / 25, fall, alpha=left, warmup_target=rate, warmup_steps=rise
         )
     settings = {name: getattr(recipe, name) for name in ("beta_1", "beta_2", "epsilon")}
     if recipe.weight_decay:
