@@ -248,6 +248,15 @@ def test_one_cycle_rises_and_falls():
     assert rates[100] < 0.01 / 900
 
 
+def test_plateau_rises_falls_and_stays():
+    recipe = Recipe("flat", schedule="plateau", learning_rate=0.01)
+    rate = training.optimizer(recipe, 100)._learning_rate
+    rates = [float(rate(step)) for step in range(101)]
+    assert int(np.argmax(rates)) == 20 and max(rates) == pytest.approx(0.01, rel=1e-5)
+    assert (np.diff(rates[:21]) > 0).all() and (np.diff(rates[20:51]) < 0).all()
+    np.testing.assert_allclose(rates[50:], 0.003, rtol=1e-5)
+
+
 def test_optimizer_is_the_recipes():
     plain = training.optimizer(PLAIN, 10)
     assert isinstance(plain, keras.optimizers.Adam) and not plain.weight_decay
