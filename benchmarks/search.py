@@ -15,21 +15,35 @@ from ctl_helpers.features import extract
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.recipes import recipe
 
-_MASKS = {"time_mask": 20, "frequency_mask": 5}
-_GAINS = {"capsule_gain": 16.0, "head_gain": 4.0}
-_SHORT = {"epochs": 40, "batch_size": 32}
-_PLAIN = {"capsule_gain": 1.0, "head_gain": 1.0, "shift": 0, "mixup": 0.0, **_SHORT}
+_FIRST = {
+    "padding": "kept",
+    "epochs": 60,
+    "schedule": "one-cycle",
+    "averaging": 0.0,
+    "mixup": 0.3,
+    "cutmix": 0.0,
+}
+_ZEROED = {**_FIRST, "padding": "zeroed"}
+_SPLICED = {**_ZEROED, "mixup": 0.0, "cutmix": 0.5}
+_LESS_DROPOUT = {"dropout": (0.3, 0.2, 0.2)}
+_PLATEAU = {"schedule": "plateau", "averaging": 0.5}
 # What each candidate changes in the recipe as it is now.
 CANDIDATES = {
-    "A": _PLAIN,
-    "B": {**_PLAIN, **_MASKS, "shift": 8, "mixup": 0.2},
-    "D": {**_PLAIN, **_MASKS, "shift": 8, "mixup": 0.2, "dropout": (0.2, 0.1, 0.1)},
-    "P": {**_PLAIN, **_GAINS},
-    "R": {**_PLAIN, **_GAINS, "shift": 8, "mixup": 0.3},
-    "T": {},
-    "Y": {"learning_rate": 4e-3},
+    "A": _FIRST,
+    "B": {**_FIRST, "weight_decay": 0.1},
+    "C": {**_FIRST, "speed": 0.1, "shift": 16},
+    "D": {**_FIRST, "epochs": 120},
+    "E": _ZEROED,
+    "F": {**_ZEROED, "speed": 0.1, "shift": 16, "epochs": 100},
+    "G": {**_ZEROED, "speed": 0.1, "shift": 16, "epochs": 100, **_LESS_DROPOUT},
+    "H": {**_ZEROED, "dropout": (0.3, 0.3, 0.3), "learning_rate": 1e-3},
+    "I": {**_ZEROED, **_PLATEAU},
+    "J": _SPLICED,
+    "K": {**_SPLICED, "epochs": 100, **_LESS_DROPOUT},
+    "L": {**_SPLICED, "epochs": 100, **_PLATEAU},
+    "M": {**_SPLICED, "epochs": 80, "mixup": 0.3, "averaging": 0.25},
 }
-INNER = {"emodb": (0, 1), "casia": (0,)}
+INNER = {"emodb": (0, 1, 2), "casia": (0,)}
 
 
 def main():
