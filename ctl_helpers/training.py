@@ -210,10 +210,13 @@ def fit_batches(model, batches, follow):
     """
     for epoch in range(follow.resume(), follow.recipe.epochs):
         batches.epoch = epoch
-        model.reset_metrics()
+        told, sizes = [], []
         for index in range(len(batches)):
-            told = model.train_on_batch(*batches[index], return_dict=True)
-        follow.on_epoch_end(epoch, told)
+            features, labels = batches[index]
+            told.append(model.train_on_batch(features, labels, return_dict=True))
+            sizes.append(len(labels))
+        means = {name: np.average([one[name] for one in told], weights=sizes) for name in told[0]}
+        follow.on_epoch_end(epoch, means)
     follow.on_train_end()
     return follow
 

@@ -154,6 +154,20 @@ def test_the_weights_of_the_last_epochs_are_averaged(speech, monkeypatch, share,
         assert (found != kept[-1]).any()
 
 
+def test_history_is_the_mean_over_the_epochs_utterances(speech):
+    """With a learning rate of next to nothing the network is the same for every batch."""
+    still = replace(PLAIN, epochs=1, learning_rate=1e-12)
+    shape = (*speech.shape[1:], 1)
+    plain = keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(3, "softmax")])
+    model, follow = train(speech, still, lambda values: plain)
+    p = keras.ops.convert_to_numpy(model(speech[TRAIN][..., None]))
+    y = one_hot(TRUTH, 3, still.smoothing)[TRAIN]
+    (row,) = follow.history
+    assert row["accuracy"] == pytest.approx((p.argmax(1) == TRUTH[TRAIN]).mean(), abs=1e-6)
+    margins = y * np.maximum(0.9 - p, 0) ** 2 + 0.5 * (1 - y) * np.maximum(p - 0.1, 0) ** 2
+    assert row["loss"] == pytest.approx(margins.sum(1).mean(), rel=1e-5)
+
+
 def test_history_tells_loss_and_accuracy_of_every_epoch(speech):
     _, follow = train(speech)
     assert [row["epoch"] for row in follow.history] == [0, 1, 2, 3]
