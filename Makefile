@@ -30,13 +30,14 @@ help:
 	@echo
 	@echo 'Settings, all optional:'
 	@echo '  CORPORA=FOLDER   the folder that holds the corpora, as they are distributed'
-	@echo '  RECIPE=NAME      what is trained and how: quick, released, paper'
+	@echo '  RECIPE=NAME      what is trained and how: quick, released, paper, modern'
 	@echo '  ARGS="..."       handed on as it is; for study see ARGS=--help, for test see pytest'
 	@echo '  PYTHON=python3   the Python, 3.11 to 3.13, that .venv is made with'
 	@echo
 	@echo 'Examples:'
 	@echo '  make study'
 	@echo '  make study CORPORA=/data/ser RECIPE=released'
+	@echo '  make study CORPORA=/data/ser RECIPE=modern ARGS="--normalisation recipe speaker --baselines"'
 	@echo '  make test ARGS="tests/test_features.py -x"'
 
 # A study that was stopped goes on where it was: start it again with the same settings.

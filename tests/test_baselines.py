@@ -133,6 +133,14 @@ def test_runs_are_not_computed_again(store, emodb, monkeypatch):
     assert list(runs["split"]) == ["fold 0", "fold 1"]
 
 
+def test_some_splits_alone_are_the_same_runs(store, emodb, monkeypatch):
+    monkeypatch.setattr(baselines, "_run_baseline", None)
+    runs = baseline_cross_validate(emodb, "mfcc+rbf", folds=2, only=[1], store=store, jobs=1)
+    assert list(runs["split"]) == ["fold 1"] and list(runs["of_folds"]) == [2]
+    with pytest.raises(StudyError, match="from 0 to 1, got 2"):
+        baseline_cross_validate(emodb, "mfcc+rbf", folds=2, only=[2], store=store, jobs=1)
+
+
 def test_features_at_hand_give_the_same_run(store, emodb):
     features = extract(emodb, "released", jobs=1)
     one, other = (

@@ -1,3 +1,4 @@
+import io
 import itertools
 
 import fabricated
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
@@ -92,6 +94,18 @@ def test_saving_twice_gives_the_same_bytes(loso, tmp_path):
     assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
 
 
+def test_a_shrunk_image_looks_the_same(loso):
+    drawn = io.BytesIO()
+    figures.confusion_matrix(loso).savefig(drawn, format="png")
+    small = figures.shrink_png(drawn.getvalue())
+    assert len(small) < 0.6 * len(drawn.getvalue())
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), float)
+        for data in (drawn.getvalue(), small)
+    )
+    assert before.shape == after.shape and np.abs(before - after).mean() < 1
+
+
 def test_figures_that_cannot_be_written(loso, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StudyError, match="figure f: cannot write to"):
@@ -133,7 +147,8 @@ def test_comparison_marks_the_optimistic_and_has_a_panel_per_corpus_and_protocol
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles[:2] == ["CASIA, shuffled k-fold", "CASIA, leave one speaker out"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert f"CPAC released {tables.DAGGER}" in labels and "CPAC (Ye et al. 2023)" in labels
+    assert f"CPAC released {tables.DAGGER} (162 of 540 utterances)" in labels
+    assert "CPAC (Ye et al. 2023)" in labels
 
 
 def test_heat_map_has_a_mean_row_only_over_all_pairs(runs):

@@ -20,7 +20,7 @@ from ctl_helpers.figures.speech import (
     one_per_emotion,
     utterance_panels,
 )
-from ctl_helpers.figures.style import colour_of, save_figure
+from ctl_helpers.figures.style import colour_of, save_figure, shrink_png
 
 __all__ = [
     "class_balance",
@@ -41,5 +41,6 @@ __all__ = [
     "recall_per_speaker",
     "reliability",
     "save_figure",
+    "shrink_png",
     "utterance_panels",
 ]

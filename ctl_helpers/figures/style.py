@@ -1,12 +1,14 @@
 """One look for all figures: fonts, colours that colour-blind readers can tell apart, saving."""
 
 import functools
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 
 from ctl_helpers.errors import StudyError
 
@@ -80,6 +82,14 @@ def panels(
     return figure, axes.tolist()
 
 
+def shrink_png(image: bytes) -> bytes:
+    """Write a PNG with 256 colours of its own: the eye sees the same, the file is much smaller."""
+    small = io.BytesIO()
+    picture = Image.open(io.BytesIO(image)).convert("RGB")
+    picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue() if small.tell() < len(image) else image
+
+
 def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     """Write a figure as PNG and SVG; the same figure always gives the same bytes.
 
@@ -107,7 +117,9 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
         with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
-            figure.savefig(png, dpi=160, metadata={"Software": None}, **options)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format="png", dpi=160, metadata={"Software": None}, **options)
+            png.write_bytes(shrink_png(drawn.getvalue()))
             figure.savefig(svg, dpi=160, metadata={"Date": None, "Creator": None}, **options)
     except OSError as error:
         raise StudyError(f"figure {name}: cannot write to {folder} ({error})") from error
