@@ -118,7 +118,8 @@ def title_of(row: Mapping[str, str], only: Sequence[int] | None = None) -> str:
 
     ``only`` are the numbers of the splits that ran, None for all.
     """
-    splits = "" if only is None else f"split {' '.join(map(str, only))} only"
+    numbers = " ".join(map(str, only or ()))
+    splits = f"split{'s' * (len(only) > 1)} {numbers} only" if only else ""
     words = [place_of(row), method_of(row), name_of(row["protocol"]), splits]
     return ", ".join(filter(None, words))
 
