@@ -1,8 +1,9 @@
 """The grid of a study: every run it asks for, planned first, then computed in one go."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -134,29 +135,21 @@ def plan_runs(settings: Settings, manifests: dict[str, pd.DataFrame], store: Run
     """
     plan = Plan()
     for recipe in settings.recipes:
-        for name in settings.names:
-            for protocol in settings.protocols if name in manifests else ():
-                for normalisation in _conditions(settings, recipe):
-                    group = Group("cpac", (name,), recipe, protocol, normalisation)
-                    _add(plan, group, partial(_plan_cpac, settings, manifests[name], store))
+        kinds = _conditions(settings, recipe)
+        for name, protocol, kind in product(settings.names, settings.protocols, kinds):
+            group = Group("cpac", (name,), recipe, protocol, kind)
+            _add(plan, group, manifests, partial(_plan_cpac, settings, store))
         for pair in settings.pairs:
-            if all(name in manifests for name in pair):
-                group = Group("transfer", pair, recipe)
-                sides = [manifests[name] for name in pair]
-                _add(plan, group, partial(_plan_transfer, settings, sides, store))
+            group = Group("transfer", pair, recipe)
+            _add(plan, group, manifests, partial(_plan_transfer, settings, store))
+    kinds = dict.fromkeys("global" if n == OWN else n for n in settings.normalisations)
     for method in _runnable(settings.baselines, plan.problems):
-        for name in settings.names:
-            for protocol in settings.protocols if name in manifests else ():
-                for kind in dict.fromkeys(
-                    "global" if n == OWN else n for n in settings.normalisations
-                ):
-                    group = Group("baseline", (name,), method, protocol, kind)
-                    _add(plan, group, partial(_plan_baseline, settings, manifests[name], store))
-        for pair in settings.pairs:
-            if all(name in manifests for name in pair):
-                group = Group("baseline", pair, method)
-                sides = [manifests[name] for name in pair]
-                _add(plan, group, partial(_plan_baseline_transfer, settings, sides, store))
+        for name, protocol, kind in product(settings.names, settings.protocols, kinds):
+            group = Group("baseline", (name,), method, protocol, kind)
+            _add(plan, group, manifests, partial(_plan_baseline, settings, store))
+        for pair, kind in product(settings.pairs, ("corpus", "speaker")):
+            group = Group("baseline", pair, method, normalisation=kind)
+            _add(plan, group, manifests, partial(_plan_baseline_transfer, settings, store))
     return plan
 
 
@@ -177,9 +170,11 @@ def _conditions(settings: Settings, recipe: str) -> list[str]:
     return list(dict.fromkeys("" if n in own else n for n in settings.normalisations))
 
 
-def _add(plan: Plan, group: Group, planned: Callable) -> None:
+def _add(plan: Plan, group: Group, manifests: Mapping, planned: Callable) -> None:
+    if any(name not in manifests for name in group.places):
+        return
     try:
-        plan.tasks += planned(plan, group)
+        plan.tasks += planned([manifests[name] for name in group.places], plan, group)
     except StudyError as error:
         said = str(error)
         where = " -> ".join(group.places)
@@ -192,7 +187,8 @@ def _once(plan: Plan, key: tuple, make: Callable[[], Features]) -> Features:
     return plan.features[key]
 
 
-def _plan_cpac(settings, manifest, store, plan, group) -> list[Task]:
+def _plan_cpac(settings, store, manifests, plan, group) -> list[Task]:
+    (manifest,) = manifests
     recipe = cpac_recipe(group.recipe, settings.epochs, group.normalisation)
     emotions_of(manifest)
     splits = make_splits(manifest, group.protocol, settings.folds)
@@ -209,7 +205,7 @@ def _plan_cpac(settings, manifest, store, plan, group) -> list[Task]:
     ]
 
 
-def _plan_transfer(settings, sides, store, plan, group) -> list[Task]:
+def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
     recipe = transfer_recipe(group.recipe, settings.epochs)
     if len(shared := shared_emotions(*sides)) < 2:
         raise StudyError(
@@ -233,7 +229,8 @@ def _plan_transfer(settings, sides, store, plan, group) -> list[Task]:
     ]
 
 
-def _plan_baseline(settings, manifest, store, plan, group) -> list[Task]:
+def _plan_baseline(settings, store, manifests, plan, group) -> list[Task]:
+    (manifest,) = manifests
     splits = pick_splits(make_splits(manifest, group.protocol, settings.folds), settings.only)
     describe(manifest, group.recipe, jobs=settings.jobs)  # once, on all cores: then it is cached
     chosen = {"protocol": group.protocol, "folds": settings.folds, "only": settings.only}
@@ -242,10 +239,11 @@ def _plan_baseline(settings, manifest, store, plan, group) -> list[Task]:
     return [Task(group, call, sum(len(split.train) for split in splits), len(splits))]
 
 
-def _plan_baseline_transfer(settings, sides, store, plan, group) -> list[Task]:
+def _plan_baseline_transfer(settings, store, sides, plan, group) -> list[Task]:
     for side in sides:
         describe(side, group.recipe, jobs=settings.jobs, across=True)
-    call = partial(baseline_transfer, *sides, group.recipe, store=store, jobs=1)
+    chosen = {"normalisation": group.normalisation, "store": store, "jobs": 1}
+    call = partial(baseline_transfer, *sides, group.recipe, **chosen)
     return [Task(group, call, len(sides[0]))]
 
 

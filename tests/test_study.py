@@ -229,11 +229,11 @@ def test_baselines_stand_on_the_same_splits_and_in_the_same_tables(settings, exe
     assert "egemaps+rbf, compare+rbf" in problem and "ctl-helpers[baselines]" in problem
     runs = load_runs(Path(settings.out) / "runs")
     shallow = runs[runs["method"] == "mfcc+logistic"]
-    # 2 corpora x 2 conditions x 2 folds, and 2 pairs.
-    assert len(shallow) == 10 and set(shallow["task"]) == {"baseline", "transfer"}
+    # 2 corpora x 2 conditions x 2 folds, and 2 pairs x 2 conditions.
+    assert len(shallow) == 12 and set(shallow["task"]) == {"baseline", "transfer"}
     inside = shallow[shallow["task"] == "baseline"]
     assert inside.groupby(["corpus", "normalisation"])["split"].apply(set).map(len).eq(2).all()
-    assert f"{8 + 8 + 2 * len(METHODS) + 2} runs" in "".join(lines)
+    assert f"{8 + 8 + 2 * len(METHODS) + 4} runs" in "".join(lines)
     page = report.index.read_text()
     for name in ("", ", per speaker", ", per corpus"):
         assert f"<td>MFCC statistics + logistic regression{name}</td>" in page
