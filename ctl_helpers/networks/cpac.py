@@ -46,7 +46,7 @@ def encoder(
     convolutions : bool
         ``False`` keeps the three poolings and drops their convolutions (ablation).
     precision : {"float32", "bfloat16"}
-        Of the two heavy convolutions; weights, sums and all the rest stay in float32.
+        Of the factors in all convolutions but the first; weights, sums and the rest are float32.
     capsule_gain : float
         Factor on the capsule transformation's initial values.
 
@@ -79,7 +79,7 @@ def encoder(
         else:
             x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
         x = Dropout(rate, name=f"dropout_{block}")(x)
-    x = Squash(name="squash")(PrimaryCapsules(name="primary_capsules")(x))
+    x = Squash(name="squash")(PrimaryCapsules(precision=precision, name="primary_capsules")(x))
     if attention:
         attended = layers.Attention(use_scale=attention == "scaled", name="attention")([x, x])
         x = layers.Multiply(name="attended_capsules")([x, attended])
