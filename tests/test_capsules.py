@@ -130,6 +130,21 @@ def test_folded_norm_learns_as_convolution_and_batch_norm(norm, channels):
             assert (np.abs(mine - was).max() > 1e-4) == moves, name
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_block_drops_what_its_dropout_does(channels):
+    x = normal(8, 9, 8, channels)
+    block, whole = ConvolutionBlock(64, 0.25), ConvolutionBlock(64)
+    block.build(x.shape)
+    whole.build(x.shape)
+    randomise(block)
+    whole.set_weights(block.get_weights())
+    found, full = numpy(block(x, training=True)), numpy(whole(x, training=True))
+    kept = found != 0
+    assert 1 - kept.mean() == pytest.approx(0.25, abs=0.02)
+    np.testing.assert_allclose(found[kept], full[kept] / 0.75, rtol=1e-5)
+    np.testing.assert_allclose(numpy(block(x)), full, rtol=1e-6)
+
+
 def test_bfloat16_products_are_near_and_come_out_as_float32():
     x = normal(4, 7, 6, 16)
     exact, coarse = ConvolutionBlock(32), ConvolutionBlock(32, precision="bfloat16")
@@ -191,7 +206,7 @@ def test_routing_learns_as_routing_with_votes():
     [
         Squash(),
         Dropout(0.25),
-        ConvolutionBlock(7, 5, "batch", 1e-4, 0.9, "bfloat16"),
+        ConvolutionBlock(7, 0.25, 5, "batch", 1e-4, 0.9, "bfloat16"),
         PrimaryCapsules(8, 24),
         Capsules(3, 5, 2),
     ],

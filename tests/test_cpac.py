@@ -116,7 +116,7 @@ def test_embedding_is_the_encoders_output_and_shares_the_weights():
 
 def test_dropout_rates_are_the_references():
     layers = {layer.name: layer for layer in cpac(64).layers}
-    assert [layers[f"dropout_{block}"].rate for block in (1, 2, 3)] == [0.5, 0.25, 0.25]
+    assert [layers[f"convolution_{block}"].rate for block in (1, 2, 3)] == [0.5, 0.25, 0.25]
     assert layers["head_dropout"].rate == 0.2
 
 

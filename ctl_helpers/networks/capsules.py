@@ -54,12 +54,12 @@ class Dropout(layers.Layer):
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False):
-        """Drop from ``inputs`` of shape (batch, ..., channels)."""
+    def call(self, inputs, training=False, scale=1.0):
+        """Drop from ``inputs`` of shape (batch, ..., channels), and multiply by ``scale``."""
         if not training or self.rate == 0:
-            return inputs
+            return inputs if scale == 1 else inputs * scale
         kept = ops.cast(self._kept(ops.shape(inputs)[0], inputs.shape[1:]), inputs.dtype)
-        return inputs * (kept * (1 / (1 - self.rate)))
+        return inputs * (kept * (scale / (1 - self.rate)))
 
     def _kept(self, batch, shape):
         bits = next((n for n in (1, 2, 4) if self.rate * 2**n % 1 == 0), None)
@@ -89,12 +89,14 @@ class Dropout(layers.Layer):
 
 @package
 class ConvolutionBlock(layers.Layer):
-    """A valid convolution, a batch norm folded into it, ELU, and the average over 2 x 2.
+    """A valid convolution, a batch norm folded into it, ELU, the average over 2 x 2, dropout.
 
     Parameters
     ----------
     filters : int
         Number of output channels.
+    rate : float
+        Of the dropout.
     kernel_size : int
         Height and width of the kernel.
     norm : {"frozen", "batch"}
@@ -114,12 +116,13 @@ class ConvolutionBlock(layers.Layer):
     saved. The batch's statistics follow from those of its patches, ``mean = k . E[p] + b`` and
     ``variance = k' Cov[p] k``, so that ``"batch"`` folds as well; and the four values of each
     2 x 2 come from a convolution of stride 2 each, so that their average is a sum of arrays, whose
-    gradient costs nothing.
+    gradient costs nothing, and a quarter in the dropout's mask.
     """
 
     def __init__(
         self,
         filters,
+        rate=0.0,
         kernel_size=3,
         norm="frozen",
         epsilon=1e-3,
@@ -129,6 +132,8 @@ class ConvolutionBlock(layers.Layer):
     ):
         super().__init__(**kwargs)
         self.filters = filters
+        self.rate = rate
+        self.dropout = Dropout(rate)
         self.kernel_size = kernel_size
         self.norm = norm
         self.epsilon = epsilon
@@ -158,12 +163,14 @@ class ConvolutionBlock(layers.Layer):
             mean, variance = self._moments_from_patches(inputs)
             self._learn(mean, variance)
         else:
-            return self._normalised_after(inputs)
+            return self.dropout(self._normalised_after(inputs), training=training)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         shift = self.beta + (self.bias - mean) * scale
         if single:
-            return self._pooled_by_strides(inputs, self.kernel * scale, shift)
-        return _pool(ops.elu(self._product(inputs, self.kernel * scale) + shift))
+            total = self._summed_by_strides(inputs, self.kernel * scale, shift)
+            return self.dropout(total, training=training, scale=0.25)
+        pooled = _pool(ops.elu(self._product(inputs, self.kernel * scale) + shift))
+        return self.dropout(pooled, training=training)
 
     def _normalised_after(self, inputs):
         outputs = self._product(inputs, self.kernel)
@@ -173,7 +180,7 @@ class ConvolutionBlock(layers.Layer):
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         return _pool(ops.elu(outputs * scale + (self.beta + (self.bias - mean) * scale)))
 
-    def _pooled_by_strides(self, inputs, kernel, shift):
+    def _summed_by_strides(self, inputs, kernel, shift):
         # As far as a kernel reaches from the first value of the last 2 x 2.
         height, width = (2 * n + self.kernel_size - 2 for n in self._pooled(inputs.shape))
         corners = [
@@ -181,7 +188,7 @@ class ConvolutionBlock(layers.Layer):
             for i in (0, 1)
             for j in (0, 1)
         ]
-        return 0.25 * sum(corners[1:], corners[0])
+        return sum(corners[1:], corners[0])
 
     def _product(self, inputs, kernel, strides=1):
         if self.precision == "float32":
@@ -223,7 +230,7 @@ class ConvolutionBlock(layers.Layer):
 
     def get_config(self):
         """Return the settings to save."""
-        names = ("filters", "kernel_size", "norm", "epsilon", "momentum", "precision")
+        names = ("filters", "rate", "kernel_size", "norm", "epsilon", "momentum", "precision")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 

@@ -75,10 +75,10 @@ def encoder(
         if convolutions:
             factors = precision if block > 1 else "float32"  # the first is a pass, not a product
             name = f"convolution_{block}"
-            x = ConvolutionBlock(64, norm=norm, precision=factors, name=name)(x)
+            x = ConvolutionBlock(64, rate, norm=norm, precision=factors, name=name)(x)
         else:
             x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
-        x = Dropout(rate, name=f"dropout_{block}")(x)
+            x = Dropout(rate, name=f"dropout_{block}")(x)
     x = Squash(name="squash")(PrimaryCapsules(precision=precision, name="primary_capsules")(x))
     if attention:
         attended = layers.Attention(use_scale=attention == "scaled", name="attention")([x, x])
