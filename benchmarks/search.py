@@ -16,6 +16,7 @@ from ctl_helpers.protocols import make_splits
 from ctl_helpers.recipes import recipe
 
 _FIRST = {
+    "features": "released",
     "padding": "kept",
     "epochs": 60,
     "schedule": "one-cycle",
@@ -42,6 +43,8 @@ CANDIDATES = {
     "K": {**_SPLICED, "epochs": 100, **_LESS_DROPOUT},
     "L": {**_SPLICED, "epochs": 100, **_PLATEAU},
     "M": {**_SPLICED, "epochs": 80, "mixup": 0.3, "averaging": 0.25},
+    "N": {"features": "released"},
+    "O": {},
 }
 INNER = {"emodb": (0, 1, 2), "casia": (0,)}
 
@@ -54,10 +57,11 @@ def main():
     parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
     parsed = parser.parse_args()
     for corpus, only in INNER.items():
-        features = extract(load_manifest(parsed.root, corpus), "released")
-        inner = features.select(make_splits(features.manifest, "kfold")[0].train)
+        manifest = load_manifest(parsed.root, corpus)
         for name in parsed.candidates:
             candidate = dataclasses.replace(recipe("modern", **CANDIDATES[name]), name=name)
+            features = extract(manifest, candidate.features)
+            inner = features.select(make_splits(features.manifest, "kfold")[0].train)
             runs = cross_validate(inner, candidate, folds=5, store=parsed.out, only=only)
             uar, war = 100 * runs["uar"].mean(), 100 * runs["war"].mean()
             print(f"{corpus} {name}: UAR {uar:.1f} WAR {war:.1f} {CANDIDATES[name]}", flush=True)

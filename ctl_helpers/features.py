@@ -1,4 +1,4 @@
-"""Mel-frequency cepstral coefficients: settings, extraction in parallel, cache."""
+"""Features: settings of MFCC and pitch, extraction in parallel, cache."""
 
 import json
 import logging
@@ -16,6 +16,7 @@ from ctl_helpers.corpora import read_audio, signal_length
 from ctl_helpers.errors import StudyError
 from ctl_helpers.feature_cache import add_array, array_key, content_hashes, digest, open_array
 from ctl_helpers.parallel import cache_folder
+from ctl_helpers.pitch import TRACKS, pitch_tracks
 
 logger = logging.getLogger("ctl_helpers")
 
@@ -33,13 +34,15 @@ class FeatureSettings:
     Parameters
     ----------
     n_mfcc : int
-        Coefficients per frame.
+        Cepstral coefficients per frame.
     sampling_rate : int
         Every signal is resampled to it, in Hz.
     n_fft, win_length, hop_length : int
         Length of the Fourier transform, of the window inside it and of the step, in samples.
     window : str
         Name of the window.
+    pitch : bool
+        Whether three tracks of pitch come before the coefficients; see `ctl_helpers.pitch`.
     samples : int or None
         Signals are cropped or zero-padded on both sides to this length; ``None`` for the length
         that the catalogue gives the corpus.
@@ -51,6 +54,7 @@ class FeatureSettings:
     win_length: int = 2048
     hop_length: int = 512
     window: str = "hann"
+    pitch: bool = False
     samples: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +74,11 @@ class FeatureSettings:
             )
 
     @property
+    def coefficients(self) -> int:
+        """Values per frame."""
+        return self.n_mfcc + (TRACKS if self.pitch else 0)
+
+    @property
     def frames(self) -> int:
         """Frames per utterance, once `samples` is known."""
         return 1 + self.samples // self.hop_length
@@ -85,6 +94,8 @@ PRESETS = {
     "paper": FeatureSettings(win_length=1102, hop_length=276, window="hamming"),
     # librosa's defaults, with which the shared feature files were made.
     "released": FeatureSettings(),
+    # The same frames, the last three coefficients given up for the pitch.
+    "pitch": FeatureSettings(n_mfcc=36, pitch=True),
 }
 
 
@@ -154,7 +165,7 @@ def extract(
     manifest : DataFrame
         As `ctl_helpers.corpora.load_manifest` returns; several corpora where they share a length.
     settings : FeatureSettings or str
-        Or the name of a preset: ``"paper"``, ``"released"``.
+        Or the name of a preset: ``"paper"``, ``"released"``, ``"pitch"``.
     jobs : int or None
         Processes; ``None`` for one per core.
     cache : path or None
@@ -163,7 +174,7 @@ def extract(
     Returns
     -------
     Features
-        Values of shape (utterances, 1 + samples // hop_length, n_mfcc).
+        Values of shape (utterances, 1 + samples // hop_length, 39) with every preset.
 
     Raises
     ------
@@ -182,7 +193,7 @@ def extract(
     base = (Path(cache).expanduser().absolute() if cache else cache_folder()) / "features"
     told = json.dumps([_FORMAT, asdict(settings)])
     folder = base / digest(told.encode())
-    shape = (settings.frames, settings.n_mfcc)
+    shape = (settings.frames, settings.coefficients)
     try:
         contents, failures = content_hashes(list(manifest["path"]), base / "contents.json", jobs)
         manifest, contents = _leave_out(manifest, contents, failures)
@@ -201,7 +212,7 @@ def _read_mfcc(path: str, settings: FeatureSettings) -> tuple[np.ndarray, np.nda
 
 
 def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the MFCC of one signal, equal to librosa's on the padded or cropped signal.
+    """Compute the features of one signal; the MFCC equal librosa's on the padded or cropped signal.
 
     Parameters
     ----------
@@ -212,8 +223,8 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
 
     Returns
     -------
-    values : ndarray of shape (frames, n_mfcc)
-        float32.
+    values : ndarray of shape (frames, coefficients)
+        float32; with `settings.pitch` its tracks come first.
     speech : ndarray of shape (2,)
         First and one-past-last frame whose window holds signal.
     """
@@ -241,6 +252,12 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
     values = np.empty((frames, settings.n_mfcc), np.float32)
     values[:] = np.full(_MEL_BANDS, floor, np.float32) @ dct  # padding, all of it alike
     values[first:end] = np.maximum(decibels, floor) @ dct
+    if settings.pitch:
+        spoken = pitch_tracks(pieces[first:end], window, settings.sampling_rate)
+        tracks = np.empty((frames, TRACKS), np.float32)
+        tracks[:] = 0, spoken[0, 1] - spoken[0, 2], 0  # padding: no voice, at the middle pitch
+        tracks[first:end] = spoken
+        values = np.concatenate([tracks, values], axis=1)
     return values, np.array([first, end])
 
 

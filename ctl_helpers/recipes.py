@@ -15,7 +15,8 @@ class Recipe:
     name : str
         What tables call it.
     features, normalisation : str
-        Preset of the MFCC; see :mod:`ctl_helpers.features`.
+        Preset of the features, and how they are scaled; see :mod:`ctl_helpers.features` and
+        :mod:`ctl_helpers.normalisation`.
     padding : {"kept", "zeroed"}
         ``"zeroed"``: statistics are those of frames with signal, and the others become zero.
     epochs, batch_size : int
@@ -96,7 +97,7 @@ class Recipe:
 
 
 _CHOICES = {
-    "features": ("released", "paper"),
+    "features": ("released", "paper", "pitch"),
     "normalisation": ("none", "utterance", "speaker", "corpus", "global"),
     "padding": ("kept", "zeroed"),
     "norm": ("frozen", "batch"),
@@ -120,6 +121,7 @@ RECIPES = {
     # The same layers, trained as one would today; how it was found is told in the README.
     "modern": Recipe(
         "modern",
+        features="pitch",
         normalisation="global",
         padding="zeroed",
         epochs=70,

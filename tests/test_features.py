@@ -85,7 +85,8 @@ def test_mfcc_is_librosas(preset, length, samples, seed):
     chosen = replace(PRESETS[preset], samples=samples)
     values, (first, end) = mfcc(signal, chosen)
     assert values.dtype == np.float32 and values.shape == (chosen.frames, 39)
-    np.testing.assert_allclose(values, librosas(signal, chosen), rtol=1e-5, atol=2e-3)
+    cepstra = values[:, -chosen.n_mfcc :]
+    np.testing.assert_allclose(cepstra, librosas(signal, chosen), rtol=1e-5, atol=2e-3)
     padding = np.delete(values, np.s_[first:end], axis=0)
     assert (padding == padding[:1]).all()
     assert 0 <= first < end <= chosen.frames
