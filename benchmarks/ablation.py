@@ -18,7 +18,8 @@ from ctl_helpers.statistics import mean_interval
 from ctl_helpers.tables import display, name_of
 from ctl_helpers.transfers import pairs, transfer, transfer_features
 
-PLAIN = {"shift": 0, "time_mask": 0, "frequency_mask": 0, "mixup": 0.0, "speed": 0.0, "noise": 0.0}
+PLAIN = dict.fromkeys(("shift", "time_mask", "frequency_mask"), 0)
+PLAIN |= dict.fromkeys(("mixup", "cutmix", "speed", "noise"), 0.0)
 # What each line of the table changes in the recipe as it is now; what it has already is left out.
 CHANGES = {
     "as it is": {},
@@ -31,7 +32,8 @@ CHANGES = {
     "per corpus, padding kept": {"normalisation": "corpus", "padding": "kept"},
     "not normalised, padding kept": {"normalisation": "none", "padding": "kept"},
     "without shift": {"shift": 0},
-    "without mixup": {"mixup": 0.0},
+    "without CutMix": {"cutmix": 0.0},
+    "without pitch": {"features": "released"},
     "without augmentation": PLAIN,
     "with speed": {"speed": 0.1},
     "with noise": {"noise": 0.2},
@@ -87,9 +89,10 @@ def main(arguments=None):
     parsed = parser.parse_args(arguments)
     base = transfer_recipe("modern", **({"epochs": parsed.epochs} if parsed.epochs else {}))
     names = parsed.names or list(find_corpora(parsed.root))
-    features = {n: transfer_features(load_manifest(parsed.root, n), base.features) for n in names}
+    manifests = {name: load_manifest(parsed.root, name) for name in names}
     found = []
     for condition, recipe, method in conditions(base, parsed.method, parsed.methods):
+        features = {n: transfer_features(manifests[n], recipe.features) for n in names}
         for source, target in pairs(names):
             runs = transfer(
                 *(features[source], features[target], recipe),

@@ -235,6 +235,7 @@ TRANSFER_RECIPES = {
     # each speaker standardised over the frames that hold speech, padding put to the mean.
     "modern": TransferRecipe(
         "modern",
+        features="pitch",
         normalisation="speaker",
         padding="zeroed",
         epochs=40,
@@ -250,9 +251,10 @@ TRANSFER_RECIPES = {
         beta_2=0.999,
         epsilon=1e-7,
         weight_decay=1e-2,
-        schedule="one-cycle",
+        schedule="plateau",
+        averaging=0.5,
         shift=8,
-        mixup=0.3,
+        cutmix=0.5,
         reversal_steps=500.0,
     ),
     # For trials: few epochs of small batches.
