@@ -136,7 +136,7 @@ def main(count, folder):
     backend.prepare(0)
     model = cpac(*features.values.shape[1:], len(EMOTIONS), **training.network(chosen))
     training.compile_model(model, chosen, len(rows))
-    training.fit(model, features.values, labels, rows[:128], chosen, seed=0)
+    training.fit(model, features.values, labels, rows[:100], chosen, seed=0)
     begun = time.perf_counter()
     values = normalise(features.values, features.manifest, chosen.normalisation, rows)
     training.fit(model, values, labels, rows, chosen, seed=0)

@@ -127,6 +127,7 @@ def step(name, batches):
     """Give a function that trains on some batches and returns how many utterances that were."""
     from benchmarks.plain import compile_plain, plain_cpac
     from ctl_helpers import training
+    from ctl_helpers.networks import backend
     from ctl_helpers.networks.cpac import cpac
     from ctl_helpers.networks.losses import one_hot
     from ctl_helpers.recipes import recipe
@@ -138,15 +139,17 @@ def step(name, batches):
     if name == "plain":
         model = plain_cpac(*SHAPE, CLASSES)
         compile_plain(model)
+        train = model.train_on_batch
     else:
         ours = recipe("released", precision=name)
         model = cpac(*SHAPE, CLASSES, **training.network(ours))
         training.compile_model(model, ours, count)
+        train = backend.training_step(model, x[:BATCH], y[:BATCH])
 
     def run():
         # Not fit: on several threads its pipeline halves the rate now and then, of either network.
         for start in range(0, count, BATCH):
-            model.train_on_batch(x[start : start + BATCH], y[start : start + BATCH])
+            train(x[start : start + BATCH], y[start : start + BATCH])
         return count
 
     return run

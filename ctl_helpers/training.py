@@ -4,11 +4,13 @@ import math
 import os
 import time
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
 
 from ctl_helpers.augmentation import augment
+from ctl_helpers.networks import backend
 from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
 from ctl_helpers.parallel import orphaned
 from ctl_helpers.statistics import scores
@@ -20,6 +22,7 @@ LOSSES = {
 }
 CHECKPOINT = "checkpoint.npz"
 _TARGET_SEED = 1 << 32  # keeps the shuffles of two corpora apart, whose rows are sorted alike
+_PREDICTED = 128  # utterances at once: most test parts are one batch, and traced once
 _SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
@@ -159,7 +162,7 @@ def optimizer(recipe, steps):
 
 def predict(model, features, rows, recipe):
     """Output for some utterances, shape (rows, ...), or a list of them if the model has several."""
-    batches = Batches(features, rows, recipe=recipe)
+    batches = Batches(features, rows, recipe=replace(recipe, batch_size=_PREDICTED))
     found = [model.predict_on_batch(batches[index]) for index in range(len(batches))]
     if isinstance(found[0], list):
         return [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -208,14 +211,17 @@ def fit_batches(model, batches, follow):
     A plain loop, not ``model.fit``: on a CPU that costs more per batch, and on several threads its
     pipeline halves the rate now and then.
     """
+    step = backend.training_step(model, *batches[0])
     for epoch in range(follow.resume(), follow.recipe.epochs):
         batches.epoch = epoch
         told, sizes = [], []
         for index in range(len(batches)):
             features, labels = batches[index]
-            told.append(model.train_on_batch(features, labels, return_dict=True))
+            told.append(step(features, labels))
             sizes.append(len(labels))
-        means = {name: np.average([one[name] for one in told], weights=sizes) for name in told[0]}
+        means = {
+            name: np.average([float(one[name]) for one in told], weights=sizes) for name in told[0]
+        }
         follow.on_epoch_end(epoch, means)
     follow.on_train_end()
     return follow

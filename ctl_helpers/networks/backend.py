@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 import tempfile
+from functools import partial
 
 from ctl_helpers.parallel import cache_folder
 
@@ -70,6 +71,39 @@ def prepare(seed, threads=None):
         import torch
 
         torch.set_num_threads(threads)
+
+
+def training_step(model, features, labels):
+    """Make the function that trains a compiled model on a batch, for batches of any size.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Compiled.
+    features, labels : array, or tuple of arrays
+        A batch, as an example of what will come.
+
+    Returns
+    -------
+    callable
+        Takes features and labels and returns the batch's loss and metrics by name, as
+        ``train_on_batch`` does. On TensorFlow that would trace the step once for whole batches and
+        once more for the last of an epoch.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return partial(model.train_on_batch, return_dict=True)
+    import tensorflow as tf
+
+    signature = keras.tree.map_structure(
+        lambda array: tf.TensorSpec((None, *array.shape[1:]), array.dtype), (features, labels)
+    )
+    traced = tf.function(model.train_step, input_signature=[signature])
+
+    def step(features, labels):
+        model.reset_metrics()
+        return traced((features, labels))
+
+    return step
 
 
 def versions():
