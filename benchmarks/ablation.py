@@ -12,10 +12,11 @@ import pandas as pd
 
 from ctl_helpers.corpora import find_corpora, load_manifest
 from ctl_helpers.markup import to_markdown
+from ctl_helpers.naming import name_of
 from ctl_helpers.networks.adaptation import METHODS
 from ctl_helpers.recipes import transfer_recipe
 from ctl_helpers.statistics import mean_interval
-from ctl_helpers.tables import display, name_of
+from ctl_helpers.tables import display
 from ctl_helpers.transfers import pairs, transfer, transfer_features
 
 PLAIN = dict.fromkeys(("shift", "time_mask", "frequency_mask"), 0)

@@ -11,16 +11,10 @@ import pandas as pd
 from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.markup import to_markdown
+from ctl_helpers.naming import OURS, label_of, name_of
 from ctl_helpers.pages import SYNTHETIC
 from ctl_helpers.results import load_predictions, load_runs
-from ctl_helpers.tables import (
-    DAGGER_NOTE,
-    OURS,
-    display,
-    label_of,
-    name_of,
-    ours_beside_published,
-)
+from ctl_helpers.tables import DAGGER_NOTE, display, ours_beside_published
 
 KINDS = {
     "1_feature_exploration": ("Features", "What the speech and its MFCC look like."),

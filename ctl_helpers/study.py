@@ -12,12 +12,12 @@ import pandas as pd
 from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.grid import Group, Plan, forecast, plan_runs, read_manifests, train
+from ctl_helpers.naming import name_of, title_of
 from ctl_helpers.pages import SYNTHETIC, Cell, execute, is_done
 from ctl_helpers.parallel import engine, parallel_map
 from ctl_helpers.report import read_study, write_index
 from ctl_helpers.results import CONDITION, RunStore, load_runs, write_json
 from ctl_helpers.settings import Settings, command_of, cpac_recipe, settle
-from ctl_helpers.tables import name_of, title_of
 
 
 @dataclass(frozen=True)

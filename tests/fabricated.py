@@ -118,3 +118,24 @@ def fill(root, folds=10, seeds=(0,)):
                 run |= {"protocol": "transductive", "method": method, "recipe": recipe("released")}
                 add_run(store, seed=seed, accuracy=accuracy, **run)
     return store
+
+
+def fill_conditions(root):
+    """Fill a store with a network and a shallow method, each under two normalisations."""
+    store = RunStore(root)
+    for kind in ("global", "speaker"):
+        common = {"corpus": "emodb", "protocol": "kfold"}
+        for fold in range(3):
+            common["split"] = f"fold {fold}"
+            network = {"task": "cpac", "method": "cpac", "recipe": recipe("modern", kind)}
+            shallow = {"task": "baseline", "method": "egemaps+rbf", "recipe": recipe("", kind)}
+            add_run(store, accuracy=0.9, **network, **common)
+            add_run(store, accuracy=0.4, **shallow, **common)
+    return store
+
+
+def one_condition(runs, predictions, **values):
+    """Keep the predictions of the runs with these values."""
+    for column, value in values.items():
+        runs = runs[runs[column] == value]
+    return predictions[predictions["run"].isin(runs["run"])]

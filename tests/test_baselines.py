@@ -18,13 +18,14 @@ from ctl_helpers.baselines import (
     opensmile_functionals,
     standardise,
 )
+from ctl_helpers.comparisons import compare
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import utterance_names
 from ctl_helpers.features import Features, FeatureSettings, extract
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results import load_predictions, summary
-from ctl_helpers.tables import compare, ours_beside_published
+from ctl_helpers.tables import ours_beside_published
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,11 @@ from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
-from ctl_helpers import figures, results, tables
+from ctl_helpers import comparisons, figures, results, tables
 from ctl_helpers.corpora import EMOTIONS
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS
+from ctl_helpers.markup import DAGGER
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +69,8 @@ def test_every_figure_is_returned_closed_and_can_be_saved(store, runs, loso, man
         "single": figures.comparison(single),
         "transfer": figures.comparison(transfer, "war", chance=20),
         "heat": figures.heat_map(transfer[transfer["protocol"] == "transductive"]),
-        "gap": figures.gap(tables.gap(runs)),
-        "gains": figures.gains(tables.gains(runs, results.load_predictions(store, runs))),
+        "gap": figures.gap(comparisons.gap(runs)),
+        "gains": figures.gains(comparisons.gains(runs, results.load_predictions(store, runs))),
         "reliability": figures.reliability(loso),
         "durations": figures.durations(manifest, {"emodb": 4.4}),
         "balance": figures.class_balance(manifest),
@@ -147,7 +148,7 @@ def test_comparison_marks_the_optimistic_and_has_a_panel_per_corpus_and_protocol
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles[:2] == ["CASIA, shuffled k-fold", "CASIA, leave one speaker out"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert f"CPAC released {tables.DAGGER} (162 of 540 utterances)" in labels
+    assert f"CPAC released {DAGGER} (162 of 540 utterances)" in labels
     assert "CPAC (Ye et al. 2023)" in labels
 
 
@@ -168,19 +169,19 @@ def test_heat_map_has_a_mean_row_only_over_all_pairs(runs):
 @pytest.mark.filterwarnings("error")
 def test_gains_of_one_method_and_seed_have_room(store, runs, tmp_path):
     few = runs[(runs["source"] == "casia") & (runs["method"] != "caam-mdd") & (runs["seed"] == 0)]
-    table = tables.gains(few, results.load_predictions(store, few))
+    table = comparisons.gains(few, results.load_predictions(store, few))
     assert len(table) == 1
     figures.save_figure(figures.gains(table, "a title"), tmp_path, "gains")
 
 
 def test_gains_have_a_panel_per_pair_and_an_interval_over_each(store, runs):
-    figure = figures.gains(tables.gains(runs, results.load_predictions(store, runs)))
+    figure = figures.gains(comparisons.gains(runs, results.load_predictions(store, runs)))
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == [
         f"{pair}, transductive, released" for pair in ("CASIA → EmoDB", "EmoDB → CASIA")
     ]
     assert [len(ax.get_yticklabels()) for ax in figure.axes] == [2, 2]
-    alone = figures.gains(tables.gains(runs))  # without predictions there are no thin bars
+    alone = figures.gains(comparisons.gains(runs))  # without predictions there are no thin bars
     thin = [
         sum(np.isfinite(line.get_xdata()).all() for line in f.axes[0].lines)
         for f in (figure, alone)

@@ -12,9 +12,10 @@ from sklearn.metrics import confusion_matrix as count_confusions
 from ctl_helpers import tables
 from ctl_helpers.errors import StudyError
 from ctl_helpers.figures.style import BLUE, GREY, ORANGE, colour_of, panels, styled
+from ctl_helpers.markup import DAGGER
+from ctl_helpers.naming import OURS, label_of, name_of, part_of, place_of, title_of
 from ctl_helpers.results import pooled_interval
 from ctl_helpers.statistics import calibration_of
-from ctl_helpers.tables import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
 
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
@@ -216,7 +217,7 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
     Parameters
     ----------
     table
-        From `tables.gap`.
+        From `comparisons.gap`.
     title
         Of the figure.
     """
@@ -254,7 +255,7 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
     Parameters
     ----------
     table
-        From `tables.gains`. Thick bars are its intervals over seeds, thin ones those over
+        From `comparisons.gains`. Thick bars are its intervals over seeds, thin ones those over
         utterances, where it has them.
     title
         Of the figure.

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.figures.style import MARKERS, colour_of, panels, styled
-from ctl_helpers.tables import name_of
+from ctl_helpers.naming import name_of
 
 _DIMENSIONS_OF_TSNE = 50  # more are first reduced by PCA, as its authors do
 _FEWEST_FOR_TSNE = 5

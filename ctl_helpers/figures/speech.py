@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 
 from ctl_helpers.features import FeatureSettings, mfcc
 from ctl_helpers.figures.style import BLUE, colour_of, panels, styled
+from ctl_helpers.naming import name_of
 from ctl_helpers.normalisation import Normalised
-from ctl_helpers.tables import name_of
 
 
 def one_per_emotion(manifest: pd.DataFrame) -> pd.DataFrame:
