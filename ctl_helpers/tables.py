@@ -30,6 +30,8 @@ DAGGER_NOTE = (
     f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
     "released procedure."
 )
+# Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
+_NAMED = ("corpus", "source", "target", "protocol", "method")
 
 
 def ours_beside_published(
@@ -259,7 +261,7 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
             cells = [_with_interval(*end, digits=digits) for end in ends]
         else:
             small = 3 if name in ("p", "mcnemar_p", "pooled_p") else digits
-            cells = [_cell(value, small) for value in values]
+            cells = [_cell(value, small, name in _NAMED) for value in values]
         if f"of_{name}" in frame:
             wholes = zip(cells, values, frame[f"of_{name}"], strict=True)
             cells = [_with_whole(*whole) for whole in wholes]
@@ -273,14 +275,14 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     return shown
 
 
-def _cell(value: object, digits: int) -> str:
+def _cell(value: object, digits: int, named: bool) -> str:
     if pd.isna(value):
         return ""
     if isinstance(value, float | np.floating):
         if digits == 3 and value < 0.001:
             return "<0.001"
         return f"{value:.{digits}f}"
-    return name_of(str(value))
+    return name_of(str(value)) if named else str(value)
 
 
 def _with_interval(value: float, low: float, high: float, digits: int) -> str:

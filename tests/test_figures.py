@@ -166,6 +166,19 @@ def test_heat_map_has_a_mean_row_only_over_all_pairs(runs):
     assert len(partial.texts) == 5 + 2  # the method without one pair has no mean
 
 
+def test_heat_map_tells_methods_of_one_name_apart(runs):
+    table = tables.ours_beside_published(runs, "transfer")
+    table = table[table["method"] == "source-only"]
+    theirs = {"method": "source only", "reported_by": "Wen et al. 2022", "recipe": ""}
+    both = pd.concat([table, table.assign(uar=table["uar"] + 10, **theirs)], ignore_index=True)
+    (labels, single) = (
+        [label.get_text() for label in figures.heat_map(shown).axes[0].get_xticklabels()]
+        for shown in (both, table)
+    )
+    assert labels == ["source only released", "source only (Wen et al. 2022)"]
+    assert single == ["source only"]
+
+
 @pytest.mark.filterwarnings("error")
 def test_gains_of_one_method_and_seed_have_room(store, runs, tmp_path):
     few = runs[(runs["source"] == "casia") & (runs["method"] != "caam-mdd") & (runs["seed"] == 0)]

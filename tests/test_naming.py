@@ -10,9 +10,10 @@ from ctl_helpers import naming, results, tables
         ("cpac", "modern", "none", "CPAC modern, not normalised"),
         ("cpac", "released", "none", "CPAC released"),
         ("cpac", "released (0a1b2c)", "speaker", "CPAC released (0a1b2c), per speaker"),
-        ("caam-mdd", "modern", "speaker", "caam-mdd modern, per speaker"),
+        ("caam-mdd", "modern", "speaker", "CAAM (MDD) modern, per speaker"),
         ("mfcc+logistic", "", "global", "MFCC statistics + logistic regression"),
         ("compare+linear", "", "corpus", "ComParE + SVM (linear), per corpus"),
+        ("source-only", "quick", "none", "source only quick"),
         ("TIM-Net", "", "", "TIM-Net"),
     ],
 )

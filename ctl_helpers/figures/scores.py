@@ -343,9 +343,10 @@ def heat_map(
     table = table[table["source"] != "mean"]
     _check_rows(table, "pairs")
     labels = [_label(row) for row in table.to_dict("records")]
+    names = [name_of(method) for method in table["method"]]
     plain = not any(", " in label for label in labels)  # a condition is never left unsaid
-    if plain and len(set(labels)) == table["method"].nunique():
-        labels = [name_of(method) for method in table["method"]]
+    if plain and len(set(labels)) == len(set(names)):  # nor are two methods taken for one
+        labels = names
     table = table.assign(
         method=labels,
         pair=[place_of(row) for row in table.to_dict("records")],
