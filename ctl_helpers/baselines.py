@@ -3,16 +3,9 @@
 They stand on the same splits and in the same tables as the networks, and need no Keras.
 """
 
-import importlib.util
-import json
-import os
 import platform
 import time
-import warnings
-from dataclasses import dataclass
-from functools import lru_cache, partial
 from importlib import metadata
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from ctl_helpers.corpora import read_audio, shared_emotions
+from ctl_helpers.corpora import shared_emotions
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import (
     Job,
@@ -32,17 +25,13 @@ from ctl_helpers.experiments import (
     peak_memory,
     write_predictions,
 )
-from ctl_helpers.feature_cache import add_array, array_key, content_hashes, digest, open_array
-from ctl_helpers.features import Features, _leave_out, extract
+from ctl_helpers.functionals import FEATURE_SETS, FORMAT, Functionals, check_opensmile, describe
 from ctl_helpers.normalisation import normalise
-from ctl_helpers.parallel import cache_folder, cores
+from ctl_helpers.parallel import cores
 from ctl_helpers.protocols import K_FOLDS, Split, make_splits, pick_splits
 from ctl_helpers.results import RunStore, write_json
 from ctl_helpers.statistics import scores
-from ctl_helpers.transfers import transfer_features
 
-# What opensmile calls the sets, and how many functionals they hold.
-FEATURE_SETS = {"egemaps": ("eGeMAPSv02", 88), "compare": ("ComParE_2016", 6373)}
 # One setting for all corpora, by cross-validation inside training parts of EmoDB and CASIA alone.
 CLASSIFIERS = {
     "linear": {"kind": "svm", "kernel": "linear", "C": 0.01},
@@ -59,34 +48,6 @@ METHODS = {
     for classifier in classifiers
 }
 NORMALISATIONS = ("global", "speaker", "corpus")
-_FORMAT = 1  # part of every key and specification: raise it when the same ones give other numbers
-_RATE = 16_000  # Hz, of all corpora alike, so that none has a band that the others lack
-
-
-@dataclass(frozen=True, eq=False)
-class Functionals:
-    """One vector per utterance.
-
-    Parameters
-    ----------
-    values : ndarray of shape (utterances, functionals)
-        float32, finite.
-    manifest : DataFrame
-        A row per utterance.
-    key : str
-        Hash of the audio's content and of how the functionals are computed.
-    """
-
-    values: np.ndarray
-    manifest: pd.DataFrame
-    key: str
-
-    def select(self, rows) -> "Functionals":
-        """Keep some utterances: int array of rows."""
-        rows = np.asarray(rows)
-        manifest = self.manifest.iloc[rows].reset_index(drop=True)
-        key = digest(self.key.encode() + rows.astype("<i8").tobytes())
-        return Functionals(np.asarray(self.values)[rows], manifest, key)
 
 
 def baseline_cross_validate(
@@ -109,8 +70,8 @@ def baseline_cross_validate(
         Of one corpus, as :func:`ctl_helpers.corpora.load_manifest` gives it.
     method : str
         One of ``METHODS``: functionals (``egemaps``, ``compare``, or ``mfcc`` for
-        `mfcc_statistics`), a plus sign and a classifier (``linear`` and ``rbf`` support vector
-        machines, ``logistic`` regression).
+        :func:`ctl_helpers.functionals.mfcc_statistics`), a plus sign and a classifier
+        (``linear`` and ``rbf`` support vector machines, ``logistic`` regression).
     features : Features, optional
         MFCC that are at hand, for the ``mfcc`` methods; by default the ``released`` preset.
     protocol : str
@@ -151,7 +112,7 @@ def baseline_cross_validate(
     >>> runs = baseline_cross_validate(manifest, "egemaps+rbf", store="runs")  # doctest: +SKIP
     """
     spec = _common_spec(method, normalisation)
-    found = describe(manifest, method, features, jobs)
+    found = describe(manifest, METHODS[method][0], features, jobs)
     store = store if isinstance(store, RunStore) else RunStore(store)
     spec |= {
         "task": "baseline",
@@ -205,7 +166,7 @@ def baseline_transfer(
     if both := set(source_manifest["corpus"]) & set(target_manifest["corpus"]):
         raise StudyError(f"transfer: expected two corpora, got {min(both)!r} as source and target")
     sides = [
-        describe(side, method, jobs=jobs, across=True)
+        describe(side, METHODS[method][0], jobs=jobs, across=True)
         for side in (source_manifest, target_manifest)
     ]
     names = ["+".join(side.manifest["corpus"].unique()) for side in sides]
@@ -250,162 +211,15 @@ def _common_spec(method, normalisation):
     functionals, classifier = METHODS[method]
     packages = ["numpy", "scikit-learn"]
     if functionals in FEATURE_SETS:
-        _check_opensmile(method)
+        check_opensmile(method)
         packages.append("opensmile")
     return {
         "method": method,
         "recipe": {"name": "", "normalisation": normalisation, **CLASSIFIERS[classifier]},
         "seed": 0,  # nothing is drawn
         "selection": "last",
-        "versions": {name: metadata.version(name) for name in packages} | {"format": _FORMAT},
+        "versions": {name: metadata.version(name) for name in packages} | {"format": FORMAT},
     }
-
-
-def has_opensmile() -> bool:
-    """Whether the package is there that eGeMAPS and ComParE need."""
-    return importlib.util.find_spec("opensmile") is not None
-
-
-def _check_opensmile(what):
-    if not has_opensmile():
-        raise StudyError(
-            f"{what}: expected the package opensmile, found none; "
-            "install the extra: pip install 'ctl-helpers[baselines]'"
-        )
-
-
-def describe(manifest, method, features=None, jobs=None, across=False):
-    """Compute what a baseline looks at, or read it from the cache.
-
-    Parameters
-    ----------
-    manifest : DataFrame
-        As :func:`ctl_helpers.corpora.load_manifest` gives it.
-    method : str
-        One of ``METHODS``.
-    features : Features, optional
-        MFCC that are at hand, for the ``mfcc`` methods.
-    jobs : int, optional
-        Processes; by default one per core.
-    across : bool
-        Whether MFCC are of the length used across corpora.
-
-    Returns
-    -------
-    Functionals
-    """
-    functionals = METHODS[method][0]
-    if functionals in FEATURE_SETS:
-        if features is not None:
-            raise StudyError(f"{method}: expected no MFCC features, as it computes its own")
-        return opensmile_functionals(manifest, functionals, jobs)
-    if features is None:
-        features = (transfer_features if across else extract)(manifest, "released", jobs)
-    if not isinstance(features, Features):
-        raise StudyError(f"{method}: expected Features, got {type(features).__name__}")
-    return Functionals(mfcc_statistics(features), features.manifest, features.key)
-
-
-def mfcc_statistics(features: Features) -> np.ndarray:
-    """Describe every utterance by plain statistics of its MFCC over the louder half of its frames.
-
-    Padding is left out, and so is the quieter half of the frames (by coefficient 0), most of the
-    silence with it: what differs between corpora but not between emotions.
-
-    Parameters
-    ----------
-    features : Features
-        MFCC.
-
-    Returns
-    -------
-    ndarray of shape (utterances, 5 * coefficients)
-        float32: of every coefficient the mean, then of every one the standard deviation, that of
-        the differences between successive loud frames, the 10th and the 90th percentile.
-    """
-    rows = [
-        _loud_statistics(np.asarray(values[first:end], np.float64))
-        for values, (first, end) in zip(features.values, features.speech, strict=True)
-    ]
-    return np.array(rows, np.float32)
-
-
-def _loud_statistics(frames: np.ndarray) -> np.ndarray:
-    loud = frames[frames[:, 0] >= np.median(frames[:, 0])]
-    steps = np.diff(loud, axis=0) if len(loud) > 1 else np.zeros_like(loud)
-    low, high = np.percentile(loud, [10, 90], axis=0)
-    return np.concatenate([loud.mean(axis=0), loud.std(axis=0), steps.std(axis=0), low, high])
-
-
-def opensmile_functionals(
-    manifest: pd.DataFrame,
-    feature_set: str = "egemaps",
-    jobs: int | None = None,
-    cache: str | os.PathLike | None = None,
-) -> Functionals:
-    """Compute openSMILE's functionals of every utterance at 16 kHz, or read them from the cache.
-
-    Parameters
-    ----------
-    manifest : DataFrame
-        As :func:`ctl_helpers.corpora.load_manifest` gives it.
-    feature_set : {"egemaps", "compare"}
-        The 88 functionals of eGeMAPS (v02) or the 6373 of ComParE 2016.
-    jobs : int or None
-        Processes; ``None`` for one per core.
-    cache : path or None
-        Folder of the cache; ``None`` for :func:`ctl_helpers.parallel.cache_folder`.
-
-    Returns
-    -------
-    Functionals
-        A functional that is not defined, as any of a recording too short for it, is 0. A file that
-        cannot be read is left out with a warning.
-
-    Raises
-    ------
-    StudyError
-        When opensmile is not installed, the manifest is empty, nothing in it can be read, or the
-        cache cannot be written.
-    """
-    if feature_set not in FEATURE_SETS:
-        known = ", ".join(FEATURE_SETS)
-        raise StudyError(f"functionals: expected one of {known}, got {feature_set!r}")
-    _check_opensmile(f"functionals {feature_set!r}")
-    if not len(manifest):
-        raise StudyError("functionals: expected at least one utterance, got an empty manifest")
-    name, count = FEATURE_SETS[feature_set]
-    base = (Path(cache).expanduser().absolute() if cache else cache_folder()) / "features"
-    told = json.dumps([_FORMAT, name, _RATE, metadata.version("opensmile")])
-    folder = base / digest(told.encode())
-    try:
-        contents, failures = content_hashes(list(manifest["path"]), base / "contents.json", jobs)
-        manifest, contents = _leave_out(manifest, contents, failures)
-        if open_array(folder, contents) is None:
-            function = partial(_read_functionals, name=name)
-            failures = add_array(folder, list(manifest["path"]), contents, function, (count,), jobs)
-            manifest, contents = _leave_out(manifest, contents, failures)
-        values, _ = open_array(folder, contents)
-    except OSError as error:
-        raise StudyError(
-            f"functionals: expected a cache folder to write to, got: {error}"
-        ) from error
-    return Functionals(values, manifest, array_key(folder, contents))
-
-
-def _read_functionals(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Segment too short")
-        values = _smile(name)(read_audio(path, _RATE), _RATE).ravel()
-    # The cache keeps frames with signal beside every row: here the one there is.
-    return np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0), np.array([0, 1])
-
-
-@lru_cache(maxsize=2)
-def _smile(name: str):
-    import opensmile
-
-    return opensmile.Smile(opensmile.FeatureSet[name], opensmile.FeatureLevel.Functionals)
 
 
 def standardise(

@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.baselines import (
-    FEATURE_SETS,
-    METHODS,
-    baseline_cross_validate,
-    baseline_transfer,
-    describe,
-    has_opensmile,
-)
+from ctl_helpers.baselines import METHODS, baseline_cross_validate, baseline_transfer
 from ctl_helpers.corpora import load_manifest, shared_emotions
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of
 from ctl_helpers.features import Features, extract
+from ctl_helpers.functionals import FEATURE_SETS, describe, has_opensmile
 from ctl_helpers.pages import environment
 from ctl_helpers.parallel import cores, parallel_map
 from ctl_helpers.protocols import make_splits, pick_splits
@@ -232,7 +226,8 @@ def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
 def _plan_baseline(settings, store, manifests, plan, group) -> list[Task]:
     (manifest,) = manifests
     splits = pick_splits(make_splits(manifest, group.protocol, settings.folds), settings.only)
-    describe(manifest, group.recipe, jobs=settings.jobs)  # once, on all cores: then it is cached
+    functionals, _ = METHODS[group.recipe]
+    describe(manifest, functionals, jobs=settings.jobs)  # once, on all cores: then it is cached
     chosen = {"protocol": group.protocol, "folds": settings.folds, "only": settings.only}
     chosen |= {"normalisation": group.normalisation, "store": store, "jobs": 1}
     call = partial(baseline_cross_validate, manifest, group.recipe, **chosen)
@@ -240,8 +235,9 @@ def _plan_baseline(settings, store, manifests, plan, group) -> list[Task]:
 
 
 def _plan_baseline_transfer(settings, store, sides, plan, group) -> list[Task]:
+    functionals, _ = METHODS[group.recipe]
     for side in sides:
-        describe(side, group.recipe, jobs=settings.jobs, across=True)
+        describe(side, functionals, jobs=settings.jobs, across=True)
     chosen = {"normalisation": group.normalisation, "store": store, "jobs": 1}
     call = partial(baseline_transfer, *sides, group.recipe, **chosen)
     return [Task(group, call, len(sides[0]))]

@@ -11,9 +11,9 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ctl_helpers.baselines import mfcc_statistics
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
+from ctl_helpers.functionals import mfcc_statistics
 from ctl_helpers.results import CONDITION, RunStore
 from ctl_helpers.statistics import mean_interval, uar
 from ctl_helpers.transfers import shared
@@ -49,8 +49,8 @@ def feature_space(source: Features, target: Features) -> Space:
     Returns
     -------
     Space
-        The points are those of :func:`ctl_helpers.baselines.mfcc_statistics`: nothing is learned or
-        normalised.
+        The points are those of :func:`ctl_helpers.functionals.mfcc_statistics`: nothing is learned
+        or normalised.
     """
     sides = shared(source, target)
     points = np.concatenate([mfcc_statistics(side) for side in sides])

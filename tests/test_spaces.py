@@ -7,8 +7,8 @@ import pytest
 from test_transfers import corpus
 
 from ctl_helpers import spaces
-from ctl_helpers.baselines import mfcc_statistics
 from ctl_helpers.errors import StudyError
+from ctl_helpers.functionals import mfcc_statistics
 from ctl_helpers.results import load_predictions, load_runs
 
 
