@@ -10,11 +10,11 @@ from ctl_helpers import recipes
 from ctl_helpers.baselines import METHODS as BASELINES
 from ctl_helpers.corpora import find_corpora, is_miniature, make_miniature
 from ctl_helpers.errors import StudyError
+from ctl_helpers.experiments import SELECTIONS
 from ctl_helpers.normalisation import NORMALISATIONS
 from ctl_helpers.protocols import PARTITION, PROTOCOLS
 
 METHODS = ("source-only", "caam-released", "caam-mdd")
-SELECTIONS = ("last", "validation", "best_test")
 OWN = "recipe"  # the normalisation that a recipe names itself
 
 
@@ -115,10 +115,18 @@ def command_of(settings: Settings) -> str:
 
 
 _OPTIONS = {
-    **{"--names": "names", "--recipe": "recipes", "--epochs": "epochs"},
-    **{"--normalisation": "normalisations", "--protocols": "protocols", "--folds": "folds"},
-    **{"--only": "only", "--seeds": "seeds", "--pairs": "pairs", "--methods": "methods"},
-    **{"--selection": "selection", "--baselines": "baselines"},
+    "--names": "names",
+    "--recipe": "recipes",
+    "--epochs": "epochs",
+    "--normalisation": "normalisations",
+    "--protocols": "protocols",
+    "--folds": "folds",
+    "--only": "only",
+    "--seeds": "seeds",
+    "--pairs": "pairs",
+    "--methods": "methods",
+    "--selection": "selection",
+    "--baselines": "baselines",
 }
 
 

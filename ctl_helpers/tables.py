@@ -227,7 +227,7 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     Parameters
     ----------
     frame
-        Any table of this module.
+        Any table of this module or of `comparisons`.
     digits
         Decimals of scores.
 
@@ -312,7 +312,7 @@ def write_table(
     Parameters
     ----------
     frame
-        Any table of this module, or another frame.
+        Any table of this module or of `comparisons`, or another frame.
     folder
         Where to; made if it is not there.
     name

@@ -174,7 +174,8 @@ def test_an_emotion_that_is_only_tested_has_no_probability(tmp_path, cache, emod
 
 
 def test_keras_is_not_imported():
-    told = "import sys, ctl_helpers.baselines; print({'keras', 'tensorflow'} & set(sys.modules))"
+    told = "import sys, ctl_helpers.baselines, ctl_helpers.settings; "
+    told += "print({'keras', 'tensorflow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
