@@ -256,7 +256,11 @@ def test_a_report_tells_of_all_calls_into_its_folder(settings, executed, miniatu
     run(one)
     executed.clear()
     report, _ = run(replace(one, recipes=("modern",), protocols=("loso",), selection="last"))
-    assert executed == ["2_cpac_kfold-emodb-modern-loso", "4_result_tables"]
+    assert executed == [
+        "1_feature_exploration-emodb-pitch",
+        "2_cpac_kfold-emodb-modern-loso",
+        "4_result_tables",
+    ]
     page = report.index.read_text()
     for name in (
         "1_feature_exploration-emodb-released",
