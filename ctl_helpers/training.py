@@ -6,11 +6,11 @@ import time
 import zipfile
 from dataclasses import replace
 
-import keras
 import numpy as np
 
 from ctl_helpers.augmentation import augment
 from ctl_helpers.networks import backend
+from ctl_helpers.networks.backend import keras  # quietly: a study's workers import this first
 from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
 from ctl_helpers.parallel import orphaned
 from ctl_helpers.statistics import scores
