@@ -1,4 +1,4 @@
-"""Features: settings of MFCC and pitch, extraction in parallel, cache."""
+"""Features: settings of MFCC, pitch and moments, extraction in parallel, cache."""
 
 import json
 import logging
@@ -15,6 +15,7 @@ import scipy.fft
 from ctl_helpers.corpora import read_audio, signal_length
 from ctl_helpers.errors import StudyError
 from ctl_helpers.feature_cache import add_array, array_key, content_hashes, digest, open_array
+from ctl_helpers.moments import local_moments
 from ctl_helpers.parallel import cache_folder
 from ctl_helpers.pitch import TRACKS, pitch_tracks
 
@@ -43,6 +44,9 @@ class FeatureSettings:
         Name of the window.
     pitch : bool
         Whether three tracks of pitch come before the coefficients; see `ctl_helpers.pitch`.
+    moments : int or None
+        Frames over which the moments of every track are taken, three of each in the tracks' place;
+        ``None`` for the tracks themselves. See `ctl_helpers.moments`.
     samples : int or None
         Signals are cropped or zero-padded on both sides to this length; ``None`` for the length
         that the catalogue gives the corpus.
@@ -55,14 +59,16 @@ class FeatureSettings:
     hop_length: int = 512
     window: str = "hann"
     pitch: bool = False
+    moments: int | None = None
     samples: int | None = None
 
     def __post_init__(self) -> None:
         """Check the numbers at the door."""
         for name in ("n_mfcc", "sampling_rate", "n_fft", "win_length", "hop_length"):
             _check_positive(name, getattr(self, name))
-        if self.samples is not None:
-            _check_positive("samples", self.samples)
+        for name in ("samples", "moments"):
+            if getattr(self, name) is not None:
+                _check_positive(name, getattr(self, name))
         if self.win_length > self.n_fft:
             raise StudyError(
                 f"feature setting win_length: expected at most n_fft = {self.n_fft}, "
@@ -76,7 +82,8 @@ class FeatureSettings:
     @property
     def coefficients(self) -> int:
         """Values per frame."""
-        return self.n_mfcc + (TRACKS if self.pitch else 0)
+        tracks = self.n_mfcc + (TRACKS if self.pitch else 0)
+        return 3 * tracks if self.moments else tracks
 
     @property
     def frames(self) -> int:
@@ -96,6 +103,8 @@ PRESETS = {
     "released": FeatureSettings(),
     # The same frames, the last three coefficients given up for the pitch.
     "pitch": FeatureSettings(n_mfcc=36, pitch=True),
+    # Moments over 0.72 s of the pitch and the first ten coefficients.
+    "moments": FeatureSettings(n_mfcc=10, pitch=True, moments=31),
 }
 
 
@@ -165,7 +174,7 @@ def extract(
     manifest : DataFrame
         As `ctl_helpers.corpora.load_manifest` returns; several corpora where they share a length.
     settings : FeatureSettings or str
-        Or the name of a preset: ``"paper"``, ``"released"``, ``"pitch"``.
+        Or the name of a preset: ``"paper"``, ``"released"``, ``"pitch"``, ``"moments"``.
     jobs : int or None
         Processes; ``None`` for one per core.
     cache : path or None
@@ -191,7 +200,7 @@ def extract(
     """
     settings = _resolve(settings, manifest)
     base = (Path(cache).expanduser().absolute() if cache else cache_folder()) / "features"
-    told = json.dumps([_FORMAT, asdict(settings)])
+    told = json.dumps([_FORMAT, _told(settings)])
     folder = base / digest(told.encode())
     shape = (settings.frames, settings.coefficients)
     try:
@@ -205,6 +214,14 @@ def extract(
     except OSError as error:
         raise StudyError(f"features: expected a cache folder to write to, got: {error}") from error
     return Features(values, manifest, settings, array_key(folder, contents), speech)
+
+
+def _told(settings: FeatureSettings) -> dict:
+    """Give what a key is made of: moments only where there are any, so that older keys hold."""
+    told = asdict(settings)
+    if told["moments"] is None:
+        del told["moments"]
+    return told
 
 
 def _read_mfcc(path: str, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -224,7 +241,8 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
     Returns
     -------
     values : ndarray of shape (frames, coefficients)
-        float32; with `settings.pitch` its tracks come first.
+        float32; with `settings.pitch` its tracks come first, with `settings.moments` all means,
+        then all deviations, then those of the slopes.
     speech : ndarray of shape (2,)
         First and one-past-last frame whose window holds signal.
     """
@@ -258,6 +276,10 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
         tracks[:] = 0, spoken[0, 1] - spoken[0, 2], 0  # padding: no voice, at the middle pitch
         tracks[first:end] = spoken
         values = np.concatenate([tracks, values], axis=1)
+    if settings.moments:
+        tracks = values
+        values = np.pad(tracks, ((0, 0), (0, 2 * tracks.shape[1])))  # padding does not move
+        values[first:end] = local_moments(tracks[first:end], settings.moments)
     return values, np.array([first, end])
 
 

@@ -97,7 +97,7 @@ class Recipe:
 
 
 _CHOICES = {
-    "features": ("released", "paper", "pitch"),
+    "features": ("released", "paper", "pitch", "moments"),
     "normalisation": ("none", "utterance", "speaker", "corpus", "global"),
     "padding": ("kept", "zeroed"),
     "norm": ("frozen", "batch"),

@@ -88,7 +88,7 @@ def transfer_features(manifest, preset="released", jobs=None, cache=None):
     ----------
     manifest : DataFrame
         As :func:`ctl_helpers.corpora.load_manifest` gives it.
-    preset : {"released", "paper", "pitch"}
+    preset : {"released", "paper", "pitch", "moments"}
         See :data:`ctl_helpers.features.PRESETS`; a recipe names its own in ``features``.
     jobs, cache
         See :func:`ctl_helpers.features.extract`.

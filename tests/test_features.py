@@ -77,7 +77,7 @@ def reads(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")
-@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"moments"}))
 @settings(deadline=None, max_examples=15)
 @given(st.integers(1, 40_000), st.integers(1, 30_000), st.integers(0, 99))
 def test_mfcc_is_librosas(preset, length, samples, seed):
