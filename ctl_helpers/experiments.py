@@ -14,8 +14,8 @@ import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import Features
-from ctl_helpers.normalisation import normalise
+from ctl_helpers.features import Features, resampled
+from ctl_helpers.normalisation import normalise, with_versions
 from ctl_helpers.parallel import cores, parallel_map
 from ctl_helpers.protocols import K_FOLDS, Split, make_splits, pick_splits, validation_part
 from ctl_helpers.recipes import Recipe
@@ -36,6 +36,7 @@ class Job:
     recipe: Recipe
     store: RunStore
     threads: int
+    versions: tuple[Features, ...] = ()
 
 
 def cross_validate(
@@ -96,7 +97,7 @@ def cross_validate(
     store = store if isinstance(store, RunStore) else RunStore(store)
     threads = max(1, cores() // (jobs or cores()))
     corpus = "+".join(features.manifest["corpus"].unique())
-    todo = []
+    versions, todo = resampled(features, recipe.resampled), []
     for seed in seeds:
         for split in splits:
             spec = {
@@ -110,7 +111,7 @@ def cross_validate(
             if protocol in K_FOLDS:
                 spec["folds"] = folds
             spec |= common_spec(recipe, seed, selection, features.key, emotions)
-            todo.append(Job(spec, features, split, recipe, store, threads))
+            todo.append(Job(spec, features, split, recipe, store, threads, versions))
     return compute(todo, _run_cpac, store, jobs, f"{corpus} {protocol} {recipe.name}")
 
 
@@ -137,13 +138,19 @@ def common_spec(recipe, seed, selection, features, emotions):
     from ctl_helpers.networks import backend
 
     return {
-        "recipe": asdict(recipe),
+        "recipe": _told(recipe),
         "seed": int(seed),
         "selection": selection,
         "features": features,
         "emotions": list(emotions),
         "versions": backend.versions() | {"format": _FORMAT},
     }
+
+
+def _told(recipe):
+    """Give a recipe's fields, later ones only where they are used; older runs keep their names."""
+    told = asdict(recipe)
+    return told if told["resampled"] else {k: v for k, v in told.items() if k != "resampled"}
 
 
 def compute(todo, function, store, jobs, description):
@@ -176,6 +183,7 @@ def _run_cpac(job, folder):
         watch = ("test", split.test)
     speech = job.features.speech if recipe.padding == "zeroed" else None
     features = normalise(job.features.values, manifest, recipe.normalisation, train, speech)
+    features = with_versions(features, job.versions, manifest)
 
     model = cpac.cpac(*job.features.values.shape[1:], len(emotions), **training.network(recipe))
     training.compile_model(model, recipe, len(train))

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -47,6 +48,8 @@ class FeatureSettings:
     moments : int or None
         Frames over which the moments of every track are taken, three of each in the tracks' place;
         ``None`` for the tracks themselves. See `ctl_helpers.moments`.
+    factor : float
+        Recordings are played so many times as fast, and as high.
     samples : int or None
         Signals are cropped or zero-padded on both sides to this length; ``None`` for the length
         that the catalogue gives the corpus.
@@ -60,6 +63,7 @@ class FeatureSettings:
     window: str = "hann"
     pitch: bool = False
     moments: int | None = None
+    factor: float = 1.0
     samples: int | None = None
 
     def __post_init__(self) -> None:
@@ -69,6 +73,10 @@ class FeatureSettings:
         for name in ("samples", "moments"):
             if getattr(self, name) is not None:
                 _check_positive(name, getattr(self, name))
+        if not 0.5 <= self.factor <= 2:
+            raise StudyError(
+                f"feature setting factor: expected a number from 0.5 to 2, got {self.factor!r}"
+            )
         if self.win_length > self.n_fft:
             raise StudyError(
                 f"feature setting win_length: expected at most n_fft = {self.n_fft}, "
@@ -216,16 +224,53 @@ def extract(
     return Features(values, manifest, settings, array_key(folder, contents), speech)
 
 
+def resampled(features: Features, factors: Iterable[float]) -> tuple[Features, ...]:
+    """Compute the features of the same recordings, played faster or slower.
+
+    Parameters
+    ----------
+    features : Features
+        Of recordings that can still be read.
+    factors : iterable of float
+        How many times as fast; what is heard is as many times as high, as from a speaker of a
+        shorter vocal tract.
+
+    Returns
+    -------
+    tuple of Features
+        One per factor, its rows those of `features`.
+
+    Raises
+    ------
+    StudyError
+        When a recording can not be read any more.
+
+    References
+    ----------
+    Ko et al., "Audio augmentation for speech recognition", Interspeech 2015.
+    """
+    found = []
+    for factor in factors:
+        version = extract(features.manifest, replace(features.settings, factor=factor))
+        if len(version.values) < len(features.values):
+            raise StudyError(
+                f"resampled features: expected {len(features.values)} recordings that can be read, "
+                f"as before, got {len(version.values)}"
+            )
+        found.append(version)
+    return tuple(found)
+
+
 def _told(settings: FeatureSettings) -> dict:
-    """Give what a key is made of: moments only where there are any, so that older keys hold."""
+    """Give what a key is made of: later settings only where they are used; older keys hold."""
+    later = {"moments": None, "factor": 1.0}
     told = asdict(settings)
-    if told["moments"] is None:
-        del told["moments"]
-    return told
+    return {name: told[name] for name in told if name not in later or told[name] != later[name]}
 
 
 def _read_mfcc(path: str, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:
-    return mfcc(read_audio(path, settings.sampling_rate), settings)
+    rate = round(settings.sampling_rate / settings.factor)
+    return mfcc(read_audio(path, rate), settings)
 
 
 def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray]:

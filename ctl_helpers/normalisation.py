@@ -1,6 +1,6 @@
 """Normalisation of MFCC: zero mean and unit variance over a named group, row by row as needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,8 @@ class Normalised:
         What is taken off, and what is multiplied by.
     speech : int array of shape (utterances, 2), optional
         First and one-past-last frame that holds signal; the frames outside come out as zero.
+    versions : tuple of Normalised
+        The same utterances, resampled; see :func:`with_versions`.
     """
 
     values: np.ndarray
@@ -38,6 +40,7 @@ class Normalised:
     mean: np.ndarray | None = None
     scale: np.ndarray | None = None
     speech: np.ndarray | None = None
+    versions: tuple["Normalised", ...] = ()
 
     def __getitem__(self, rows) -> np.ndarray:
         picked = np.array(self.values[rows], np.float32)  # a copy, even of a slice
@@ -55,6 +58,16 @@ class Normalised:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def drawn(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Look utterances up, each as it is or in one of its versions, drawn evenly."""
+        picked = self[rows]
+        version = rng.integers(0, 1 + len(self.versions), size=len(rows))
+        for number, normalised in enumerate(self.versions, start=1):
+            here = np.flatnonzero(version == number)
+            if len(here):
+                picked[here] = normalised[rows[here]]
+        return picked
 
 
 def holds_speech(speech: np.ndarray, frames: int) -> np.ndarray:
@@ -152,6 +165,31 @@ def normalise(
         means.append(mean)
         scales.append(1 / (deviation + _EPSILON))
     return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
+
+
+def with_versions(normalised: Normalised, versions, manifest: pd.DataFrame) -> Normalised:
+    """Add further versions of the utterances, normalised as these are.
+
+    Statistics of a training part serve the versions too; where they are of a speaker, a corpus or
+    an utterance, a version has its own, as another speaker would.
+
+    Parameters
+    ----------
+    normalised : Normalised
+        The utterances as they were recorded.
+    versions : iterable of Features
+        With the same rows, as :func:`ctl_helpers.features.resampled` gives them.
+    manifest : DataFrame
+        A row per utterance.
+    """
+    made = []
+    for version in versions:
+        speech = None if normalised.speech is None else version.speech
+        if normalised.kind == "global":
+            made.append(replace(normalised, values=version.values, speech=speech))
+        else:
+            made.append(normalise(version.values, manifest, normalised.kind, speech=speech))
+    return replace(normalised, versions=tuple(made))
 
 
 def _groups(

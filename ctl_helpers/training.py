@@ -35,7 +35,8 @@ class Batches:
     Parameters
     ----------
     features : indexable by an int array
-        Gives a float32 array of shape (rows, frames, coefficients).
+        Gives a float32 array of shape (rows, frames, coefficients). A
+        :class:`~ctl_helpers.normalisation.Normalised` where the recipe wants resampled versions.
     rows : int array
         Utterances to draw from.
     labels : array of shape (utterances, classes), optional
@@ -59,12 +60,15 @@ class Batches:
             rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
         size = self.recipe.batch_size
         rows = rows[index * size : (index + 1) * size]
-        features = self.features[rows]
         if self.labels is None:
-            return features[..., None]
+            return self.features[rows][..., None]
         rng = np.random.default_rng([self.seed, self.epoch, index])
+        features = self._drawn(rows, rng)
         features, labels = augment(features, self.labels[rows], self.recipe, rng)
         return features[..., None], labels
+
+    def _drawn(self, rows, rng):
+        return self.features.drawn(rows, rng) if self.recipe.resampled else self.features[rows]
 
 
 class Pairs:

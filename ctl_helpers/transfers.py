@@ -23,8 +23,8 @@ from ctl_helpers.experiments import (
     save_model,
     write_predictions,
 )
-from ctl_helpers.features import PRESETS, Features, extract
-from ctl_helpers.normalisation import normalise
+from ctl_helpers.features import PRESETS, Features, extract, resampled
+from ctl_helpers.normalisation import normalise, with_versions
 from ctl_helpers.parallel import cores
 from ctl_helpers.recipes import TransferRecipe
 from ctl_helpers.results import RunStore
@@ -68,6 +68,7 @@ class TransferJob:
     recipe: TransferRecipe
     store: RunStore
     threads: int
+    versions: tuple[tuple[Features, ...], tuple[Features, ...]] = ((), ())
 
 
 def pairs(names):
@@ -174,6 +175,7 @@ def transfer(
         recipe = replace(recipe, gamma=GAMMAS.get(tuple(names), _GAMMA))
     store = store if isinstance(store, RunStore) else RunStore(store)
     threads = max(1, cores() // (jobs or cores()))
+    versions = tuple(resampled(side, recipe.resampled) for side in (source, target))
     todo = []
     for seed in seeds:
         for split, adapt, test in _splits(target.manifest, scoring, seed):
@@ -188,7 +190,8 @@ def transfer(
                 "labels": labels,
             }
             spec |= common_spec(recipe, seed, "last", [source.key, target.key], classes)
-            todo.append(TransferJob(spec, source, target, adapt, test, recipe, store, threads))
+            sides = (source, target, adapt, test)
+            todo.append(TransferJob(spec, *sides, recipe, store, threads, versions))
     title = f"{names[0]} to {names[1]} {method} {recipe.name}"
     return compute(todo, _run_transfer, store, jobs, title)
 
@@ -273,7 +276,12 @@ def _run_transfer(job, folder):
     backend.prepare(spec["seed"], job.threads)
     classes, manifests = spec["emotions"], (job.source.manifest, job.target.manifest)
     truth = [manifest["emotion"].map(classes.index).to_numpy() for manifest in manifests]
-    x_source, x_target = _normalised(job)
+    x_source, x_target = (
+        with_versions(features, versions, manifest)
+        for features, versions, manifest in zip(
+            _normalised(job), job.versions, manifests, strict=True
+        )
+    )
     rows = np.arange(len(manifests[0]))
 
     shape = job.source.values.shape[1:]
