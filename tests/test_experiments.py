@@ -14,8 +14,10 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 from synthetic import speech_features
 
 from ctl_helpers import training
+from ctl_helpers.corpora import load_manifest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of, utterance_names
+from ctl_helpers.features import extract
 from ctl_helpers.networks.cpac import with_embedding
 from ctl_helpers.normalisation import normalise
 from ctl_helpers.protocols import make_splits
@@ -73,6 +75,7 @@ def test_a_run_folder_holds_what_the_design_says(store):
         assert (spec["task"], spec["corpus"], spec["protocol"]) == ("cpac", "toy", "kfold")
         assert spec["emotions"] == ["angry", "sad"] and spec["features"] == "key 0"
         assert spec["recipe"]["epochs"] == 2 and spec["seed"] == 0
+        assert "resampled" not in spec["recipe"]  # runs from before there was such a field
         assert set(spec["versions"]) > {"keras", "numpy", keras.backend.backend()}
         assert metrics["utterances"] == {"train": 12, "validation": 0, "test": 12}
         assert metrics["epochs"] == 2 and metrics["seconds"] > 0
@@ -156,6 +159,30 @@ def test_a_seed_gives_the_same_run_twice(store, features, tmp_path):
     (run,) = tmp_path.iterdir()
     for name in ("spec.json", "predictions.csv", "history.csv"):
         assert (run / name).read_bytes() == (store / run.name / name).read_bytes(), name
+
+
+def test_training_meets_resampled_recordings_and_scoring_does_not(miniature, tmp_path, monkeypatch):
+    features = extract(load_manifest(miniature, "emodb"), "moments", jobs=1, cache=tmp_path / "c")
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path / "c"))
+    seen = {}
+
+    def fit(model, features, *arguments, **settings):
+        seen["features"] = features
+        return kept(model, features, *arguments, **settings)
+
+    kept = training.fit
+    monkeypatch.setattr(training, "fit", fit)
+    tried = recipe("independent", epochs=1, resampled=(0.9, 1.2))
+    options = {"folds": 3, "only": [0], "store": tmp_path / "store", "jobs": 1}
+    run = cross_validate(features, tried, **options)["run"].iloc[0]
+    assert read(tmp_path / "store" / run, "spec.json")["recipe"]["resampled"] == [0.9, 1.2]
+    versions = seen["features"].versions
+    assert len(versions) == 2 and all(len(version) == len(features.values) for version in versions)
+    table = pd.read_csv(tmp_path / "store" / run / "predictions.csv")
+    model = keras.saving.load_model(tmp_path / "store" / run / "model.keras")
+    rows = make_splits(features.manifest, "kfold", 3)[0].test
+    found = keras.ops.convert_to_numpy(model(seen["features"][rows][..., None]))
+    np.testing.assert_allclose(found, table.filter(regex="^p_").to_numpy(), rtol=1e-3, atol=1e-5)
 
 
 def test_only_some_splits(features, tmp_path, monkeypatch):

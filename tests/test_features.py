@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ctl_helpers import feature_cache, features
 from ctl_helpers.corpora import load_manifest, read_audio
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import PRESETS, FeatureSettings, extract, mfcc
+from ctl_helpers.features import PRESETS, FeatureSettings, extract, mfcc, resampled
 
 SHORT = FeatureSettings(samples=16_000)
 
@@ -320,3 +320,32 @@ def test_select(recordings, tmp_path):
     sad = (recordings["emotion"] == "sad").to_numpy()
     assert found.select(sad).key == found.select(np.flatnonzero(sad)).key != part.key
     assert found.select(slice(None)).key == found.key
+
+
+def test_resampled_recordings_are_shorter_and_higher(tmp_path, monkeypatch):
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path / "cache"))
+    manifest = write_recordings(tmp_path / "audio", 2)
+    for path in manifest["path"]:
+        seconds = np.arange(16_000) / 16_000
+        tone = sum(np.sin(2 * np.pi * 200 * k * seconds) for k in (1, 2, 3)) / 4
+        soundfile.write(path, tone, 16_000)
+    plain = extract(manifest, replace(PRESETS["pitch"], samples=44_100), jobs=1)
+    faster, slower = resampled(plain, (1.25, 0.8))
+    for version, factor in ((faster, 1.25), (slower, 0.8)):
+        first, end = version.speech[0]
+        pitch = np.median(2 ** version.values[0, first + 3 : end - 3, 1])
+        assert pitch == pytest.approx(200 * factor, rel=0.01)
+        length = np.diff(plain.speech[0])[0]
+        assert end - first == pytest.approx(length / factor, abs=4)
+        assert version.key != plain.key
+    assert resampled(plain, ()) == ()
+    os.remove(manifest["path"][1])
+    with pytest.raises(
+        StudyError, match="expected 2 recordings that can be read, as before, got 1"
+    ):
+        resampled(plain, (1.1,))
+
+
+def test_a_factor_out_of_range():
+    with pytest.raises(StudyError, match="factor: expected a number from"):
+        FeatureSettings(factor=0)

@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.normalisation import NORMALISATIONS, frame_statistics, normalise
+from ctl_helpers.features import Features, FeatureSettings
+from ctl_helpers.normalisation import NORMALISATIONS, frame_statistics, normalise, with_versions
 
 
 @pytest.fixture
@@ -111,6 +112,35 @@ def test_a_constant_coefficient_stays_finite(corpus):
     values[:, :, 0] = 2
     for kind in NORMALISATIONS:
         assert np.isfinite(normalise(values, manifest, kind, train=np.arange(6))[:]).all()
+
+
+def with_doubles(corpus, kind):
+    """Normalise, with one version of the utterances whose values are twice theirs."""
+    values, manifest = corpus
+    speech = np.tile([0, 7], (12, 1))
+    doubled = Features(2 * values, manifest, FeatureSettings(), "doubled", speech)
+    plain = normalise(values, manifest, kind, np.arange(6), speech)
+    return plain, with_versions(plain, [doubled], manifest)
+
+
+@pytest.mark.parametrize("kind", NORMALISATIONS)
+def test_versions_have_statistics_of_their_own_but_for_the_training_parts(corpus, kind):
+    plain, both = with_doubles(corpus, kind)
+    np.testing.assert_array_equal(both[:], plain[:])
+    expected = normalise(2 * corpus[0], corpus[1], kind, np.arange(6))[:]
+    if kind == "global":
+        expected = (2 * corpus[0] - plain.mean[0]) * plain.scale[0]
+    np.testing.assert_allclose(both.versions[0][:], expected, atol=1e-5)
+
+
+def test_utterances_are_drawn_in_any_of_their_versions(corpus):
+    _, both = with_doubles(corpus, "none")
+    rows = np.tile([3, 0, 11], 200)
+    drawn = both.drawn(rows, np.random.default_rng(1))
+    doubled = (drawn != both[rows]).any(axis=(1, 2))
+    np.testing.assert_array_equal(drawn, both[rows] * np.where(doubled, 2, 1)[:, None, None])
+    assert 250 < doubled.sum() < 350
+    np.testing.assert_array_equal(both.drawn(rows, np.random.default_rng(1)), drawn)
 
 
 def test_normalisation_mistakes(corpus):
