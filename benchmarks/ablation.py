@@ -20,7 +20,7 @@ from ctl_helpers.tables import display
 from ctl_helpers.transfers import pairs, transfer, transfer_features
 
 PLAIN = dict.fromkeys(("shift", "time_mask", "frequency_mask"), 0)
-PLAIN |= dict.fromkeys(("mixup", "cutmix", "speed", "noise"), 0.0)
+PLAIN |= dict.fromkeys(("mixup", "cutmix", "speed", "noise"), 0.0) | {"resampled": ()}
 # What each line of the table changes in the recipe as it is now; what it has already is left out.
 CHANGES = {
     "as it is": {},
@@ -34,7 +34,9 @@ CHANGES = {
     "not normalised, padding kept": {"normalisation": "none", "padding": "kept"},
     "without shift": {"shift": 0},
     "without CutMix": {"cutmix": 0.0},
-    "without pitch": {"features": "released"},
+    "not resampled": {"resampled": ()},
+    "pitch and 36 coefficients": {"features": "pitch"},
+    "39 coefficients": {"features": "released"},
     "without augmentation": PLAIN,
     "with speed": {"speed": 0.1},
     "with noise": {"noise": 0.2},

@@ -1,8 +1,8 @@
-"""The search that led to the recipe ``modern``: ``python -m benchmarks.search ROOT --out FOLDER``.
+"""The search that led to the modern recipes: ``python -m benchmarks.search ROOT --out FOLDER``.
 
-Only the training part of fold 0 of each corpus is looked at: it is divided again into five folds,
-of which the first few train and test the candidates. The test part of fold 0 is never touched; the
-test parts of the other folds took part here as training or inner test utterances.
+Only the training part of fold 0 of each corpus is looked at: it is divided again, into five folds
+or by speaker, of which a few train and test the candidates. The test part of fold 0 is never
+touched; the test parts of the other folds took part here as training or inner test utterances.
 """
 
 import argparse
@@ -46,25 +46,41 @@ CANDIDATES = {
     "N": {"features": "released"},
     "O": {},
 }
-INNER = {"emodb": (0, 1, 2), "casia": (0,)}
+# For speakers never heard: what is left of ``independent`` when one thing is taken from it.
+_PITCH = {"features": "pitch"}
+_AS_RECORDED = {"resampled": ()}
+SPEAKERS = {
+    "P": {**_PITCH, **_AS_RECORDED},
+    "Q": _AS_RECORDED,
+    "R": _PITCH,
+    "S": {},
+}
+# Protocol of the inner splits: base, candidates, and the numbers of the splits of each corpus.
+SEARCHES = {
+    "kfold": ("modern", CANDIDATES, {"emodb": (0, 1, 2), "casia": (0,)}),
+    "loso": ("independent", SPEAKERS, {"emodb": (1, 5)}),
+}
 
 
 def main():
-    """Train every candidate and print its mean scores on the inner folds."""
+    """Train every candidate and print its mean scores on the inner splits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path, help="folder that holds emodb and casia")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--candidates", nargs="+", default=list(CANDIDATES), choices=CANDIDATES)
+    parser.add_argument("--protocol", default="kfold", choices=SEARCHES, help="of inner splits")
+    parser.add_argument("--candidates", nargs="+", help="their letters (default: all)")
     parsed = parser.parse_args()
-    for corpus, only in INNER.items():
+    base, candidates, inner = SEARCHES[parsed.protocol]
+    for corpus, only in inner.items():
         manifest = load_manifest(parsed.root, corpus)
-        for name in parsed.candidates:
-            candidate = dataclasses.replace(recipe("modern", **CANDIDATES[name]), name=name)
+        for name in parsed.candidates or candidates:
+            candidate = dataclasses.replace(recipe(base, **candidates[name]), name=name)
             features = extract(manifest, candidate.features)
-            inner = features.select(make_splits(features.manifest, "kfold")[0].train)
-            runs = cross_validate(inner, candidate, folds=5, store=parsed.out, only=only)
+            part = features.select(make_splits(features.manifest, "kfold")[0].train)
+            options = {"folds": 5, "store": parsed.out, "only": only}
+            runs = cross_validate(part, candidate, protocol=parsed.protocol, **options)
             uar, war = 100 * runs["uar"].mean(), 100 * runs["war"].mean()
-            print(f"{corpus} {name}: UAR {uar:.1f} WAR {war:.1f} {CANDIDATES[name]}", flush=True)
+            print(f"{corpus} {name}: UAR {uar:.1f} WAR {war:.1f} {candidates[name]}", flush=True)
 
 
 if __name__ == "__main__":
