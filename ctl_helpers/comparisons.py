@@ -20,7 +20,7 @@ from ctl_helpers.statistics import (
 )
 
 _GROUP = [*CONDITION, "variant"]
-_PREFERRED = ("modern", "independent", "paper", "released", "quick")
+_PREFERRED = ("modern", "paper", "released", "quick")
 _TRANSDUCTIVE = ("speaker", "corpus")
 
 

@@ -135,8 +135,6 @@ _MODERN = {
     "shift": 8,
     "cutmix": 0.5,
 }
-# For voices never heard: no fine cepstra, which tell speakers apart, and more voices by resampling.
-_NEW_VOICES = {"features": "moments", "resampled": (0.84, 0.92, 1.09, 1.19)}
 
 RECIPES = {
     # As the code was released: librosa's default frames, the margin loss alone.
@@ -146,10 +144,6 @@ RECIPES = {
     # The same layers, trained as one would today; how it was found is told in the README.
     "modern": Recipe(
         "modern", features="pitch", normalisation="global", epochs=70, batch_size=16, **_MODERN
-    ),
-    # The same for speakers who are not in the training part.
-    "independent": Recipe(
-        "independent", normalisation="global", epochs=40, batch_size=16, **_MODERN, **_NEW_VOICES
     ),
     # For trials: the released recipe, a few epochs of it.
     "quick": Recipe("quick", epochs=5),
@@ -242,11 +236,14 @@ TRANSFER_RECIPES = {
     "released": TransferRecipe("released"),
     # As the paper describes it: 50 ms / 12.5 ms frames.
     "paper": TransferRecipe("paper", features="paper"),
-    # The recipe of CPAC for new speakers, and each speaker standardised over the frames that hold
-    # speech: what differs between corpora besides emotion is taken out first.
+    # The modern recipe of CPAC, with what differs between corpora besides emotion taken out first:
+    # no fine cepstra, which tell voices and languages apart, more voices by resampling, and each
+    # speaker standardised over the frames that hold speech.
     "modern": TransferRecipe(
         "modern",
+        features="moments",
         normalisation="speaker",
+        resampled=(0.84, 0.92, 1.09, 1.19),
         epochs=20,
         batch_size=32,
         dropout=(0.5, 0.25, 0.25),
@@ -254,7 +251,6 @@ TRANSFER_RECIPES = {
         smoothing=0.1,
         reversal_steps=500.0,
         **_MODERN,
-        **_NEW_VOICES,
     ),
     # For trials: few epochs of small batches.
     "quick": TransferRecipe("quick", epochs=5, batch_size=64),

@@ -172,7 +172,7 @@ def test_training_meets_resampled_recordings_and_scoring_does_not(miniature, tmp
 
     kept = training.fit
     monkeypatch.setattr(training, "fit", fit)
-    tried = recipe("independent", epochs=1, resampled=(0.9, 1.2))
+    tried = recipe("modern", features="moments", epochs=1, resampled=(0.9, 1.2))
     options = {"folds": 3, "only": [0], "store": tmp_path / "store", "jobs": 1}
     run = cross_validate(features, tried, **options)["run"].iloc[0]
     assert read(tmp_path / "store" / run, "spec.json")["recipe"]["resampled"] == [0.9, 1.2]
