@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,17 +80,20 @@ def parallel_map(
     results = _results(function, items, jobs)
     # A log file wants a line now and then, a terminal a bar that moves.
     interval = 0.2 if sys.stderr.isatty() else 10
-    return list(
-        tqdm(
-            results,
-            desc=description or None,
-            total=len(items),
-            unit=unit,
-            delay=1,
-            mininterval=interval,
-            disable=os.environ.get("CTL_PROGRESS") == "0",
+    with warnings.catch_warnings():
+        # joblib replaces a worker whose memory has grown, as it does over a few trainings.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        return list(
+            tqdm(
+                results,
+                desc=description or None,
+                total=len(items),
+                unit=unit,
+                delay=1,
+                mininterval=interval,
+                disable=os.environ.get("CTL_PROGRESS") == "0",
+            )
         )
-    )
 
 
 def _results(function: Callable, items: list, jobs: int | None) -> Iterator:
