@@ -175,7 +175,7 @@ def _study_arguments(sub: argparse.ArgumentParser) -> None:
     add(
         *("--protocols", "--protocol"),
         **{"nargs": "+", "default": ("kfold",), "metavar": "NAME"},
-        help="kfold, stratified, loso, grouped, partition:FOLDER [kfold]",
+        help="kfold, stratified, loso, grouped, partition:FOLDER, or none: transfers alone [kfold]",
     )
     add("--folds", type=_count, metavar="N", help="of the k-fold protocols [10 / 3]")
     add(
@@ -232,7 +232,7 @@ def _study(parsed: argparse.Namespace) -> int:
         recipes=tuple(parsed.recipe) if parsed.recipe else None,
         epochs=parsed.epochs,
         normalisations=tuple(parsed.normalisation),
-        protocols=tuple(parsed.protocols),
+        protocols=() if list(parsed.protocols) == ["none"] else tuple(parsed.protocols),
         folds=parsed.folds,
         only=tuple(parsed.only) if parsed.only else None,
         baselines=("all",) if parsed.baselines == [] else tuple(parsed.baselines),

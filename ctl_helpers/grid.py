@@ -12,7 +12,7 @@ from ctl_helpers.baselines import METHODS, baseline_cross_validate, baseline_tra
 from ctl_helpers.corpora import load_manifest, shared_emotions
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of
-from ctl_helpers.features import Features, extract
+from ctl_helpers.features import Features, extract, resampled
 from ctl_helpers.functionals import FEATURE_SETS, describe, has_opensmile
 from ctl_helpers.pages import environment
 from ctl_helpers.parallel import cores, parallel_map
@@ -189,6 +189,7 @@ def _plan_cpac(settings, store, manifests, plan, group) -> list[Task]:
     pick_splits(splits, settings.only)
     key = (*group.places, recipe.features)
     features = _once(plan, key, lambda: extract(manifest, recipe.features, settings.jobs))
+    resampled(features, recipe.resampled)  # once, on all cores: then they are cached
     chosen = {"protocol": group.protocol, "folds": settings.folds, "selection": settings.selection}
     call = partial(cross_validate, features, recipe, store=store, jobs=1, **chosen)
     return [
@@ -214,6 +215,8 @@ def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
         )
         for name, side in zip(group.places, sides, strict=True)
     ]
+    for corpus in features:
+        resampled(corpus, recipe.resampled)
     work = 2 * max(side["emotion"].isin(shared).sum() for side in sides) * recipe.epochs
     call = partial(transfer, *features, recipe, store=store, jobs=1)
     return [

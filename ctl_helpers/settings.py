@@ -38,7 +38,7 @@ class Settings:
     baselines : tuple of str
         Of :data:`ctl_helpers.baselines.METHODS`, on the same splits and pairs; ``all`` for all.
     protocols : tuple of str
-        See :func:`ctl_helpers.protocols.make_splits`.
+        See :func:`ctl_helpers.protocols.make_splits`; empty for transfers alone.
     folds : int, optional
         Of the k-fold protocols; by default 10, for miniature corpora 3.
     only : tuple of int, optional
@@ -107,6 +107,8 @@ def command_of(settings: Settings) -> str:
             continue
         if field == "pairs":
             value = [":".join(pair) for pair in value] or ["none"]
+        if value == () and field == "protocols":
+            value = ("none",)
         if value == ("all",):
             value = ()
         values = value if isinstance(value, tuple | list) else [value]

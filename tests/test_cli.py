@@ -14,7 +14,7 @@ from fabricated import fill
 from ctl_helpers import cli, study
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.pages import PACKAGE
-from ctl_helpers.settings import Settings
+from ctl_helpers.settings import Settings, command_of
 
 RUN = "0123456789ab"
 
@@ -135,6 +135,9 @@ def test_words_become_settings(monkeypatch, tmp_path, capsys):
     assert out.endswith("index.html\n") and err == "left out: casia: nothing there\n"
     cli.main(["study", "--pairs", "none", "--baselines"])
     assert seen[1] == Settings(pairs=(), baselines=("all",))
+    cli.main(["study", "--protocols", "none"])
+    assert seen[2] == Settings(protocols=())
+    assert command_of(seen[2]) == "python -m ctl_helpers study --protocols none"
 
 
 def test_a_stop_from_the_keyboard_is_one_line(monkeypatch, capsys):
