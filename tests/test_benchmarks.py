@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from reference_cpac import randomised
 
-from benchmarks import ablation, measure
+from benchmarks import ablation, measure, precision
 from benchmarks.plain import flops_per_utterance, plain_cpac
 from ctl_helpers.networks.cpac import cpac
 from ctl_helpers.networks.losses import margin_loss, one_hot
@@ -116,3 +116,16 @@ def test_every_benchmark_runs(what, tmp_path):
     done = subprocess.run([*command, *what], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "| --- |" in done.stdout and (tmp_path / "all.json").stat().st_size > 100
+
+
+def test_precisions_are_compared_fold_by_fold():
+    scores = {"float32": [0.8, 0.9, 0.7], "bfloat16": [0.82, 0.9, 0.68]}
+    runs = {
+        name: pd.DataFrame(
+            {"split": list("abc"), "uar": uar, "utterances": 10, "train_utterances": 90}
+        )
+        for name, uar in scores.items()
+    }
+    table, test = precision.paired(runs)
+    assert table.loc["a"].to_dict() == pytest.approx({"float32": 80, "bfloat16": 82})
+    assert test.difference == pytest.approx(0, abs=1e-9) and test.p == pytest.approx(1)
