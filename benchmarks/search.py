@@ -71,6 +71,8 @@ def main():
     parser.add_argument("--candidates", nargs="+", help="their letters (default: all)")
     parsed = parser.parse_args()
     candidates, inner = SEARCHES[parsed.protocol]
+    if unknown := set(parsed.candidates or ()) - set(candidates):
+        parser.error(f"--candidates: expected some of {' '.join(candidates)}, got {min(unknown)}")
     for corpus, only in inner.items():
         manifest = load_manifest(parsed.root, corpus)
         for name in parsed.candidates or candidates:

@@ -97,7 +97,7 @@ def cross_validate(
     store = store if isinstance(store, RunStore) else RunStore(store)
     threads = max(1, cores() // (jobs or cores()))
     corpus = "+".join(features.manifest["corpus"].unique())
-    versions, todo = resampled(features, recipe.resampled), []
+    versions, todo = resampled(features, recipe.resampled, jobs), []
     for seed in seeds:
         for split in splits:
             spec = {

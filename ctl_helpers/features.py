@@ -224,7 +224,9 @@ def extract(
     return Features(values, manifest, settings, array_key(folder, contents), speech)
 
 
-def resampled(features: Features, factors: Iterable[float]) -> tuple[Features, ...]:
+def resampled(
+    features: Features, factors: Iterable[float], jobs: int | None = None
+) -> tuple[Features, ...]:
     """Compute the features of the same recordings, played faster or slower.
 
     Parameters
@@ -234,6 +236,8 @@ def resampled(features: Features, factors: Iterable[float]) -> tuple[Features, .
     factors : iterable of float
         How many times as fast; what is heard is as many times as high, as from a speaker of a
         shorter vocal tract.
+    jobs : int or None
+        See `extract`; the cache is that of :func:`ctl_helpers.parallel.cache_folder`.
 
     Returns
     -------
@@ -251,7 +255,7 @@ def resampled(features: Features, factors: Iterable[float]) -> tuple[Features, .
     """
     found = []
     for factor in factors:
-        version = extract(features.manifest, replace(features.settings, factor=factor))
+        version = extract(features.manifest, replace(features.settings, factor=factor), jobs)
         if len(version.values) < len(features.values):
             raise StudyError(
                 f"resampled features: expected {len(features.values)} recordings that can be read, "

@@ -19,7 +19,7 @@ from ctl_helpers.parallel import cores, parallel_map
 from ctl_helpers.protocols import make_splits, pick_splits
 from ctl_helpers.results import RunStore
 from ctl_helpers.settings import OWN, Settings, cpac_recipe, transfer_recipe
-from ctl_helpers.transfers import transfer, transfer_features
+from ctl_helpers.transfers import shared, transfer, transfer_features
 
 _PER_SECOND = 100  # utterances that a core of a laptop of the 2020s trains on in a second, roughly
 
@@ -189,7 +189,7 @@ def _plan_cpac(settings, store, manifests, plan, group) -> list[Task]:
     pick_splits(splits, settings.only)
     key = (*group.places, recipe.features)
     features = _once(plan, key, lambda: extract(manifest, recipe.features, settings.jobs))
-    resampled(features, recipe.resampled)  # once, on all cores: then they are cached
+    resampled(features, recipe.resampled, settings.jobs)  # once, on all cores: then they are cached
     chosen = {"protocol": group.protocol, "folds": settings.folds, "selection": settings.selection}
     call = partial(cross_validate, features, recipe, store=store, jobs=1, **chosen)
     return [
@@ -202,10 +202,10 @@ def _plan_cpac(settings, store, manifests, plan, group) -> list[Task]:
 
 def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
     recipe = transfer_recipe(group.recipe, settings.epochs)
-    if len(shared := shared_emotions(*sides)) < 2:
+    if len(emotions := shared_emotions(*sides)) < 2:
         raise StudyError(
             f"pair {':'.join(group.places)}: expected two shared emotions or more, "
-            f"found {', '.join(shared) or 'none'}"
+            f"found {', '.join(emotions) or 'none'}"
         )
     features = [
         _once(
@@ -215,9 +215,9 @@ def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
         )
         for name, side in zip(group.places, sides, strict=True)
     ]
-    for corpus in features:
-        resampled(corpus, recipe.resampled)
-    work = 2 * max(side["emotion"].isin(shared).sum() for side in sides) * recipe.epochs
+    for side in shared(*features):
+        resampled(side, recipe.resampled, settings.jobs)
+    work = 2 * max(side["emotion"].isin(emotions).sum() for side in sides) * recipe.epochs
     call = partial(transfer, *features, recipe, store=store, jobs=1)
     return [
         Task(group, partial(call, method=method, seeds=[seed]), work)

@@ -1,12 +1,17 @@
 """Normalisation of MFCC: zero mean and unit variance over a named group, row by row as needed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import speechpy.processing
 
 from ctl_helpers.errors import StudyError
+
+if TYPE_CHECKING:
+    from ctl_helpers.features import Features
 
 NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
 _EPSILON = 2.0**-30  # speechpy's
@@ -167,7 +172,12 @@ def normalise(
     return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
 
 
-def with_versions(normalised: Normalised, versions, manifest: pd.DataFrame) -> Normalised:
+def with_versions(
+    normalised: Normalised,
+    versions: Iterable["Features"],
+    manifest: pd.DataFrame,
+    own: np.ndarray | None = None,
+) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
     Statistics of a training part serve the versions too; where they are of a speaker, a corpus or
@@ -181,14 +191,17 @@ def with_versions(normalised: Normalised, versions, manifest: pd.DataFrame) -> N
         With the same rows, as :func:`ctl_helpers.features.resampled` gives them.
     manifest : DataFrame
         A row per utterance.
+    own : int array or None
+        Where one set of statistics serves all utterances: rows that a version's own are taken of,
+        in place of those of the recordings.
     """
     made = []
     for version in versions:
         speech = None if normalised.speech is None else version.speech
-        if normalised.kind == "global":
+        if normalised.kind == "global" and own is None:
             made.append(replace(normalised, values=version.values, speech=speech))
         else:
-            made.append(normalise(version.values, manifest, normalised.kind, speech=speech))
+            made.append(normalise(version.values, manifest, normalised.kind, own, speech))
     return replace(normalised, versions=tuple(made))
 
 

@@ -93,6 +93,10 @@ class Recipe:
         _check("epochs", self.epochs, self.epochs >= 1, "1 or more")
         _check("batch_size", self.batch_size, self.batch_size >= 1, "1 or more")
         _check("averaging", self.averaging, 0 <= self.averaging <= 1, "a share from 0 to 1")
+        factors = isinstance(self.resampled, tuple | list) and all(
+            isinstance(factor, int | float) and 0.5 <= factor <= 2 for factor in self.resampled
+        )
+        _check("resampled", self.resampled, factors, "a list of factors from 0.5 to 2")
         _check("cutmix", self.cutmix, 0 <= self.cutmix <= 1, "a share from 0 to 1")
         _check("speed", self.speed, 0 <= self.speed < 1, "0 or more, and less than 1")
         _check("noise", self.noise, self.noise >= 0, "0 or more")

@@ -1,7 +1,6 @@
 """The study: all runs of a grid, the notebooks that tell them, and an index page."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -69,8 +68,6 @@ def run_study(settings: Settings, say: Callable[[str], None] = print) -> Report:
     if not plan.tasks:
         raise StudyError("; ".join(problems) or "study: nothing to do")
     say(forecast(plan.tasks))
-    # A process that has grown is replaced, as it should be, and joblib wonders.
-    warnings.filterwarnings("ignore", message="A worker stopped", category=UserWarning)
     with engine(settings.engine, settings.scheduler):
         runs = train(plan.tasks, settings, problems)
     earlier = _earlier(out, synthetic)

@@ -175,7 +175,7 @@ def transfer(
         recipe = replace(recipe, gamma=GAMMAS.get(tuple(names), _GAMMA))
     store = store if isinstance(store, RunStore) else RunStore(store)
     threads = max(1, cores() // (jobs or cores()))
-    versions = tuple(resampled(side, recipe.resampled) for side in (source, target))
+    versions = tuple(resampled(side, recipe.resampled, jobs) for side in (source, target))
     todo = []
     for seed in seeds:
         for split, adapt, test in _splits(target.manifest, scoring, seed):
@@ -249,6 +249,15 @@ def _splits(manifest, scoring, seed):
 
 
 def _normalised(job):
+    """Normalise both corpora and their versions."""
+    # A corpus's versions have statistics of their own, also where the target's are of some rows.
+    own = job.adapt if job.recipe.normalisation == "corpus" else None
+    x_source, x_target = _recordings_normalised(job)
+    x_source = with_versions(x_source, job.versions[0], job.source.manifest)
+    return x_source, with_versions(x_target, job.versions[1], job.target.manifest, own)
+
+
+def _recordings_normalised(job):
     """Normalise both corpora; nothing is learned from target speakers that are but scored."""
     kind, source, target = job.recipe.normalisation, job.source, job.target
     frames = [side.speech if job.recipe.padding == "zeroed" else None for side in (source, target)]
@@ -276,12 +285,7 @@ def _run_transfer(job, folder):
     backend.prepare(spec["seed"], job.threads)
     classes, manifests = spec["emotions"], (job.source.manifest, job.target.manifest)
     truth = [manifest["emotion"].map(classes.index).to_numpy() for manifest in manifests]
-    x_source, x_target = (
-        with_versions(features, versions, manifest)
-        for features, versions, manifest in zip(
-            _normalised(job), job.versions, manifests, strict=True
-        )
-    )
+    x_source, x_target = _normalised(job)
     rows = np.arange(len(manifests[0]))
 
     shape = job.source.values.shape[1:]

@@ -36,6 +36,8 @@ def test_recipes_carry_their_names_and_cannot_be_changed():
         (lambda: recipe("quick", epoch=3), "no field 'epoch'"),
         (lambda: recipe("quick", epochs=0), "epochs: expected 1 or more, got 0"),
         (lambda: recipe("quick", batch_size=0), "batch_size"),
+        (lambda: recipe("quick", resampled=0.9), "resampled: expected a list of factors"),
+        (lambda: recipe("quick", resampled=(1.1, 3)), "resampled: expected a list of factors"),
         (lambda: recipe("quick", speed=1.0), "speed: expected 0 or more, and less than 1, got 1.0"),
         (lambda: recipe("quick", noise=-0.1), "noise: expected 0 or more"),
         (lambda: recipe("quick", loss="hinge"), "loss: expected one of margin"),

@@ -316,6 +316,21 @@ def normalised(source, target, kind, adapt):
     return transfers._normalised(job)
 
 
+def test_resampled_versions_of_both_corpora_are_normalised_alike(source, target):
+    adapt = np.arange(16)
+    for kind, moved in (("corpus", 0), ("global", 3)):
+        recipe = replace(RECIPE, normalisation=kind, resampled=(1.1,))
+        versions = tuple(
+            (replace(side, values=side.values + 3 * side.values.std()),)
+            for side in (source, target)
+        )
+        job = transfers.TransferJob(*({}, source, target, adapt, adapt, recipe, None, 1, versions))
+        for features, rows in zip(transfers._normalised(job), (slice(None), adapt), strict=True):
+            (version,) = features.versions
+            away = version[rows].mean() - features[rows].mean()
+            assert away == pytest.approx(0, abs=1e-3) if not moved else away > 1
+
+
 def test_normalisation_over_both_corpora(source, target):
     adapt = np.arange(16)
     every = np.arange(len(target.manifest))
