@@ -58,14 +58,14 @@ def _parser():
         "--cross-validation",
         action="store_true",
         help="in place of that, a whole cross-validation of EmoDB's size, 10 folds of 5 epochs, "
-        "against one written as the released code does it (about an hour on 2 cores)",
+        "against one written as the released code does it (about 20 minutes on 2 cores)",
     )
     what.add_argument(
         "--scale",
         type=int,
         metavar="N",
         help="in place of that, features and one epoch of 1 000 and of N synthetic utterances: "
-        "cost of each and peak memory (100 000: about 15 minutes and 5 GB of disk on 2 cores)",
+        "cost of each and peak memory (100 000: about 4 minutes and 5 GB of disk on 2 cores)",
     )
     what.add_argument(
         "--gpu",
