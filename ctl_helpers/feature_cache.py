@@ -125,6 +125,7 @@ def add_array(
     compute: Callable[[str], tuple[np.ndarray, np.ndarray]],
     shape: tuple[int, ...],
     jobs: int | None = None,
+    apart: bool = False,
 ) -> dict[int, str]:
     """Put the array of a list of files into the cache, computing the rows that no other holds.
 
@@ -142,6 +143,8 @@ def add_array(
         Of a row.
     jobs : int or None
         Processes.
+    apart : bool
+        See :func:`ctl_helpers.parallel.parallel_map`.
 
     Returns
     -------
@@ -160,7 +163,7 @@ def add_array(
         write = partial(_write_computed, file=file, offset=offset, compute=compute)
         tasks = [[(row, paths[row]) for row in rows] for rows in _chunks(new)]
         failures = {}
-        for good, bad in parallel_map(write, tasks, jobs, "features", "chunk"):
+        for good, bad in parallel_map(write, tasks, jobs, "features", "chunk", apart):
             speech |= good
             failures |= bad
         kept = sorted(speech)

@@ -130,7 +130,10 @@ def opensmile_functionals(
         manifest, contents = _leave_out(manifest, contents, failures)
         if open_array(folder, contents) is None:
             function = partial(_read_functionals, name=name)
-            failures = add_array(folder, list(manifest["path"]), contents, function, (count,), jobs)
+            # openSMILE's library crashes beside those of Keras's backends.
+            failures = add_array(
+                folder, list(manifest["path"]), contents, function, (count,), jobs, apart=True
+            )
             manifest, contents = _leave_out(manifest, contents, failures)
         values, _ = open_array(folder, contents)
     except OSError as error:

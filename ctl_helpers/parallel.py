@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import joblib
+from joblib.externals.loky import ProcessPoolExecutor
 from tqdm import tqdm
 
 from ctl_helpers.errors import StudyError
@@ -44,6 +45,7 @@ def parallel_map(
     jobs: int | None = None,
     description: str = "",
     unit: str = "it",
+    apart: bool = False,
 ) -> list:
     """Apply a function to every item, in parallel, with a progress bar.
 
@@ -58,6 +60,9 @@ def parallel_map(
     description, unit : str
         What the progress bar says. It shows on standard error once the work takes longer than a
         second (in a log file: every ten seconds), and never with ``CTL_PROGRESS=0``.
+    apart : bool
+        Work in new processes of this machine, even with one job, and end them afterwards: for
+        libraries that do not bear others in their process.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def parallel_map(
     items = list(items)
     if jobs is not None and jobs < 1:
         raise StudyError(f"jobs: expected a whole number from 1 or None for all cores, got {jobs}")
-    results = _results(function, items, jobs)
+    results = (_results_apart if apart else _results)(function, items, jobs)
     # A log file wants a line now and then, a terminal a bar that moves.
     interval = 0.2 if sys.stderr.isatty() else 10
     with warnings.catch_warnings():
@@ -102,6 +107,11 @@ def _results(function: Callable, items: list, jobs: int | None) -> Iterator:
         return map(function, items)
     pool = joblib.Parallel(n_jobs=workers, return_as="generator")
     return pool(joblib.delayed(function)(item) for item in items)
+
+
+def _results_apart(function: Callable, items: list, jobs: int | None) -> Iterator:
+    with ProcessPoolExecutor(min(jobs or joblib.cpu_count(), max(1, len(items)))) as pool:
+        yield from pool.map(function, items)
 
 
 @contextmanager

@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from ctl_helpers import functionals
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.features import Features, FeatureSettings
 from ctl_helpers.functionals import mfcc_statistics, opensmile_functionals
+from ctl_helpers.parallel import parallel_map
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +52,21 @@ def test_mfcc_statistics_of_39_coefficients():
     np.testing.assert_array_equal(got[2, 39:117], 0)
 
 
+def opensmiles_own(name, paths):
+    import opensmile
+
+    sets = {"egemaps": "eGeMAPSv02", "compare": "ComParE_2016"}
+    smile = opensmile.Smile(sets[name], "func", sampling_rate=16_000, resample=True)
+    return smile.process_files(paths).to_numpy()
+
+
 @pytest.mark.parametrize(("name", "count"), [("egemaps", 88), ("compare", 6373)])
 def test_opensmile_functionals_are_opensmiles(tmp_path, emodb, name, count):
-    opensmile = pytest.importorskip("opensmile", reason="needs the extra: baselines")
+    pytest.importorskip("opensmile", reason="needs the extra: baselines")
     few = emodb.iloc[[3, 0, 7]].reset_index(drop=True)
     got = opensmile_functionals(few, name, jobs=1, cache=tmp_path)
     assert got.values.shape == (3, count)
-    sets = {"egemaps": "eGeMAPSv02", "compare": "ComParE_2016"}
-    smile = opensmile.Smile(sets[name], "func", sampling_rate=16_000, resample=True)
-    expected = smile.process_files(few["path"]).to_numpy()
+    (expected,) = parallel_map(partial(opensmiles_own, name), [few["path"]], jobs=1, apart=True)
     close = np.isclose(got.values, expected, rtol=0.05, atol=1e-3)
     assert close.mean() > 0.9  # the rest is what another resampler makes of the highest bands
 

@@ -30,8 +30,18 @@ def test_two_jobs_leave_this_process_and_one_stays():
     assert {pid for _, pid in parallel_map(slow_first, range(3), jobs=1)} == {os.getpid()}
 
 
+def test_work_that_is_to_be_apart_is_done_in_new_processes_that_end():
+    for jobs in (1, 2, None):
+        results = parallel_map(slow_first, range(3), jobs, apart=True)
+        assert [item for item, _ in results] == [0, 1, 2]
+        pids = {pid for _, pid in results}
+        assert len(pids) <= (jobs or os.cpu_count()) and os.getpid() not in pids
+        assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
+    assert os.getpid() in {pid for _, pid in parallel_map(slow_first, range(2), jobs=1)}
+
+
 def test_nothing_to_do():
-    assert parallel_map(math.sqrt, []) == []
+    assert parallel_map(math.sqrt, []) == parallel_map(math.sqrt, [], apart=True) == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
