@@ -34,6 +34,11 @@ def pitch_tracks(frames: np.ndarray, window: np.ndarray, sampling_rate: int) -> 
         logarithm to base 2 of its frequency in Hz, drawn straight through frames that are not
         voiced; and pitch less its median over the voiced frames, in octaves.
 
+    Notes
+    -----
+    Heights are compared at whole lags: a voice whose harmonics up to 4 kHz are nearly as strong as
+    its fundamental, as no speaker's are, may be heard an octave too low.
+
     References
     ----------
     Boersma, "Accurate short-term analysis of the fundamental frequency and the harmonics-to-noise
