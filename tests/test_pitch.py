@@ -33,6 +33,16 @@ def test_a_voice_is_heard_at_its_pitch(hertz, tilt, loudness):
     np.testing.assert_allclose(relative, 0, atol=0.02)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.floats(70, 450), st.floats(0.83, 0.95))
+def test_a_very_bright_tone_is_heard_at_its_pitch_or_an_octave_low(hertz, tilt):
+    voicing, pitch, _ = tracks_of(voice(hertz, tilt))
+    assert (voicing > 0.9).all()
+    octaves = np.log2(hertz) - pitch
+    np.testing.assert_allclose(octaves, octaves.round(), atol=np.log2(1.02))
+    assert set(octaves.round()) <= {0, 1}
+
+
 def test_a_glide_is_followed():
     hertz = np.geomspace(100, 300, RATE)
     _, pitch, relative = tracks_of(voice(hertz))
