@@ -26,6 +26,7 @@ _FORMAT = 1  # part of every key: raise it when the same settings give other num
 _MEL_BANDS = 128
 _RANGE_DB = 80.0
 _SILENCE = 1e-10  # power below which nothing is heard
+_UNVOICED = 1e-3  # what a frame without voice counts in moments, where a voiced one counts 1
 _BLOCK = 32  # frames transformed together, few enough to stay in the processor's cache
 
 
@@ -46,8 +47,11 @@ class FeatureSettings:
     pitch : bool
         Whether three tracks of pitch come before the coefficients; see `ctl_helpers.pitch`.
     moments : int or None
-        Frames over which the moments of every track are taken, three of each in the tracks' place;
-        ``None`` for the tracks themselves. See `ctl_helpers.moments`.
+        Frames over which the moments of every track are taken, three of each in the tracks' place,
+        voiced frames counted most and the level, the first coefficient, held against the
+        utterance's own; ``None`` for the tracks themselves. See `ctl_helpers.moments`.
+    trim : float or None
+        Silence at both ends, more than so many dB below the loudest, is cut off before all else.
     factor : float
         Recordings are played so many times as fast, and as high.
     samples : int or None
@@ -63,6 +67,7 @@ class FeatureSettings:
     window: str = "hann"
     pitch: bool = False
     moments: int | None = None
+    trim: float | None = None
     factor: float = 1.0
     samples: int | None = None
 
@@ -77,6 +82,8 @@ class FeatureSettings:
             raise StudyError(
                 f"feature setting factor: expected a number from 0.5 to 2, got {self.factor!r}"
             )
+        if self.trim is not None and not self.trim > 0:
+            raise StudyError(f"feature setting trim: expected more than 0 dB, got {self.trim!r}")
         if self.win_length > self.n_fft:
             raise StudyError(
                 f"feature setting win_length: expected at most n_fft = {self.n_fft}, "
@@ -111,8 +118,8 @@ PRESETS = {
     "released": FeatureSettings(),
     # The same frames, the last three coefficients given up for the pitch.
     "pitch": FeatureSettings(n_mfcc=36, pitch=True),
-    # Moments over 0.72 s of the pitch and the first ten coefficients.
-    "moments": FeatureSettings(n_mfcc=10, pitch=True, moments=31),
+    # Moments of the pitch and the first ten coefficients over 2.8 s, as long as most utterances.
+    "moments": FeatureSettings(n_mfcc=10, pitch=True, moments=121, trim=40.0),
 }
 
 
@@ -267,7 +274,7 @@ def resampled(
 
 def _told(settings: FeatureSettings) -> dict:
     """Give what a key is made of: later settings only where they are used; older keys hold."""
-    later = {"moments": None, "factor": 1.0}
+    later = {"moments": None, "trim": None, "factor": 1.0}
     told = asdict(settings)
     return {name: told[name] for name in told if name not in later or told[name] != later[name]}
 
@@ -296,6 +303,8 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
         First and one-past-last frame whose window holds signal.
     """
     hop, n_fft = settings.hop_length, settings.n_fft
+    if settings.trim is not None and len(signal):
+        signal, _ = librosa.effects.trim(signal, top_db=settings.trim)
     samples = settings.samples or len(signal)
     crop = max(0, len(signal) - samples) // 2
     signal = signal[crop : crop + samples]
@@ -327,8 +336,11 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
         values = np.concatenate([tracks, values], axis=1)
     if settings.moments:
         tracks = values
+        weights = tracks[first:end, 0] + _UNVOICED if settings.pitch else np.ones(end - first)
+        level = tracks[:, TRACKS if settings.pitch else 0]
+        level -= np.average(level[first:end], weights=weights)
         values = np.pad(tracks, ((0, 0), (0, 2 * tracks.shape[1])))  # padding does not move
-        values[first:end] = local_moments(tracks[first:end], settings.moments)
+        values[first:end] = local_moments(tracks[first:end], settings.moments, weights)
     return values, np.array([first, end])
 
 

@@ -1,4 +1,4 @@
-"""Local moments: how tracks lie and move over some tenths of a second, frame by frame."""
+"""Local moments: how tracks lie and move around every frame, voiced speech counted most."""
 
 import librosa
 import numpy as np
@@ -7,10 +7,10 @@ from scipy.ndimage import uniform_filter1d
 _SLOPE = 9  # frames that a slope is drawn through, as librosa.feature.delta has it
 
 
-def local_moments(tracks: np.ndarray, frames: int) -> np.ndarray:
+def local_moments(tracks: np.ndarray, frames: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Give every track's mean and deviation around each frame, and the deviation of its slope.
 
-    Single frames tell sounds apart, and languages; what is left over a few syllables tells more of
+    Single frames tell sounds apart, and languages; what is left over many syllables tells more of
     how they are spoken. A network of small kernels can average by itself, but not square.
 
     Parameters
@@ -18,8 +18,9 @@ def local_moments(tracks: np.ndarray, frames: int) -> np.ndarray:
     tracks : ndarray of shape (n, k)
         Coefficients or pitch over the frames of an utterance.
     frames : int
-        Length of the stretch around a frame; the first and the last frame are repeated beyond the
-        utterance.
+        Length of the stretch around a frame, of which only what lies within the utterance counts.
+    weights : ndarray of shape (n,), optional
+        How much each frame counts, more than 0; by default all alike.
 
     Returns
     -------
@@ -33,15 +34,20 @@ def local_moments(tracks: np.ndarray, frames: int) -> np.ndarray:
     [5.0, 0.0, 0.0]
     """
     tracks = np.asarray(tracks, np.float64)
+    weights = np.ones(len(tracks)) if weights is None else np.asarray(weights, np.float64)
     slopes = librosa.feature.delta(tracks, width=_SLOPE, axis=0, mode="nearest")
-    moments = [*_mean_and_deviation(tracks, frames), _mean_and_deviation(slopes, frames)[1]]
-    return np.concatenate(moments, axis=1).astype(np.float32)
+    mean, deviation = _mean_and_deviation(tracks, frames, weights[:, None])
+    moving = _mean_and_deviation(slopes, frames, weights[:, None])[1]
+    return np.concatenate([mean, deviation, moving], axis=1).astype(np.float32)
 
 
-def _mean_and_deviation(tracks, frames):
-    mean = uniform_filter1d(tracks, frames, axis=0, mode="nearest")
+def _mean_and_deviation(tracks, frames, weights):
+    def around(values):
+        return uniform_filter1d(values, frames, axis=0, mode="constant")
+
     # Around the utterance's own mean, lest squares of large numbers cancel.
-    centred = tracks - tracks.mean(axis=0)
-    first = uniform_filter1d(centred, frames, axis=0, mode="nearest")
-    second = uniform_filter1d(centred**2, frames, axis=0, mode="nearest")
-    return mean, np.sqrt(np.maximum(second - first**2, 0))
+    middle = np.average(tracks, axis=0, weights=weights[:, 0])
+    centred, total = tracks - middle, around(weights)
+    first = around(weights * centred) / total
+    second = around(weights * centred**2) / total
+    return middle + first, np.sqrt(np.maximum(second - first**2, 0))

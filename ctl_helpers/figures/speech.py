@@ -62,7 +62,7 @@ def utterance_panels(
     )
     arrays = [np.asarray(signal, np.float32) for signal in signals.values()]
     peak = max(np.abs(signal).max() for signal in arrays) or 1.0
-    own_length = replace(settings, samples=None, pitch=False, moments=None)
+    own_length = replace(settings, samples=None, pitch=False, moments=None, trim=None)
     coefficients = [mfcc(signal, own_length)[0].T for signal in arrays]
     extent = np.quantile(np.abs(np.concatenate([c[1:] for c in coefficients], axis=1)), 0.99)
     for column, (emotion, signal) in enumerate(zip(emotions, arrays, strict=True)):
