@@ -14,9 +14,10 @@ from sklearn.preprocessing import StandardScaler
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
 from ctl_helpers.functionals import mfcc_statistics
+from ctl_helpers.published import published
 from ctl_helpers.results import CONDITION, RunStore
 from ctl_helpers.statistics import mean_interval, uar
-from ctl_helpers.transfers import shared
+from ctl_helpers.transfers import SPLITS, shared, svm_on_features
 
 BEFORE = "MFCC statistics"
 
@@ -161,9 +162,7 @@ def distances(
         Per pair, recipe and method: distance, the mean of `proxy_a_distance` over seeds with its
         interval, and the number of runs.
     """
-    root = store.root if isinstance(store, RunStore) else Path(store)
-    here = np.array([(root / run / "embeddings.npz").is_file() for run in runs["run"]], bool)
-    kept = runs[(runs["task"] == "transfer") & here].drop_duplicates("run")
+    root, kept = _with_embeddings(store, runs)
     rows = []
     if before is not None and len(kept):
         found = proxy_a_distance(before.points, before.labels["corpus"])
@@ -181,3 +180,66 @@ def distances(
         rows, columns=[*words, "distance", "distance_low", "distance_high", "runs"]
     )
     return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
+
+
+def labelled_svm(
+    store: RunStore | str | Path, runs: pd.DataFrame, repeats: int = 10
+) -> pd.DataFrame:
+    """Score a linear SVM on the embeddings of the target: table S5 of the paper's appendix.
+
+    Four fifths of the *labelled* target train it, so this is no score across corpora: it tells how
+    well emotions can be told apart in the space that a method leaves.
+
+    Parameters
+    ----------
+    store
+        The store or its folder.
+    runs
+        From `results.load_runs`; those across corpora count whose embeddings were kept.
+    repeats
+        Draws of the fifth that is tested.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The published rows of these pairs, then one per pair, recipe and method for each way to
+        draw: ``split`` ``"random"``, as published, or ``"speaker"``, where no speaker is both in
+        training and test (left out where the target has but one). UAR and WAR in percent are means
+        over draws and runs, that of UAR with its interval over runs.
+    """
+    root, kept = _with_embeddings(store, runs)
+    rows = []
+    for split in SPLITS:
+        of_split = kept
+        if split == "speaker":
+            several = [len(set(speakers)) > 1 for speakers in _speakers(root, kept["run"])]
+            of_split = kept[np.array(several, bool)]
+        keys = [*CONDITION[2:], "variant"]
+        for key, group in of_split.groupby(keys, sort=False):
+            drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
+            means = 100 * pd.DataFrame([table[["uar", "war"]].mean() for table in drawn])
+            interval = mean_interval(means["uar"])
+            row = dict(zip(keys, key, strict=True)) | {"split": split, "runs": len(group)}
+            ends = ("uar", "uar_low", "uar_high")
+            row |= dict(zip(ends, interval, strict=True)) | {"war": means["war"].mean()}
+            rows.append(row | {"reported_by": "this study"})
+    theirs = published("transfer")
+    theirs = theirs[theirs["protocol"] == "svm"].assign(split="random")
+    ran = pd.MultiIndex.from_frame(kept[["source", "target"]])
+    theirs = theirs[pd.MultiIndex.from_frame(theirs[["source", "target"]]).isin(ran)]
+    words = ["source", "target", "split", "method", "recipe", "normalisation"]
+    columns = [*words, "uar", "uar_low", "uar_high", "war", "runs", "reported_by"]
+    table = pd.DataFrame([*theirs.to_dict("records"), *rows]).reindex(columns=columns)
+    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
+
+
+def _with_embeddings(store, runs):
+    root = store.root if isinstance(store, RunStore) else Path(store)
+    here = np.array([(root / run / "embeddings.npz").is_file() for run in runs["run"]], bool)
+    return root, runs[(runs["task"] == "transfer") & here].drop_duplicates("run")
+
+
+def _speakers(root, runs):
+    for run in runs:
+        table = pd.read_csv(root / run / "predictions.csv", dtype=str, keep_default_na=False)
+        yield table["speaker"]

@@ -10,6 +10,7 @@ from ctl_helpers import spaces
 from ctl_helpers.errors import StudyError
 from ctl_helpers.functionals import mfcc_statistics
 from ctl_helpers.results import load_predictions, load_runs
+from ctl_helpers.transfers import svm_on_features
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,22 @@ def test_distances_per_method_with_the_interval_over_seeds(store, tmp_path):
     assert row["distance_low"] < min(found) <= max(found) < row["distance_high"]
     assert len(spaces.distances(store, runs)) == 6
     assert spaces.distances(tmp_path, runs, before).empty
+
+
+def test_the_svm_on_labelled_targets_stands_beside_the_published_one(store, tmp_path):
+    runs = load_runs(store)
+    pair = runs[runs["source"] == "casia"]
+    table = spaces.labelled_svm(store, pair, repeats=2)
+    ours = table[table["reported_by"] == "this study"]
+    assert set(zip(ours["method"], ours["split"], strict=True)) == {
+        (method, split) for method in pair["method"].unique() for split in ("random", "speaker")
+    }
+    row = ours[(ours["method"] == "caam-mdd") & (ours["split"] == "speaker")].iloc[0]
+    of_method = pair.loc[pair["method"] == "caam-mdd", "run"]
+    each = [svm_on_features(store / run, "speaker", 2)["uar"].mean() for run in of_method]
+    assert row["runs"] == len(each) == 3
+    assert row["uar"] == pytest.approx(100 * np.mean(each))
+    assert row["uar_low"] <= 100 * min(each) <= 100 * max(each) <= row["uar_high"]
+    theirs = table[table["method"] == "CAAM+SVM"].iloc[0]
+    assert (theirs["uar"], theirs["war"]) == (66.83, 69.51)  # table S5, CASIA to EmoDB
+    assert spaces.labelled_svm(tmp_path, runs).empty
