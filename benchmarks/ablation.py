@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora import find_corpora, load_manifest
+from ctl_helpers.features import PRESETS
 from ctl_helpers.markup import to_markdown
 from ctl_helpers.naming import name_of
 from ctl_helpers.networks.adaptation import METHODS
@@ -21,9 +22,9 @@ from ctl_helpers.transfers import pairs, transfer, transfer_features
 
 PLAIN = dict.fromkeys(("shift", "time_mask", "frequency_mask"), 0)
 PLAIN |= dict.fromkeys(("mixup", "cutmix", "speed", "noise"), 0.0) | {"resampled": ()}
-# What each line of the table changes in the recipe as it is now; what it has already is left out.
+# What each line of the table changes in the recipe as it is now, or in the settings of its
+# features; what it has already is left out.
 CHANGES = {
-    "as it is": {},
     "not normalised": {"normalisation": "none"},
     "normalised by the source": {"normalisation": "global"},
     "normalised per corpus": {"normalisation": "corpus"},
@@ -35,6 +36,8 @@ CHANGES = {
     "without shift": {"shift": 0},
     "without CutMix": {"cutmix": 0.0},
     "not resampled": {"resampled": ()},
+    "silence at the ends kept": {"settings": {"trim": None}},
+    "moments over 0.7 s": {"settings": {"moments": 31}},
     "pitch and 36 coefficients": {"features": "pitch"},
     "39 coefficients": {"features": "released"},
     "without augmentation": PLAIN,
@@ -44,14 +47,16 @@ CHANGES = {
 
 
 def conditions(base, method, methods):
-    """List what is trained: (name, recipe, method), each once."""
-    changed = {name: dataclasses.replace(base, **change) for name, change in CHANGES.items()}
-    found = [
-        (name, recipe, method)
-        for name, recipe in changed.items()
-        if recipe != base or recipe is changed["as it is"]
-    ]
-    return found + [(f"method {other}", base, other) for other in methods if other != method]
+    """List what is trained: (name, recipe, settings of the features, method), each once."""
+    own = PRESETS[base.features]
+    found = [("as it is", base, own, method)]
+    for name, change in CHANGES.items():
+        in_recipe = {field: value for field, value in change.items() if field != "settings"}
+        recipe = dataclasses.replace(base, **in_recipe)
+        settings = dataclasses.replace(PRESETS[recipe.features], **change.get("settings", {}))
+        if (recipe, settings) != (base, own):
+            found.append((name, recipe, settings, method))
+    return found + [(f"method {other}", base, own, other) for other in methods if other != method]
 
 
 def table(runs):
@@ -94,8 +99,8 @@ def main(arguments=None):
     names = parsed.names or list(find_corpora(parsed.root))
     manifests = {name: load_manifest(parsed.root, name) for name in names}
     found = []
-    for condition, recipe, method in conditions(base, parsed.method, parsed.methods):
-        features = {n: transfer_features(manifests[n], recipe.features) for n in names}
+    for condition, recipe, settings, method in conditions(base, parsed.method, parsed.methods):
+        features = {name: transfer_features(manifests[name], settings) for name in names}
         for source, target in pairs(names):
             runs = transfer(
                 *(features[source], features[target], recipe),

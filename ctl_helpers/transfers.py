@@ -23,7 +23,7 @@ from ctl_helpers.experiments import (
     save_model,
     write_predictions,
 )
-from ctl_helpers.features import PRESETS, Features, extract, resampled
+from ctl_helpers.features import PRESETS, Features, FeatureSettings, extract, resampled
 from ctl_helpers.normalisation import normalise, with_versions
 from ctl_helpers.parallel import cores
 from ctl_helpers.recipes import TransferRecipe
@@ -89,7 +89,7 @@ def transfer_features(manifest, preset="released", jobs=None, cache=None):
     ----------
     manifest : DataFrame
         As :func:`ctl_helpers.corpora.load_manifest` gives it.
-    preset : {"released", "paper", "pitch", "moments"}
+    preset : {"released", "paper", "pitch", "moments"} or FeatureSettings
         See :data:`ctl_helpers.features.PRESETS`; a recipe names its own in ``features``.
     jobs, cache
         See :func:`ctl_helpers.features.extract`.
@@ -98,9 +98,12 @@ def transfer_features(manifest, preset="released", jobs=None, cache=None):
     -------
     Features
     """
-    if preset not in PRESETS:
-        raise StudyError(f"feature preset: expected one of {', '.join(PRESETS)}, got {preset!r}")
-    settings = replace(PRESETS[preset], samples=CROSS_CORPUS_SAMPLES)
+    if not isinstance(preset, FeatureSettings):
+        if preset not in PRESETS:
+            allowed = ", ".join(PRESETS)
+            raise StudyError(f"feature preset: expected one of {allowed}, got {preset!r}")
+        preset = PRESETS[preset]
+    settings = replace(preset, samples=CROSS_CORPUS_SAMPLES)
     return extract(manifest, settings, jobs=jobs, cache=cache)
 
 

@@ -63,10 +63,13 @@ def test_repetitions_are_interleaved():
 def test_an_ablation_changes_one_thing_at_a_time():
     base = transfer_recipe("modern")
     found = ablation.conditions(base, "caam-mdd", ["source-only", "caam-mdd"])
-    names = [name for name, _, _ in found]
+    names = [name for name, *_ in found]
     assert names[0] == "as it is" and names[-1] == "method source-only"
     assert "without augmentation" in names and "method caam-mdd" not in names
-    assert len({(recipe, method) for _, recipe, method in found}) == len(found)
+    assert len({tuple(told) for _, *told in found}) == len(found)
+    trimmed = {name: settings for name, _, settings, _ in found}
+    assert trimmed["silence at the ends kept"].trim is None
+    assert trimmed["as it is"].trim == trimmed["without shift"].trim == 40
 
 
 def test_an_ablation_prints_means_and_intervals_over_seeds(monkeypatch, capsys, tmp_path):
