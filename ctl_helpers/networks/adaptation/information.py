@@ -18,6 +18,8 @@ class Information(Method):
     2020, eqs. 3-4.
     """
 
+    weight = 0.3  # at 1 utterances of the target are settled on before the source is learned
+
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Mean entropy of the probabilities less the entropy of their mean."""
         return ops.mean(_entropy(p_target)) - _entropy(ops.mean(p_target, axis=0))
