@@ -1,7 +1,7 @@
 """What shifts between corpora, one thing at a time: ``python -m benchmarks.ablation CORPORA``.
 
 The recipe ``modern`` for transfers is trained as it is, and with one setting or the method changed,
-for all ordered pairs of corpora and several seeds. Targets' labels score and choose nothing.
+for all ordered pairs of corpora and several seeds. Targets' labels do nothing but score.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from ctl_helpers.transfers import pairs, transfer, transfer_features
 
 PLAIN = dict.fromkeys(("shift", "time_mask", "frequency_mask"), 0)
 PLAIN |= dict.fromkeys(("mixup", "cutmix", "speed", "noise"), 0.0) | {"resampled": ()}
+TRIMMED = {"trim": PRESETS["moments"].trim}
 # What each line of the table changes in the recipe as it is now, or in the settings of its
 # features; what it has already is left out.
 CHANGES = {
@@ -38,8 +39,8 @@ CHANGES = {
     "not resampled": {"resampled": ()},
     "silence at the ends kept": {"settings": {"trim": None}},
     "moments over 0.7 s": {"settings": {"moments": 31}},
-    "pitch and 36 coefficients": {"features": "pitch"},
-    "39 coefficients": {"features": "released"},
+    "pitch and 36 coefficients": {"features": "pitch", "settings": TRIMMED},
+    "39 coefficients": {"features": "released", "settings": TRIMMED},
     "without augmentation": PLAIN,
     "with speed": {"speed": 0.1},
     "with noise": {"noise": 0.2},

@@ -50,8 +50,8 @@ examples:
       speakers in both parts and held out, three seeds
   python -m ctl_helpers study --corpora /data/ser --protocols loso --normalisation recipe speaker
       beside the recipe's own normalisation one within every speaker
-  python -m ctl_helpers study --corpora /data/ser --pairs casia:emodb emodb:casia
-      transfers in two directions
+  python -m ctl_helpers study --corpora /data/ser --recipe modern --protocols none --seeds 0 1 2
+      transfers between all corpora that are found, in all directions
   python -m ctl_helpers study --corpora /shared/ser --engine dask --scheduler tcp://head:8786
       on a cluster whose workers see the same folders
 
@@ -201,7 +201,19 @@ def _study_arguments(sub: argparse.ArgumentParser) -> None:
     add(
         *("--methods",),
         **{"nargs": "+", "metavar": "NAME"},
-        help="of the transfers [source-only caam-released caam-mdd]",
+        help="of the transfers: source-only caam-released caam-mdd dann cdan cdan-e coral mmd jan "
+        "information [source-only caam-released caam-mdd]",
+    )
+    add(
+        *("--scoring",),
+        **{"nargs": "+", "default": ("transductive",), "metavar": "NAME"},
+        help="of the transfers: transductive, adapt to all of the target and score it; inductive, "
+        "adapt to half of its speakers and score the others [transductive]",
+    )
+    add(
+        *("--labels",),
+        **{"nargs": "+", "default": ("emotion",), "metavar": "NAME"},
+        help="what transfers tell apart: emotion, or the halves of arousal or valence [emotion]",
     )
     add(
         *("--selection",),
@@ -239,6 +251,8 @@ def _study(parsed: argparse.Namespace) -> int:
         seeds=tuple(parsed.seeds),
         pairs=_pairs(parsed.pairs),
         methods=tuple(parsed.methods or METHODS),
+        scorings=tuple(parsed.scoring),
+        labels=tuple(parsed.labels),
         selection=parsed.selection,
         out=parsed.out,
         jobs=parsed.jobs,

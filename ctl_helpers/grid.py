@@ -37,9 +37,11 @@ class Group:
     recipe : str
         Name of the recipe, or of the shallow method.
     protocol : str
-        Empty across corpora.
+        Across corpora the scoring.
     normalisation : str
         In place of the recipe's own; empty where it is that.
+    labels : str
+        Across corpora, what is told apart.
     """
 
     kind: str
@@ -47,6 +49,7 @@ class Group:
     recipe: str
     protocol: str = ""
     normalisation: str = ""
+    labels: str = "emotion"
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,8 @@ def plan_runs(settings: Settings, manifests: dict[str, pd.DataFrame], store: Run
         for name, protocol, kind in product(settings.names, settings.protocols, kinds):
             group = Group("cpac", (name,), recipe, protocol, kind)
             _add(plan, group, manifests, partial(_plan_cpac, settings, store))
-        for pair in settings.pairs:
-            group = Group("transfer", pair, recipe)
+        for pair, scoring, labels in product(settings.pairs, settings.scorings, settings.labels):
+            group = Group("transfer", pair, recipe, scoring, labels=labels)
             _add(plan, group, manifests, partial(_plan_transfer, settings, store))
     kinds = dict.fromkeys("global" if n == OWN else n for n in settings.normalisations)
     for method in _runnable(settings.baselines, plan.problems):
@@ -218,7 +221,8 @@ def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
     for side in shared(*features):
         resampled(side, recipe.resampled, settings.jobs)
     work = 2 * max(side["emotion"].isin(emotions).sum() for side in sides) * recipe.epochs
-    call = partial(transfer, *features, recipe, store=store, jobs=1)
+    chosen = {"scoring": group.protocol, "labels": group.labels}
+    call = partial(transfer, *features, recipe, store=store, jobs=1, **chosen)
     return [
         Task(group, partial(call, method=method, seeds=[seed]), work)
         for seed in settings.seeds

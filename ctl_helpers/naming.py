@@ -156,6 +156,18 @@ def columns_of(name: str, interval: Interval) -> dict[str, float]:
     return {f"{name}{end}": 100 * value for end, value in zip(ends, interval, strict=True)}
 
 
+def transfer_words(recipe: str, scoring: str, labels: str) -> list[str]:
+    """List what sets a transfer's page apart besides its pair: what is usual is left unsaid.
+
+    Examples
+    --------
+    >>> transfer_words("modern", "transductive", "arousal")
+    ['modern', 'arousal']
+    """
+    usual = ("transductive", "emotion")
+    return [recipe, *(word for word in (scoring, labels) if word not in usual)]
+
+
 def named_apart(table: pd.DataFrame) -> pd.DataFrame:
     """Add the variant to the recipe's name where one name stands for several settings."""
     if table.empty:

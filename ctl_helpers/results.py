@@ -307,6 +307,8 @@ def _rows_of_run(folder: Path) -> list[dict[str, Any]]:
         "of_utterances": _tested_in_all(spec, metrics),
     }
     row |= {k: metrics.get(k) for k in ("epochs", "seconds", "peak_memory_mb", "parameters")}
+    if spec.get("labels", "emotion") != "emotion":
+        row["protocol"] = f"{row['protocol']}, {spec['labels']}"
     names = ["last", OPTIMISTIC] if selection == OPTIMISTIC else [selection]
     return [
         row | {"selection": name} | {k: float(metrics[name][k]) for k in ("uar", "war", "macro_f1")}

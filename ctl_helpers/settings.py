@@ -13,6 +13,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import SELECTIONS
 from ctl_helpers.normalisation import NORMALISATIONS
 from ctl_helpers.protocols import PARTITION, PROTOCOLS
+from ctl_helpers.transfers import LABELS, SCORINGS
 
 METHODS = ("source-only", "caam-released", "caam-mdd")
 OWN = "recipe"  # the normalisation that a recipe names itself
@@ -47,8 +48,8 @@ class Settings:
         A run for each.
     pairs : tuple of (str, str), optional
         Source and target of transfers; by default all ordered pairs, of miniature corpora two.
-    methods : tuple of str
-        Of the transfers.
+    methods, scorings, labels : tuple of str
+        Of the transfers; see :func:`ctl_helpers.transfers.transfer`.
     selection : str, optional
         By default ``last``, for miniature corpora ``best_test``, which keeps both.
     out : path
@@ -71,6 +72,8 @@ class Settings:
     seeds: tuple[int, ...] = (0,)
     pairs: tuple[tuple[str, str], ...] | None = None
     methods: tuple[str, ...] = METHODS
+    scorings: tuple[str, ...] = ("transductive",)
+    labels: tuple[str, ...] = ("emotion",)
     selection: str | None = None
     out: str | Path = "reports"
     jobs: int | None = None
@@ -127,6 +130,8 @@ _OPTIONS = {
     "--seeds": "seeds",
     "--pairs": "pairs",
     "--methods": "methods",
+    "--scoring": "scorings",
+    "--labels": "labels",
     "--selection": "selection",
     "--baselines": "baselines",
 }
@@ -175,6 +180,10 @@ def settle(settings: Settings) -> tuple[Path, Settings]:
         _check("normalisation", normalisation, (OWN, *NORMALISATIONS))
     for method in settings.baselines:
         _check("baseline", method, ("all", *BASELINES))
+    for scoring in settings.scorings:
+        _check("scoring", scoring, SCORINGS)
+    for labels in settings.labels:
+        _check("labels", labels, LABELS)
     for protocol in settings.protocols:
         if not protocol.startswith(PARTITION):
             _check("protocol", protocol, (*PROTOCOLS, f"{PARTITION}FOLDER"))

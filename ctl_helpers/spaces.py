@@ -1,6 +1,7 @@
 """Where the utterances of two corpora lie, before adaptation and after, and how far apart."""
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
 from ctl_helpers.functionals import mfcc_statistics
+from ctl_helpers.naming import OURS, named_apart
 from ctl_helpers.published import published
 from ctl_helpers.results import CONDITION, RunStore
 from ctl_helpers.statistics import mean_interval, uar
@@ -202,35 +204,37 @@ def labelled_svm(
     Returns
     -------
     pandas.DataFrame
-        The published rows of these pairs, then one per pair, recipe and method for each way to
-        draw: ``split`` ``"random"``, as published, or ``"speaker"``, where no speaker is both in
-        training and test (left out where the target has but one). UAR and WAR in percent are means
-        over draws and runs, that of UAR with its interval over runs.
+        The published rows of these pairs, then one per condition for each way to draw: ``split``
+        ``"random"``, as published, or ``"speaker"``, where no speaker is both in training and test
+        (left out where the target has but one). UAR and WAR in percent are means over draws and
+        runs, that of UAR with its interval over runs.
+
+    References
+    ----------
+    Wen, Ye et al., "CTL-MTNet", IJCAI 2022, table S5.
     """
     root, kept = _with_embeddings(store, runs)
     rows = []
-    for split in SPLITS:
-        of_split = kept
-        if split == "speaker":
-            several = [len(set(speakers)) > 1 for speakers in _speakers(root, kept["run"])]
-            of_split = kept[np.array(several, bool)]
-        keys = [*CONDITION[2:], "variant"]
-        for key, group in of_split.groupby(keys, sort=False):
-            drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
-            means = 100 * pd.DataFrame([table[["uar", "war"]].mean() for table in drawn])
-            interval = mean_interval(means["uar"])
-            row = dict(zip(keys, key, strict=True)) | {"split": split, "runs": len(group)}
-            ends = ("uar", "uar_low", "uar_high")
-            row |= dict(zip(ends, interval, strict=True)) | {"war": means["war"].mean()}
-            rows.append(row | {"reported_by": "this study"})
-    theirs = published("transfer")
-    theirs = theirs[theirs["protocol"] == "svm"].assign(split="random")
+    keys = [*CONDITION[2:], "variant"]
+    for split, (key, group) in product(SPLITS, kept.groupby(keys, sort=False)):
+        if split == "speaker" and not all(_several_speakers(root / run) for run in group["run"]):
+            continue
+        drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
+        means = 100 * pd.DataFrame([table[["uar", "war"]].mean() for table in drawn])
+        ends = ("uar", "uar_low", "uar_high")
+        row = dict(zip(keys, key, strict=True)) | {"split": split, "runs": len(group)}
+        row |= dict(zip(ends, mean_interval(means["uar"]), strict=True))
+        rows.append(row | {"war": means["war"].mean(), "reported_by": OURS})
+    ours = named_apart(pd.DataFrame(rows))
+    theirs = published("transfer").query("protocol == 'svm'").assign(split="random", protocol="")
     ran = pd.MultiIndex.from_frame(kept[["source", "target"]])
     theirs = theirs[pd.MultiIndex.from_frame(theirs[["source", "target"]]).isin(ran)]
-    words = ["source", "target", "split", "method", "recipe", "normalisation"]
-    columns = [*words, "uar", "uar_low", "uar_high", "war", "runs", "reported_by"]
-    table = pd.DataFrame([*theirs.to_dict("records"), *rows]).reindex(columns=columns)
-    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
+    words = ["source", "target", "protocol", "split", "method", "recipe", "normalisation"]
+    notes = ["reported_by", "citation", "note"]
+    columns = [*words, "uar", "uar_low", "uar_high", "war", "runs", *notes]
+    both = [*theirs.to_dict("records"), *ours.to_dict("records")]
+    table = pd.DataFrame(both).reindex(columns=columns)
+    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words + notes, ""))
 
 
 def _with_embeddings(store, runs):
@@ -239,7 +243,6 @@ def _with_embeddings(store, runs):
     return root, runs[(runs["task"] == "transfer") & here].drop_duplicates("run")
 
 
-def _speakers(root, runs):
-    for run in runs:
-        table = pd.read_csv(root / run / "predictions.csv", dtype=str, keep_default_na=False)
-        yield table["speaker"]
+def _several_speakers(run):
+    table = pd.read_csv(run / "predictions.csv", dtype=str, usecols=["speaker"])
+    return table["speaker"].nunique() > 1

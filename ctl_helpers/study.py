@@ -11,7 +11,7 @@ import pandas as pd
 from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.grid import Group, Plan, forecast, plan_runs, read_manifests, train
-from ctl_helpers.naming import name_of, title_of
+from ctl_helpers.naming import name_of, title_of, transfer_words
 from ctl_helpers.pages import SYNTHETIC, Cell, execute, is_done
 from ctl_helpers.parallel import engine, parallel_map
 from ctl_helpers.report import read_study, write_index
@@ -205,9 +205,11 @@ def _cell_of_runs(group: Group, runs: list[str], settings: Settings, common: dic
     names = " → ".join(map(name_of, group.places))
     if group.kind == "transfer":
         source, target = group.places
-        notebook, label = "3_caam_transfer", f"{source}-{target}-{group.recipe}"
+        told = transfer_words(group.recipe, group.protocol, group.labels)
+        notebook, label = "3_caam_transfer", "-".join([source, target, *told])
         more = {"source": source, "target": target, "methods": list(settings.methods)}
-        title = f"{names}, {group.recipe}"
+        more |= {"scoring": group.protocol, "labels": group.labels}
+        title = ", ".join([names, *told])
     else:
         protocol = "".join(c if c.isalnum() else "_" for c in group.protocol)
         notebook, label = "2_cpac_kfold", f"{group.places[0]}-{group.recipe}-{protocol}"

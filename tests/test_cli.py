@@ -138,6 +138,10 @@ def test_words_become_settings(monkeypatch, tmp_path, capsys):
     cli.main(["study", "--protocols", "none"])
     assert seen[2] == Settings(protocols=())
     assert command_of(seen[2]) == "python -m ctl_helpers study --protocols none"
+    cli.main(["study", "--scoring", "inductive", "--labels", "arousal", "valence"])
+    assert seen[3] == Settings(scorings=("inductive",), labels=("arousal", "valence"))
+    words = "--scoring inductive --labels arousal valence"
+    assert command_of(seen[3]) == f"python -m ctl_helpers study {words}"
 
 
 def test_a_stop_from_the_keyboard_is_one_line(monkeypatch, capsys):

@@ -60,11 +60,11 @@ def fake_cross_validate(features, recipe, *, protocol, folds, seeds, selection, 
     return invent(store, spec, manifest, split.test, emotions_of(manifest))
 
 
-def fake_transfer(source, target, recipe, *, method, seeds, store, jobs):
+def fake_transfer(source, target, recipe, *, method, seeds, scoring, labels, store, jobs):
     shared = shared_emotions(source.manifest, target.manifest)
     names = [side.manifest["corpus"].iloc[0] for side in (source, target)]
     spec = {"task": "transfer", "source": names[0], "target": names[1], "split": "all"}
-    spec |= {"protocol": "transductive", "method": method, "recipe": asdict(recipe)}
+    spec |= {"protocol": scoring, "labels": labels, "method": method, "recipe": asdict(recipe)}
     spec |= {"seed": seeds[0], "selection": "last"}
     rows = np.flatnonzero(target.manifest["emotion"].isin(shared))
     return invent(store, spec, target.manifest, rows, shared)
@@ -220,6 +220,20 @@ def test_a_normalisation_is_a_condition_of_its_own(settings, executed):
     assert "<td>CPAC modern</td>" in page and "<td>CPAC modern, per speaker</td>" in page
 
 
+def test_scorings_and_labels_are_conditions_of_their_own(settings, executed):
+    chosen = {"scorings": ("transductive", "inductive"), "labels": ("emotion", "arousal")}
+    chosen |= {"protocols": (), "pairs": (("emodb", "casia"),), "methods": ("source-only",)}
+    report, _ = run(replace(settings, **chosen))
+    asked = {(spec["protocol"], spec["labels"]) for spec in COMPUTED}
+    assert len(COMPUTED) == len(asked) == 4
+    pages = {name.removeprefix("3_caam_transfer-emodb-casia-quick") for name in executed[:-1]}
+    assert pages == {"", "-arousal", "-inductive", "-inductive-arousal"}
+    assert "EmoDB → CASIA, quick, inductive, arousal" in report.index.read_text()
+    shown = set(load_runs(Path(settings.out) / "runs")["protocol"])
+    halves = {"transductive, arousal", "inductive, arousal"}
+    assert shown == {"transductive", "inductive"} | halves
+
+
 def test_baselines_stand_on_the_same_splits_and_in_the_same_tables(settings, executed, monkeypatch):
     monkeypatch.setattr(grid, "has_opensmile", lambda: False)
     wanted = ("egemaps+rbf", "compare+rbf", "mfcc+logistic")
@@ -329,6 +343,8 @@ def test_defaults_follow_from_the_speech(miniature, tmp_path):
         ({"protocols": ("nope",)}, "kfold, stratified, loso"),
         ({"selection": "nope"}, "last, validation, best_test"),
         ({"baselines": ("nope",)}, "egemaps+linear"),
+        ({"scorings": ("nope",)}, "transductive, inductive"),
+        ({"labels": ("nope",)}, "emotion, arousal, valence"),
         ({"normalisations": ("nope",)}, "recipe, none, utterance, speaker"),
         ({"methods": ("nope",)}, "source-only"),
         ({"pairs": (("emodb", "nope"),)}, "casia, emodb"),

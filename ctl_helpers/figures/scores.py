@@ -323,6 +323,15 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     return figure
 
 
+def _pair(row: dict) -> str:
+    """Source and target, with the scoring or the labels where these are not the usual ones."""
+    return place_of(row) + ("" if _scored(row) == "transductive" else f" ({_scored(row)})")
+
+
+def _scored(row: dict) -> str:
+    return row.get("protocol") or "transductive"
+
+
 @styled
 def heat_map(
     table: pd.DataFrame, metric: str = "uar", chance: float = 20.0, title: str = ""
@@ -342,21 +351,22 @@ def heat_map(
     """
     table = table[table["source"] != "mean"]
     _check_rows(table, "pairs")
-    labels = [_label(row) for row in table.to_dict("records")]
+    rows = table.to_dict("records")
+    labels = [_label(row) for row in rows]
     names = [name_of(method) for method in table["method"]]
     plain = not any(", " in label for label in labels)  # a condition is never left unsaid
     if plain and len(set(labels)) == len(set(names)):  # nor are two methods taken for one
         labels = names
     table = table.assign(
         method=labels,
-        pair=[place_of(row) for row in table.to_dict("records")],
+        pair=[_pair(row) for row in rows],
         half=(table[f"{metric}_high"] - table[f"{metric}_low"]) / 2,
     )
     grid = {"index": "pair", "columns": "method", "sort": False, "dropna": False}
     scores = table.pivot_table(metric, **grid)
     scores = scores[scores.mean().sort_values().index]
     halves = table.pivot_table("half", **grid).reindex_like(scores)
-    if len(scores) > 1:  # a mean over some of the pairs would not compare
+    if len(scores) > 1 and len(set(map(_scored, rows))) == 1:  # else means would not compare
         scores.loc["mean"] = scores.mean(skipna=False)
         halves.loc["mean"] = np.nan
     texts = scores.map("{:.1f}".format) + halves.map("\n±{:.1f}".format)
