@@ -26,7 +26,7 @@ _FORMAT = 1  # part of every key: raise it when the same settings give other num
 _MEL_BANDS = 128
 _RANGE_DB = 80.0
 _SILENCE = 1e-10  # power below which nothing is heard
-_UNVOICED = 1e-3  # what a frame without voice counts in moments, where a voiced one counts 1
+_UNVOICED = 1e-3  # added to the voicing, by which frames count in moments
 _BLOCK = 32  # frames transformed together, few enough to stay in the processor's cache
 
 
@@ -48,8 +48,8 @@ class FeatureSettings:
         Whether three tracks of pitch come before the coefficients; see `ctl_helpers.pitch`.
     moments : int or None
         Frames over which the moments of every track are taken, three of each in the tracks' place,
-        voiced frames counted most and the level, the first coefficient, held against the
-        utterance's own; ``None`` for the tracks themselves. See `ctl_helpers.moments`.
+        with pitch weighted by how voiced each is, the level, the first coefficient, held against
+        the utterance's own; ``None`` for the tracks themselves. See `ctl_helpers.moments`.
     trim : float or None
         Silence at both ends, more than so many dB below the loudest, is cut off before all else.
     factor : float

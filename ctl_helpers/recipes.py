@@ -241,8 +241,8 @@ TRANSFER_RECIPES = {
     # As the paper describes it: 50 ms / 12.5 ms frames.
     "paper": TransferRecipe("paper", features="paper"),
     # The modern recipe of CPAC, with what differs between corpora besides emotion taken out first:
-    # no fine cepstra, which tell voices and languages apart, more voices by resampling, and each
-    # speaker standardised over the frames that hold speech.
+    # silence at the ends, level, and fine cepstra, which tell voices and languages apart; more
+    # voices by resampling, and each speaker standardised over the frames that hold speech.
     "modern": TransferRecipe(
         "modern",
         features="moments",

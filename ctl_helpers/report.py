@@ -333,10 +333,9 @@ def _section(runs: pd.DataFrame, out: Path) -> str:
         f"`{out.as_posix()}/runs`, {named}.\n"
     )
     if commands := read_study(out).get("commands"):
-        lines = "\n".join(f"{command} --out {out.as_posix()}" for command in commands)
-        parts.append(
-            f"The same runs again, from a folder with the corpora:\n\n```sh\n{lines}\n```\n"
-        )
+        lines = "\n".join(commands)
+        again = "The same runs again, from a folder with the corpora, into `reports/`:"
+        parts.append(f"{again}\n\n```sh\n{lines}\n```\n")
     return "\n".join(parts)
 
 

@@ -90,7 +90,8 @@ def transfer_features(manifest, preset="released", jobs=None, cache=None):
     manifest : DataFrame
         As :func:`ctl_helpers.corpora.load_manifest` gives it.
     preset : {"released", "paper", "pitch", "moments"} or FeatureSettings
-        See :data:`ctl_helpers.features.PRESETS`; a recipe names its own in ``features``.
+        See :data:`ctl_helpers.features.PRESETS`; a recipe names its own in ``features``. Of
+        settings only `samples` is replaced.
     jobs, cache
         See :func:`ctl_helpers.features.extract`.
 

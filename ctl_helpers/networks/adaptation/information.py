@@ -11,6 +11,10 @@ class Information(Method):
     The loss is ``mean H(p) - H(mean p)`` over the target's probabilities p, with the entropy H:
     each utterance's emotion should be certain, and over a batch all emotions should come up.
 
+    Notes
+    -----
+    It is added with a weight of 0.3, which a recipe's strength multiplies.
+
     References
     ----------
     Krause, Perona and Gomes, "Discriminative clustering by regularized information maximization",

@@ -19,7 +19,7 @@ class Method(layers.Layer):
     """
 
     adversarial = False  # whether the strength acts on the reversed gradient, not on the loss
-    weight = 1.0  # brings a discrepancy of another scale to that of the label loss
+    weight = 1.0  # of a discrepancy whose scale is not that of the label loss
 
     def __init__(self, recipe, **kwargs):
         super().__init__(name="adaptation", **kwargs)
