@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("features", _features, "Extract the MFCC of a corpus into the cache.")
     sub.add_argument("root", metavar="ROOT", help="folder that holds the corpora")
     sub.add_argument("name", metavar="NAME", help="which of them")
-    sub.add_argument("--preset", default="released", help="released (default), paper, pitch or moments")
+    sub.add_argument("--preset", default="released", help="paper, pitch, moments [released]")
     sub.add_argument("--jobs", type=_count, help="processes (default: one per core)")
     sub = command("predict", _predict, _PREDICT_TEXT)
     sub.add_argument("model", metavar="MODEL", help="a run folder, or the model.keras in it")
