@@ -47,11 +47,12 @@ CHANGES = {
 }
 
 
-def conditions(base, method, methods):
-    """List what is trained: (name, recipe, settings of the features, method), each once."""
+def conditions(base, method, methods, changes=tuple(CHANGES)):
+    """List what is trained: (name, recipe, settings of the features, method)."""
     own = PRESETS[base.features]
     found = [("as it is", base, own, method)]
-    for name, change in CHANGES.items():
+    for name in changes:
+        change = CHANGES[name]
         in_recipe = {field: value for field, value in change.items() if field != "settings"}
         recipe = dataclasses.replace(base, **in_recipe)
         settings = dataclasses.replace(PRESETS[recipe.features], **change.get("settings", {}))
@@ -93,6 +94,11 @@ def main(arguments=None):
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--method", default="caam-mdd", choices=METHODS, help="of all the changes")
     parser.add_argument("--methods", nargs="*", default=list(METHODS), choices=METHODS)
+    parser.add_argument(
+        *("--changes",),
+        **{"nargs": "+", "default": list(CHANGES), "choices": CHANGES, "metavar": "CHANGE"},
+        help=f"some of: {', '.join(CHANGES)} (default: all)",
+    )
     parser.add_argument("--epochs", type=int, help="in place of the recipe's own, for trials")
     parser.add_argument("--jobs", type=int, help="runs side by side (default: one per core)")
     parsed = parser.parse_args(arguments)
@@ -100,7 +106,8 @@ def main(arguments=None):
     names = parsed.names or list(find_corpora(parsed.root))
     manifests = {name: load_manifest(parsed.root, name) for name in names}
     found = []
-    for condition, recipe, settings, method in conditions(base, parsed.method, parsed.methods):
+    listed = conditions(base, parsed.method, parsed.methods, parsed.changes)
+    for condition, recipe, settings, method in listed:
         features = {name: transfer_features(manifests[name], settings) for name in names}
         for source, target in pairs(names):
             runs = transfer(

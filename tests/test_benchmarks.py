@@ -67,6 +67,8 @@ def test_an_ablation_changes_one_thing_at_a_time():
     assert names[0] == "as it is" and names[-1] == "method source-only"
     assert "without augmentation" in names and "method caam-mdd" not in names
     assert len({tuple(told) for _, *told in found}) == len(found)
+    some = ablation.conditions(base, "caam-mdd", [], ["without shift"])
+    assert [name for name, *_ in some] == ["as it is", "without shift"]
     trimmed = {name: settings for name, _, settings, _ in found}
     assert trimmed["silence at the ends kept"].trim is None
     assert trimmed["as it is"].trim == trimmed["without shift"].trim == 40
