@@ -199,7 +199,7 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
         for metric in ("uar", "war"):
             if not {"last", OPTIMISTIC} <= set(both.get(metric, pd.DataFrame()).columns):
                 continue
-            scores = both[metric].dropna().reset_index()
+            scores = both[metric].dropna().reset_index().assign(task=group["task"].iloc[0])
             scores["gap"] = scores[OPTIMISTIC] - scores["last"]
             row = dict(zip(_GROUP, key, strict=True)) | {"metric": metric.upper()}
             row |= {

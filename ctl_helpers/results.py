@@ -456,11 +456,11 @@ def fold_interval(runs: pd.DataFrame, column: str) -> Interval:
     """Mean of a column over folds, of each fold over seeds, with its t interval.
 
     Seeds of one fold are no independent folds: they are averaged first. Where there is one split
-    only, the interval is over its seeds.
+    only, and across corpora, where each seed divides the target anew, the interval is over seeds.
     """
-    if runs["split"].nunique() == 1:
-        return mean_interval(runs[column])
-    return mean_interval(runs.groupby("split")[column].mean())
+    across = (runs["task"] == "transfer").all()
+    unit = "seed" if across or runs["split"].nunique() == 1 else "split"
+    return mean_interval(runs.groupby(unit)[column].mean())
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float]:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import fabricated
@@ -365,6 +366,21 @@ def test_summary_by_hand(store):
     assert row["pooled_uar_low"] < row["pooled_uar"] < row["pooled_uar_high"]
     assert row["speaker_low"] < row["pooled_uar"] < row["speaker_high"]
     assert not row["optimistic"]
+
+
+def test_halves_of_a_target_are_averaged_within_each_seed(tmp_path):
+    store = RunStore(tmp_path)
+    place = {"task": "transfer", "source": "casia", "target": "emodb", "protocol": "inductive"}
+    for seed, half in product(range(3), range(2)):
+        common = {**place, "method": "coral", "recipe": fabricated.recipe("modern")}
+        fabricated.add_run(store, split=f"half {half}", seed=seed, **common)
+    runs = results.load_runs(tmp_path)
+    row = results.summary(runs).iloc[0]
+    each = [runs.loc[runs["seed"] == seed, "uar"].mean() for seed in range(3)]
+    half = 4.302653 * np.std(each, ddof=1) / np.sqrt(3)  # t(0.975, 2)
+    assert (row["folds"], row["seeds"]) == (2, 3)
+    expected = (np.mean(each), np.mean(each) - half, np.mean(each) + half)
+    assert (row["uar"], row["uar_low"], row["uar_high"]) == pytest.approx(expected)
 
 
 def test_summary_marks_the_optimistic_and_needs_no_predictions(store):
