@@ -46,7 +46,8 @@ CANDIDATES = {
     "N": {"features": "released"},
     "O": {},
 }
-# What may help with voices never heard; transfers took the last.
+# What may help with voices never heard; transfers began with the last. README has Q and S with
+# moments as they were at commit 9888f9e.
 _SHORT = {"epochs": 40}
 _RESAMPLED = {**_SHORT, "resampled": (0.84, 0.92, 1.09, 1.19)}
 SPEAKERS = {

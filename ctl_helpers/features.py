@@ -355,13 +355,18 @@ def _bases(settings: FeatureSettings) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return window, mel, dct.astype(np.float32)
 
 
+def settings_of(settings: FeatureSettings | str) -> FeatureSettings:
+    """Look a preset up by its name; settings are given back as they are."""
+    if isinstance(settings, FeatureSettings):
+        return settings
+    if settings not in PRESETS:
+        allowed = ", ".join(PRESETS)
+        raise StudyError(f"feature preset: expected one of {allowed}, got {settings!r}")
+    return PRESETS[settings]
+
+
 def _resolve(settings: FeatureSettings | str, manifest: pd.DataFrame) -> FeatureSettings:
-    if isinstance(settings, str):
-        if settings not in PRESETS:
-            raise StudyError(
-                f"feature settings: expected one of {', '.join(PRESETS)}, got {settings!r}"
-            )
-        settings = PRESETS[settings]
+    settings = settings_of(settings)
     if not len(manifest):
         raise StudyError("features: expected at least one utterance, got an empty manifest")
     if settings.samples is not None:

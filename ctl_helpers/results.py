@@ -264,6 +264,7 @@ def load_runs(store: RunStore | str | Path) -> pd.DataFrame:
         A row per run and epoch selection, columns `RUN_COLUMNS`; scores are fractions. A run that
         was told to report its best test epoch gives two rows of the same training: selection
         ``last`` and the optimistic ``best_test`` (``reported`` says what it was told).
+        Across corpora ``protocol`` is the scoring, with the labels where these are not emotions.
         ``utterances`` counts the test part, ``variant`` tells apart runs whose recipe, features or
         emotions differ under the same names, ``of_folds`` and ``of_utterances`` say how many a
         whole protocol has, where that is known. A damaged folder is left out, with a warning.

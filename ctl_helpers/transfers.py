@@ -23,7 +23,7 @@ from ctl_helpers.experiments import (
     save_model,
     write_predictions,
 )
-from ctl_helpers.features import PRESETS, Features, FeatureSettings, extract, resampled
+from ctl_helpers.features import Features, extract, resampled, settings_of
 from ctl_helpers.normalisation import normalise, with_versions
 from ctl_helpers.parallel import cores
 from ctl_helpers.recipes import TransferRecipe
@@ -82,16 +82,16 @@ def pairs(names):
     return list(permutations(names, 2))
 
 
-def transfer_features(manifest, preset="released", jobs=None, cache=None):
+def transfer_features(manifest, settings="released", jobs=None, cache=None):
     """Extract features of the length that all corpora share: 96 000 samples, 4.35 s.
 
     Parameters
     ----------
     manifest : DataFrame
         As :func:`ctl_helpers.corpora.load_manifest` gives it.
-    preset : {"released", "paper", "pitch", "moments"} or FeatureSettings
-        See :data:`ctl_helpers.features.PRESETS`; a recipe names its own in ``features``. Of
-        settings only `samples` is replaced.
+    settings : FeatureSettings or {"released", "paper", "pitch", "moments"}
+        See :data:`ctl_helpers.features.PRESETS`; a recipe names its own in ``features``. Its
+        `samples` gives way to the shared length.
     jobs, cache
         See :func:`ctl_helpers.features.extract`.
 
@@ -99,12 +99,7 @@ def transfer_features(manifest, preset="released", jobs=None, cache=None):
     -------
     Features
     """
-    if not isinstance(preset, FeatureSettings):
-        if preset not in PRESETS:
-            allowed = ", ".join(PRESETS)
-            raise StudyError(f"feature preset: expected one of {allowed}, got {preset!r}")
-        preset = PRESETS[preset]
-    settings = replace(preset, samples=CROSS_CORPUS_SAMPLES)
+    settings = replace(settings_of(settings), samples=CROSS_CORPUS_SAMPLES)
     return extract(manifest, settings, jobs=jobs, cache=cache)
 
 
