@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.baselines import METHODS, baseline_cross_validate, baseline_transfer
-from ctl_helpers.corpora import load_manifest, shared_emotions
+from ctl_helpers.corpora import load_manifest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.experiments import cross_validate, emotions_of
 from ctl_helpers.features import Features, extract, resampled
@@ -205,11 +205,6 @@ def _plan_cpac(settings, store, manifests, plan, group) -> list[Task]:
 
 def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
     recipe = transfer_recipe(group.recipe, settings.epochs)
-    if len(emotions := shared_emotions(*sides)) < 2:
-        raise StudyError(
-            f"pair {':'.join(group.places)}: expected two shared emotions or more, "
-            f"found {', '.join(emotions) or 'none'}"
-        )
     features = [
         _once(
             plan,
@@ -218,9 +213,10 @@ def _plan_transfer(settings, store, sides, plan, group) -> list[Task]:
         )
         for name, side in zip(group.places, sides, strict=True)
     ]
-    for side in shared(*features):
+    kept = shared(*features, group.labels)
+    for side in kept:
         resampled(side, recipe.resampled, settings.jobs)
-    work = 2 * max(side["emotion"].isin(emotions).sum() for side in sides) * recipe.epochs
+    work = 2 * max(len(side.manifest) for side in kept) * recipe.epochs
     chosen = {"scoring": group.protocol, "labels": group.labels}
     call = partial(transfer, *features, recipe, store=store, jobs=1, **chosen)
     return [

@@ -210,7 +210,7 @@ def shared(source, target, labels="emotion"):
     if len(classes) < 2:
         raise StudyError(
             f"transfer: expected two emotions or more that {_name(source)} and {_name(target)} "
-            f"share, found {', '.join(classes) or 'none'}"
+            f"share; shared emotions found: {', '.join(classes) or 'none'}"
         )
     kept = [
         features.select(np.flatnonzero(features.manifest["emotion"].isin(classes)))

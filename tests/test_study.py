@@ -25,6 +25,7 @@ from ctl_helpers.report import read_study
 from ctl_helpers.results import load_runs, write_json
 from ctl_helpers.settings import METHODS, Settings, settle
 from ctl_helpers.statistics import scores
+from ctl_helpers.transfers import shared
 
 COMPUTED = []
 
@@ -61,13 +62,14 @@ def fake_cross_validate(features, recipe, *, protocol, folds, seeds, selection, 
 
 
 def fake_transfer(source, target, recipe, *, method, seeds, scoring, labels, store, jobs):
-    shared = shared_emotions(source.manifest, target.manifest)
+    source, target = shared(source, target, labels)
+    classes = shared_emotions(source.manifest, target.manifest)
     names = [side.manifest["corpus"].iloc[0] for side in (source, target)]
     spec = {"task": "transfer", "source": names[0], "target": names[1], "split": "all"}
     spec |= {"protocol": scoring, "labels": labels, "method": method, "recipe": asdict(recipe)}
     spec |= {"seed": seeds[0], "selection": "last"}
-    rows = np.flatnonzero(target.manifest["emotion"].isin(shared))
-    return invent(store, spec, target.manifest, rows, shared)
+    rows = np.arange(len(target.manifest))
+    return invent(store, spec, target.manifest, rows, classes)
 
 
 @pytest.fixture
@@ -232,6 +234,16 @@ def test_scorings_and_labels_are_conditions_of_their_own(settings, executed):
     shown = set(load_runs(Path(settings.out) / "runs")["protocol"])
     halves = {"transductive, arousal", "inductive, arousal"}
     assert shown == {"transductive", "inductive"} | halves
+
+
+def test_labels_may_be_shared_where_emotions_are_not(settings, executed, miniature, tmp_path):
+    root = tmp_path / "corpora"
+    for name, emotions in (("one", ("sad", "angry")), ("two", ("fear", "neutral"))):
+        for emotion in emotions:
+            shutil.copytree(miniature / "casia" / "wangzhe" / emotion, root / name / emotion)
+    chosen = {"names": (), "protocols": (), "methods": ("source-only",), "labels": ("arousal",)}
+    report, _ = run(replace(settings, corpora=root, **chosen))
+    assert report.problems == () and len(COMPUTED) == 2
 
 
 def test_baselines_stand_on_the_same_splits_and_in_the_same_tables(settings, executed, monkeypatch):
