@@ -11,14 +11,14 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora import find_corpora, load_manifest
-from ctl_helpers.features import PRESETS
-from ctl_helpers.markup import to_markdown
-from ctl_helpers.naming import name_of
+from ctl_helpers.features.mfcc import PRESETS
+from ctl_helpers.methods.transfers import pairs, transfer, transfer_features
 from ctl_helpers.networks.adaptation import METHODS
-from ctl_helpers.recipes import transfer_recipe
-from ctl_helpers.statistics import mean_interval
-from ctl_helpers.tables import display
-from ctl_helpers.transfers import pairs, transfer, transfer_features
+from ctl_helpers.networks.recipes import transfer_recipe
+from ctl_helpers.report.markup import to_markdown
+from ctl_helpers.report.tables import display
+from ctl_helpers.results.naming import name_of
+from ctl_helpers.results.statistics import mean_interval
 
 PLAIN = dict.fromkeys(("shift", "time_mask", "frequency_mask"), 0)
 PLAIN |= dict.fromkeys(("mixup", "cutmix", "speed", "noise"), 0.0) | {"resampled": ()}

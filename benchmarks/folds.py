@@ -13,9 +13,9 @@ import pandas as pd
 
 from benchmarks.measure import interleave, ratios, seconds, spread, table
 from ctl_helpers.corpora import load_manifest
-from ctl_helpers.features import Features, FeatureSettings, extract
-from ctl_helpers.protocols import make_splits
-from ctl_helpers.recipes import recipe
+from ctl_helpers.features.mfcc import Features, FeatureSettings, extract
+from ctl_helpers.networks.recipes import recipe
+from ctl_helpers.protocols.inside import make_splits
 
 EMODB = {
     "angry": 127,
@@ -93,7 +93,7 @@ def main(way, folder, folds, epochs):
         splits = make_splits(manifest, "kfold", int(folds))
         released_cross_validation(values, truth, splits, int(epochs))
         return
-    from ctl_helpers.experiments import cross_validate
+    from ctl_helpers.methods.experiments import cross_validate
 
     precision = "bfloat16" if way == "bfloat16" else "float32"
     with tempfile.TemporaryDirectory() as store:

@@ -6,8 +6,8 @@ import time
 from benchmarks.folds import corpus_features
 from benchmarks.measure import table
 from ctl_helpers.errors import StudyError
-from ctl_helpers.experiments import cross_validate
-from ctl_helpers.recipes import recipe
+from ctl_helpers.methods.experiments import cross_validate
+from ctl_helpers.networks.recipes import recipe
 
 PRODUCT = 8192
 

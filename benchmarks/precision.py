@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora import load_manifest
-from ctl_helpers.experiments import cross_validate
-from ctl_helpers.features import extract
-from ctl_helpers.recipes import RECIPES, recipe
-from ctl_helpers.statistics import corrected_resampled_t_test
+from ctl_helpers.features.mfcc import extract
+from ctl_helpers.methods.experiments import cross_validate
+from ctl_helpers.networks.recipes import RECIPES, recipe
+from ctl_helpers.results.statistics import corrected_resampled_t_test
 
 PRECISIONS = ("float32", "bfloat16")
 

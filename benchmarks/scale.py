@@ -114,13 +114,12 @@ def _write_chunk(count, folder, start):
 
 def main(count, folder):
     """Write, extract and train; print the seconds of the last two as JSON."""
-    from ctl_helpers import training
-    from ctl_helpers.features import FeatureSettings, extract
-    from ctl_helpers.networks import backend
+    from ctl_helpers.features.mfcc import FeatureSettings, extract
+    from ctl_helpers.features.normalisation import normalise
+    from ctl_helpers.networks import backend, training
     from ctl_helpers.networks.cpac import cpac
     from ctl_helpers.networks.losses import one_hot
-    from ctl_helpers.normalisation import normalise
-    from ctl_helpers.recipes import recipe
+    from ctl_helpers.networks.recipes import recipe
 
     folder = Path(folder)
     manifest = write_recordings(int(count), folder)

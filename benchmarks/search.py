@@ -10,10 +10,10 @@ import dataclasses
 from pathlib import Path
 
 from ctl_helpers.corpora import load_manifest
-from ctl_helpers.experiments import cross_validate
-from ctl_helpers.features import extract
-from ctl_helpers.protocols import make_splits
-from ctl_helpers.recipes import recipe
+from ctl_helpers.features.mfcc import extract
+from ctl_helpers.methods.experiments import cross_validate
+from ctl_helpers.networks.recipes import recipe
+from ctl_helpers.protocols.inside import make_splits
 
 _FIRST = {
     "features": "released",

@@ -10,7 +10,7 @@ import soundfile
 
 from benchmarks.measure import interleave, ratios, seconds, spread, table
 from ctl_helpers.corpora import load_manifest
-from ctl_helpers.features import PRESETS, extract
+from ctl_helpers.features.mfcc import PRESETS, extract
 from ctl_helpers.parallel import cores
 
 SAMPLES = 96_000  # EmoDB's, at 22 050 Hz

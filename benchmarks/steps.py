@@ -126,11 +126,10 @@ def serve(line, threads, batches):
 def step(name, batches):
     """Give a function that trains on some batches and returns how many utterances that were."""
     from benchmarks.plain import compile_plain, plain_cpac
-    from ctl_helpers import training
-    from ctl_helpers.networks import backend
+    from ctl_helpers.networks import backend, training
     from ctl_helpers.networks.cpac import cpac
     from ctl_helpers.networks.losses import one_hot
-    from ctl_helpers.recipes import recipe
+    from ctl_helpers.networks.recipes import recipe
 
     count = batches * BATCH
     generator = np.random.default_rng(0)

@@ -235,8 +235,8 @@ def _count(text: str) -> int:
 
 
 def _study(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.settings import METHODS, Settings
-    from ctl_helpers.study import run_study
+    from ctl_helpers.study.run import run_study
+    from ctl_helpers.study.settings import METHODS, Settings
 
     settings = Settings(
         corpora=parsed.corpora,
@@ -284,7 +284,7 @@ def _pairs(words: Sequence[str] | None) -> tuple[tuple[str, str], ...] | None:
 
 def _corpora(parsed: argparse.Namespace) -> int:
     from ctl_helpers.corpora import audit, find_corpora, is_miniature
-    from ctl_helpers.pages import SYNTHETIC
+    from ctl_helpers.report.pages import SYNTHETIC
 
     if is_miniature(parsed.root):
         print(SYNTHETIC)
@@ -307,7 +307,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
 
 def _features(parsed: argparse.Namespace) -> int:
     from ctl_helpers.corpora import load_manifest
-    from ctl_helpers.features import extract
+    from ctl_helpers.features.mfcc import extract
 
     features = extract(load_manifest(parsed.root, parsed.name), parsed.preset, parsed.jobs)
     utterances, frames, coefficients = features.values.shape
@@ -319,7 +319,7 @@ def _features(parsed: argparse.Namespace) -> int:
 
 
 def _predict(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.prediction import predict_files
+    from ctl_helpers.runs.predict import predict_files
 
     table, notes, problems = predict_files(parsed.model, parsed.files)
     for line in notes:
@@ -334,7 +334,7 @@ def _predict(parsed: argparse.Namespace) -> int:
 
 
 def _runs(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.results import load_runs
+    from ctl_helpers.results.runs import load_runs
 
     runs = load_runs(Path(parsed.out) / "runs")
     if runs.empty:
@@ -350,7 +350,7 @@ def _runs(parsed: argparse.Namespace) -> int:
 
 
 def _readme(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.report import rewrite_readme
+    from ctl_helpers.report.index import rewrite_readme
 
     count = rewrite_readme(Path(parsed.file), Path(parsed.out))
     print(f"{parsed.file}: results of {count} runs in {parsed.out}")

@@ -5,8 +5,8 @@ import zlib
 import numpy as np
 import pandas as pd
 
-from ctl_helpers import statistics
-from ctl_helpers.results import RunStore, write_json
+from ctl_helpers.results import statistics
+from ctl_helpers.runs.store import RunStore, write_json
 
 EMOTIONS = {
     "emodb": ["angry", "boredom", "disgust", "fear", "happy", "neutral", "sad"],

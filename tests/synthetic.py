@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.features import Features, FeatureSettings
+from ctl_helpers.features.mfcc import Features, FeatureSettings
 
 
 def speech_features(utterances=24, emotions=("angry", "sad"), speakers=4, frames=40, seed=0):

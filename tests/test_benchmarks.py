@@ -12,7 +12,7 @@ from benchmarks import ablation, measure, precision
 from benchmarks.plain import flops_per_utterance, plain_cpac
 from ctl_helpers.networks.cpac import cpac
 from ctl_helpers.networks.losses import margin_loss, one_hot
-from ctl_helpers.recipes import transfer_recipe
+from ctl_helpers.networks.recipes import transfer_recipe
 
 
 def pair():

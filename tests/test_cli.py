@@ -11,10 +11,11 @@ import pytest
 from conftest import noise, write_wav
 from fabricated import fill
 
-from ctl_helpers import cli, study
+from ctl_helpers import cli
 from ctl_helpers.corpora import load_manifest
-from ctl_helpers.pages import PACKAGE
-from ctl_helpers.settings import Settings, command_of
+from ctl_helpers.report.pages import PACKAGE
+from ctl_helpers.study import run as study
+from ctl_helpers.study.settings import Settings, command_of
 
 RUN = "0123456789ab"
 
@@ -92,7 +93,7 @@ def test_a_mistyped_word_is_one_line_and_status_2(words, expected, capsys):
 def test_each_mistake_says_what_was_expected(
     words, expected, capsys, tmp_path, miniature, monkeypatch
 ):
-    monkeypatch.setattr("ctl_helpers.settings.make_miniature", lambda: miniature)
+    monkeypatch.setattr("ctl_helpers.study.settings.make_miniature", lambda: miniature)
     monkeypatch.chdir(tmp_path)
     places = {"file": tmp_path / "file", "empty": tmp_path / "empty", "miniature": miniature}
     places["file"].write_text("")
@@ -217,9 +218,9 @@ def test_predict_gives_each_file_its_probabilities(model, miniature, capsys, tmp
 
 
 def test_predict_agrees_with_the_network_on_the_run_s_own_features(model, miniature, tmp_path):
-    from ctl_helpers.features import extract
-    from ctl_helpers.normalisation import normalise
-    from ctl_helpers.prediction import _load, predict_files
+    from ctl_helpers.features.mfcc import extract
+    from ctl_helpers.features.normalisation import normalise
+    from ctl_helpers.runs.predict import _load, predict_files
 
     manifest = load_manifest(miniature, "casia").iloc[:6].reset_index(drop=True)
     values = extract(manifest, "released", jobs=1, cache=tmp_path / "cache").values

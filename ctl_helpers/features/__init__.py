@@ -1,0 +1,1 @@
+"""Features: MFCC, pitch and moments, functionals, their cache and normalisation."""

@@ -1,0 +1,224 @@
+"""Normalisation of MFCC: zero mean and unit variance over a named group, row by row as needed."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import speechpy.processing
+
+from ctl_helpers.errors import StudyError
+
+if TYPE_CHECKING:
+    from ctl_helpers.features.mfcc import Features
+
+NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
+_EPSILON = 2.0**-30  # speechpy's
+
+
+@dataclass(frozen=True, eq=False)
+class Normalised:
+    """Features that are normalised when they are looked at; the whole is never held twice.
+
+    Indexing with rows gives a float32 array of shape (rows, frames, coefficients).
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        MFCC, a memory map or not.
+    kind : str
+        One of ``NORMALISATIONS``.
+    group : int array of shape (utterances,), optional
+        Which row of `mean` and `scale` an utterance takes.
+    mean, scale : float32 array of shape (groups, coefficients), optional
+        What is taken off, and what is multiplied by.
+    speech : int array of shape (utterances, 2), optional
+        First and one-past-last frame that holds signal; the frames outside come out as zero.
+    versions : tuple of Normalised
+        The same utterances, resampled; see :func:`with_versions`.
+    """
+
+    values: np.ndarray
+    kind: str
+    group: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    speech: np.ndarray | None = None
+    versions: tuple["Normalised", ...] = ()
+
+    def __getitem__(self, rows) -> np.ndarray:
+        picked = np.array(self.values[rows], np.float32)  # a copy, even of a slice
+        if self.kind == "utterance":
+            whole = np.tile([0, picked.shape[1]], (len(picked), 1))
+            speech = whole if self.speech is None else self.speech[rows]
+            for one, (first, end) in zip(picked, speech, strict=True):
+                one[first:end] = speechpy.processing.cmvn(one[first:end], True)
+        elif self.kind != "none":
+            group = self.group[rows]
+            picked = (picked - self.mean[group][:, None]) * self.scale[group][:, None]
+        if self.speech is None:
+            return picked
+        return picked * holds_speech(self.speech[rows], picked.shape[1])[:, :, None]
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def drawn(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Look utterances up, each as it is or in one of its versions, drawn evenly."""
+        picked = self[rows]
+        version = rng.integers(0, 1 + len(self.versions), size=len(rows))
+        for number, normalised in enumerate(self.versions, start=1):
+            here = np.flatnonzero(version == number)
+            if len(here):
+                picked[here] = normalised[rows[here]]
+        return picked
+
+
+def holds_speech(speech: np.ndarray, frames: int) -> np.ndarray:
+    """Mark the frames that hold signal: bool of shape (utterances, frames)."""
+    places = np.arange(frames)
+    return (places >= speech[:, :1]) & (places < speech[:, 1:])
+
+
+def frame_statistics(
+    values: np.ndarray, rows: np.ndarray | None = None, speech: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of every coefficient over the frames of some utterances.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        May be a memory map: it is read piece by piece.
+    rows : int array or None
+        Utterances to count; ``None`` for all.
+    speech : int array of shape (utterances, 2) or None
+        Frames to count, as `Features.speech`; ``None`` for all, padding included.
+
+    Returns
+    -------
+    mean, deviation : ndarray of shape (coefficients,)
+        float64.
+    """
+    rows = np.arange(len(values)) if rows is None else np.asarray(rows)
+    count, total, squares = 0, np.zeros(values.shape[2]), np.zeros(values.shape[2])
+    for start in range(0, len(rows), 256):
+        some = rows[start : start + 256]
+        piece = np.asarray(values[some], np.float64)
+        piece = (
+            piece.reshape(-1, piece.shape[2])
+            if speech is None
+            else piece[holds_speech(speech[some], piece.shape[1])]
+        )
+        count += len(piece)
+        total += piece.sum(axis=0)
+        squares += (piece**2).sum(axis=0)
+    mean = total / count
+    return mean, np.sqrt(np.maximum(squares / count - mean**2, 0))
+
+
+def normalise(
+    values: np.ndarray,
+    manifest: pd.DataFrame,
+    kind: str,
+    train: np.ndarray | None = None,
+    speech: np.ndarray | None = None,
+) -> Normalised:
+    """Bring every coefficient to zero mean and unit variance over the frames of a group.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients)
+        MFCC, padding included.
+    manifest : DataFrame
+        A row per utterance.
+    kind : {"none", "utterance", "speaker", "corpus", "global"}
+        The group: every utterance by itself (speechpy's cmvn), all of a speaker, all of a corpus
+        (both look at the unlabelled speech of the test part too), or the training part, whose
+        statistics then serve all.
+    train : int array or None
+        Rows of the training part, for ``"global"``.
+    speech : int array of shape (utterances, 2) or None
+        As `Features.speech`: take the statistics of these frames alone, and put zero, the mean, in
+        place of the padding; ``None`` treats padding as speech, as released.
+
+    Returns
+    -------
+    Normalised
+        Index it with rows, or with ``[:]`` for the whole array.
+
+    Raises
+    ------
+    StudyError
+        When the kind is unknown, ``"global"`` has no training rows, or ``"speaker"`` meets an
+        utterance without a speaker.
+    """
+    if kind not in NORMALISATIONS:
+        raise StudyError(
+            f"normalisation: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}"
+        )
+    if len(values) != len(manifest):
+        raise StudyError(
+            f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"
+        )
+    if kind in ("none", "utterance"):
+        return Normalised(values, kind, speech=speech)
+    group, means, scales = np.zeros(len(values), int), [], []
+    for number, (rows, counted) in enumerate(_groups(manifest, kind, train)):
+        mean, deviation = frame_statistics(values, counted, speech)
+        group[rows] = number
+        means.append(mean)
+        scales.append(1 / (deviation + _EPSILON))
+    return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
+
+
+def with_versions(
+    normalised: Normalised,
+    versions: Iterable["Features"],
+    manifest: pd.DataFrame,
+    own: np.ndarray | None = None,
+) -> Normalised:
+    """Add further versions of the utterances, normalised as these are.
+
+    Statistics of a training part serve the versions too; where they are of a speaker, a corpus or
+    an utterance, a version has its own, as another speaker would.
+
+    Parameters
+    ----------
+    normalised : Normalised
+        The utterances as they were recorded.
+    versions : iterable of Features
+        With the same rows, as :func:`ctl_helpers.features.mfcc.resampled` gives them.
+    manifest : DataFrame
+        A row per utterance.
+    own : int array or None
+        Where one set of statistics serves all utterances: rows that a version's own are taken of,
+        in place of those of the recordings.
+    """
+    made = []
+    for version in versions:
+        speech = None if normalised.speech is None else version.speech
+        if normalised.kind == "global" and own is None:
+            made.append(replace(normalised, values=version.values, speech=speech))
+        else:
+            made.append(normalise(version.values, manifest, normalised.kind, own, speech))
+    return replace(normalised, versions=tuple(made))
+
+
+def _groups(
+    manifest: pd.DataFrame, kind: str, train: np.ndarray | None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Rows to normalise together, and the rows whose statistics they get."""
+    if kind == "global":
+        if train is None or not len(train):
+            raise StudyError(
+                "normalisation 'global': expected the rows of a training part, got none"
+            )
+        return [(np.arange(len(manifest)), np.asarray(train))]
+    if kind == "speaker" and (unknown := (manifest["speaker"] == "").sum()):
+        raise StudyError(
+            f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} of "
+            f"{len(manifest)} without one, as {manifest['path'][manifest['speaker'] == ''].iloc[0]}"
+        )
+    columns = ["corpus", "speaker"] if kind == "speaker" else ["corpus"]
+    return [(rows, rows) for rows in manifest.groupby(columns).indices.values()]

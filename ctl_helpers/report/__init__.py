@@ -1,0 +1,1 @@
+"""Report: tables, figures, notebooks and the index page."""

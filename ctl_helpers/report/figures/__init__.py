@@ -1,0 +1,46 @@
+"""Figures: functions that take frames or arrays and return a Matplotlib figure."""
+
+from ctl_helpers.report.figures.scores import (
+    comparison,
+    confusion_matrix,
+    gains,
+    gap,
+    heat_map,
+    learning_curves,
+    recall_per_emotion,
+    recall_per_speaker,
+    reliability,
+)
+from ctl_helpers.report.figures.spaces import embedding_scatter, project
+from ctl_helpers.report.figures.speech import (
+    class_balance,
+    durations,
+    feature_statistics,
+    normalisation_effect,
+    one_per_emotion,
+    utterance_panels,
+)
+from ctl_helpers.report.figures.style import colour_of, save_figure, shrink_png
+
+__all__ = [
+    "class_balance",
+    "colour_of",
+    "comparison",
+    "confusion_matrix",
+    "durations",
+    "embedding_scatter",
+    "feature_statistics",
+    "gains",
+    "gap",
+    "heat_map",
+    "learning_curves",
+    "normalisation_effect",
+    "one_per_emotion",
+    "project",
+    "recall_per_emotion",
+    "recall_per_speaker",
+    "reliability",
+    "save_figure",
+    "shrink_png",
+    "utterance_panels",
+]

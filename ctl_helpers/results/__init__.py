@@ -1,0 +1,1 @@
+"""Results: scores with their intervals, comparisons, and what others published."""

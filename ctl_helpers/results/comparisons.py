@@ -1,0 +1,215 @@
+"""Comparisons: what one method, or one choice, adds to another on the same folds or seeds.
+
+Differences are in **percentage points**, with their 95 % interval in columns as `tables` has them.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.results.naming import columns_of, method_of, named_apart
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, fold_interval
+from ctl_helpers.results.statistics import (
+    Interval,
+    PairedTest,
+    corrected_resampled_t_test,
+    mcnemar,
+    paired_bootstrap,
+)
+
+_GROUP = [*CONDITION, "variant"]
+_PREFERRED = ("modern", "paper", "released", "quick")
+_TRANSDUCTIVE = ("speaker", "corpus")
+
+
+def compare(
+    runs: pd.DataFrame,
+    reference: Mapping[str, str],
+    predictions: pd.DataFrame | None = None,
+    metric: str = "uar",
+    within: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Compare every condition with a reference on the folds, or seeds, that both ran.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; optimistic rows are left out.
+    reference
+        What marks the reference, such as ``{"method": "source-only"}`` or ``{"recipe":
+        "released"}``: one condition per corpus (or pair) and protocol.
+    predictions
+        From `results.load_predictions`; they add the difference of pooled UAR with its interval and
+        p value by a paired bootstrap over utterances, and McNemar's test on the predictions of the
+        first seed that both ran.
+    metric
+        ``"uar"``, ``"war"`` or ``"macro_f1"``.
+    within
+        Columns that a condition must share with its reference; without one it is left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per condition: mean difference to the reference in percentage points with its interval and
+        p value (corrected resampled t-test over folds, seeds averaged; across corpora and where
+        there is one split a paired t-test over seeds, which has no interval for a single one),
+        the pooled difference, McNemar's p, folds, seeds.
+
+    Raises
+    ------
+    StudyError
+        If no run, or more than one condition in one place, fits the reference.
+    """
+    runs = runs[runs["selection"] != OPTIMISTIC]
+    is_reference = pd.Series(True, runs.index)
+    for column, value in reference.items():
+        is_reference &= runs[column] == value
+    if not is_reference.any():
+        raise StudyError(f"expected runs with {dict(reference)} to compare with; got none")
+    place = ["corpus", "source", "target", "protocol", *within]
+    keys = ["task", "method", "recipe", "normalisation", "selection", "variant"]
+    keys = [key for key in keys if key not in within]
+    rows = []
+    for where, here in runs.groupby(place, sort=False):
+        base = here[is_reference[here.index]]
+        conditions = len(base[keys].drop_duplicates())
+        if conditions > 1:
+            raise StudyError(
+                f"{' '.join(filter(None, where))}: expected one condition with {dict(reference)}, "
+                f"got {conditions}; name more of {', '.join(keys)}"
+            )
+        for key, other in here.drop(base.index).groupby(keys, sort=False):
+            row = dict(zip([*place, *keys], [*where, *key], strict=True))
+            rows += [row | found for found in _differences(other, base, predictions, metric)]
+    return named_apart(pd.DataFrame(rows)).drop(columns="variant", errors="ignore")
+
+
+def _differences(
+    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None, metric: str
+) -> list[dict]:
+    """Return one row of tests, or none where the two share nothing that can be tested."""
+    across = (base["task"] == "transfer").any()
+    unit = "split" if base["split"].nunique() > 1 and not across else "seed"
+    paired = pd.concat([side.groupby(unit)[metric].mean() for side in (other, base)], axis=1)
+    first, second = paired.dropna().to_numpy().T
+    both = pd.DataFrame() if predictions is None else _same_utterances(other, base, predictions)
+    if len(first) < (1 if len(both) else 2):
+        return []
+    test = PairedTest(float((first - second).mean()), *[np.nan] * 4)
+    if len(first) > 1:
+        shares = base["utterances"] / base["train_utterances"]
+        rho = float(shares.mean()) if unit == "split" else 0.0
+        test = corrected_resampled_t_test(first, second, rho)
+    row = columns_of("difference", Interval(test.difference, test.low, test.high)) | {"p": test.p}
+    row |= {"folds" if unit == "split" else "seeds": len(first)}
+    if len(both):
+        said = [both[name] for name in ("emotion", "predicted", "predicted_reference")]
+        pooled = paired_bootstrap(*said, both["corpus"] + " " + both["utterance"])
+        row |= columns_of("pooled_difference", Interval(*pooled[:3])) | {"pooled_p": pooled.p}
+        of_one = both["seed"] == both["seed"].min()
+        row["mcnemar_p"] = mcnemar(*(column[of_one] for column in said)).p
+    return [row]
+
+
+def _same_utterances(
+    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame
+) -> pd.DataFrame:
+    """Lay both conditions' predictions of an utterance under one seed side by side."""
+    sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
+    keys = ["corpus", "utterance", "split", "seed"]
+    return sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
+
+
+def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Compare every method inside a corpus with CPAC on the same folds, like with like.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; optimistic rows are left out.
+    predictions
+        From `results.load_predictions`, for McNemar's test.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `compare` gives it, with the column reference: CPAC by the first of the recipes modern,
+        paper, released and quick that ran there. Methods that use the test part's unlabelled
+        speech (normalised per speaker or corpus) are compared with the reference that does, too.
+    """
+    runs = runs[(runs["task"] != "transfer") & (runs["selection"] != OPTIMISTIC)]
+    keys = ["method", "recipe", "normalisation", "selection", "variant"]
+    parts = []
+    for _, here in runs.groupby(["corpus", "protocol", runs["normalisation"].isin(_TRANSDUCTIVE)]):
+        cpac = here[(here["method"] == "cpac") & here["recipe"].isin(_PREFERRED)]
+        if cpac.empty:
+            continue
+        rank = cpac["recipe"].map(_PREFERRED.index)
+        reference = cpac.loc[rank.idxmin(), keys].to_dict()
+        found = compare(here, reference, predictions)
+        parts.append(found.assign(reference=method_of(reference)))
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame()
+    return pd.concat(parts, ignore_index=True).drop(columns="task")
+
+
+def gains(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Say what adaptation adds to source-only under the same recipe, per pair.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; those across corpora count.
+    predictions
+        From `results.load_predictions`; see `compare`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `compare` gives it; empty where no method stands beside source-only.
+    """
+    across = runs[runs["task"] == "transfer"]
+    if "source-only" not in set(across["method"]):
+        return pd.DataFrame()
+    within = ["recipe", "normalisation", "variant"]
+    table = compare(across, {"method": "source-only"}, predictions, within=within)
+    return table.drop(columns=["corpus", "task", "selection"], errors="ignore")
+
+
+def gap(runs: pd.DataFrame) -> pd.DataFrame:
+    """Say how much picking the best test epoch adds to the last epoch's score.
+
+    Parameters
+    ----------
+    runs
+        From `results.load_runs`; only runs with both selections count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Per condition and metric: last, best_test and their difference ``gap`` with its interval
+        over folds, in percent and percentage points, and the number of folds and runs.
+    """
+    rows = []
+    for key, group in runs.groupby(_GROUP, sort=False):
+        both = group.pivot_table(["uar", "war"], ["run", "split", "seed"], "selection")
+        for metric in ("uar", "war"):
+            if not {"last", OPTIMISTIC} <= set(both.get(metric, pd.DataFrame()).columns):
+                continue
+            scores = both[metric].dropna().reset_index().assign(task=group["task"].iloc[0])
+            scores["gap"] = scores[OPTIMISTIC] - scores["last"]
+            row = dict(zip(_GROUP, key, strict=True)) | {"metric": metric.upper()}
+            row |= {
+                "last": 100 * fold_interval(scores, "last").value,
+                OPTIMISTIC: 100 * fold_interval(scores, OPTIMISTIC).value,
+            }
+            row |= columns_of("gap", fold_interval(scores, "gap"))
+            row |= {"folds": scores["split"].nunique(), "runs": len(scores)}
+            row["of_folds"] = group["of_folds"].astype(float).max()
+            rows.append(row)
+    columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high"]
+    columns += ["folds", "of_folds", "runs"]
+    return named_apart(pd.DataFrame(rows, columns=columns)).drop(columns="variant")

@@ -1,0 +1,416 @@
+"""Scores and their doubt: recalls, intervals, paired tests and calibration.
+
+All scores are fractions between 0 and 1. UAR (unweighted average recall) is the mean of the
+classes' recalls, WAR (weighted average recall) is accuracy.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.scores import as_labels, macro_f1, scores, uar, war  # noqa: F401
+
+METRICS = ("uar", "war")
+
+
+class Interval(NamedTuple):
+    """A score and the two ends of its interval; the ends are NaN where they cannot be known."""
+
+    value: float
+    low: float
+    high: float
+
+
+class PairedTest(NamedTuple):
+    """Mean difference (first minus second) with its interval, the test statistic and p value."""
+
+    difference: float
+    low: float
+    high: float
+    statistic: float
+    p: float
+
+
+class McNemar(NamedTuple):
+    """Utterances that only the first and only the second method gets right, and the p value."""
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Expected calibration error and, per bin, what a reliability diagram draws.
+
+    Attributes
+    ----------
+    ece : float
+        Expected calibration error, a fraction.
+    bins : pandas.DataFrame
+        Columns low, high, confidence, accuracy, utterances; a row per bin, empty ones NaN.
+    """
+
+    ece: float
+    bins: pd.DataFrame
+
+
+def bootstrap_interval(
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    metric: str = "uar",
+    *,
+    speakers: ArrayLike | None = None,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval of a score, over utterances or over speakers.
+
+    Counts of the confusion matrix are resampled, not utterances one by one: the same distribution,
+    at a cost that does not grow with the corpus.
+
+    Parameters
+    ----------
+    truth, predicted
+        Labels, shape (utterances,).
+    metric
+        ``"uar"`` or ``"war"``.
+    speakers
+        Who speaks each utterance, shape (utterances,). If given, whole speakers are drawn: the
+        interval then says what other speakers might bring, and is as a rule wider.
+    resamples
+        Number of resamples.
+    confidence
+        Coverage, a fraction.
+    seed
+        Of the random draws.
+
+    Returns
+    -------
+    Interval
+        The score as measured and the interval; NaN ends for a single utterance or speaker.
+
+    Raises
+    ------
+    StudyError
+        For an unknown metric, or labels whose lengths differ.
+
+    References
+    ----------
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13.
+
+    Examples
+    --------
+    >>> bootstrap_interval(["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, "war")
+    Interval(value=0.75, low=0.375, high=1.0)
+    """
+    if metric not in METRICS:
+        raise StudyError(f"expected a metric of {', '.join(METRICS)}; got {metric!r}")
+    truth, predicted = as_labels(truth, predicted)
+    groups = None if speakers is None else np.unique(np.asarray(speakers), return_inverse=True)[1]
+    if groups is not None and len(groups) != len(truth):
+        raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(groups)}")
+    counts = _confusions(truth, predicted, groups)
+    value = float(_score(counts.sum(axis=0), metric))
+    if (len(truth) if groups is None else len(counts)) < 2:
+        return Interval(value, np.nan, np.nan)
+    generator = np.random.default_rng(seed)
+    if groups is None:
+        cells = counts[0].ravel()
+        drawn = generator.multinomial(cells.sum(), cells / cells.sum(), size=resamples)
+    else:
+        speakers_drawn = generator.multinomial(
+            len(counts), np.full(len(counts), 1 / len(counts)), size=resamples
+        )
+        drawn = speakers_drawn @ counts.reshape(len(counts), -1)
+    sample = _score(drawn.reshape(resamples, *counts.shape[1:]), metric)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(sample, [tail, 1 - tail])
+    return Interval(value, float(low), float(high))
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
+    """Mean over folds with Student's t interval.
+
+    The folds share training data, so the interval is a little too narrow; for a comparison of two
+    methods use `corrected_resampled_t_test`.
+
+    Parameters
+    ----------
+    values
+        A score per fold.
+    confidence
+        Coverage, a fraction.
+
+    Returns
+    -------
+    Interval
+        NaN ends for a single value.
+    """
+    values = np.asarray(values, float)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean, np.nan, np.nan)
+    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
+    return Interval(mean, mean - float(half), mean + float(half))
+
+
+def proportion_interval(hits: float, total: float, confidence: float = 0.95) -> Interval:
+    """Wilson's score interval of a proportion, such as the recall of one emotion.
+
+    Parameters
+    ----------
+    hits, total
+        Counts; they may be means over seeds and then need not be whole.
+    confidence
+        Coverage, a fraction.
+
+    Returns
+    -------
+    Interval
+        All NaN where the total is 0.
+
+    References
+    ----------
+    Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22, 1927.
+
+    Examples
+    --------
+    >>> tuple(round(number, 3) for number in proportion_interval(8, 10))
+    (0.8, 0.49, 0.943)
+    """
+    if not total:
+        return Interval(np.nan, np.nan, np.nan)
+    z, share = float(stats.norm.ppf((1 + confidence) / 2)), hits / total
+    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
+    spread = np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
+    half = z * float(spread) / (1 + z**2 / total)
+    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def corrected_resampled_t_test(
+    first: ArrayLike, second: ArrayLike, rho: float, confidence: float = 0.95
+) -> PairedTest:
+    """Compare two methods on the same folds, allowing for the training data that folds share.
+
+    The variance of the mean difference is (1/k + rho) s^2 in place of s^2/k.
+
+    Parameters
+    ----------
+    first, second
+        A score per fold of either method, in the same order, shape (k,).
+    rho
+        Test utterances over training utterances: 1/9 in 10-fold cross-validation.
+    confidence
+        Coverage of the interval, a fraction.
+
+    Returns
+    -------
+    PairedTest
+
+    Raises
+    ------
+    StudyError
+        For fewer than two folds or unequal numbers of them.
+
+    References
+    ----------
+    Nadeau & Bengio, Inference for the Generalization Error, Machine Learning 52, 2003, section 5.
+
+    Examples
+    --------
+    >>> round(corrected_resampled_t_test([0.9, 0.8, 0.85], [0.8, 0.75, 0.8], rho=0.5).p, 3)
+    0.127
+    """
+    first, second = np.asarray(first, float), np.asarray(second, float)
+    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
+        raise StudyError(
+            f"expected two or more folds of both methods; got {first.size} and {second.size}"
+        )
+    differences = first - second
+    mean, folds = float(differences.mean()), len(differences)
+    error = float(np.sqrt((1 / folds + rho) * differences.var(ddof=1)))
+    if np.isclose(error, 0, atol=1e-15):
+        return PairedTest(mean, mean, mean, np.nan, 1.0 if np.isclose(mean, 0) else 0.0)
+    half = error * float(stats.t.ppf((1 + confidence) / 2, folds - 1))
+    p = 2 * float(stats.t.sf(abs(mean / error), folds - 1))
+    return PairedTest(mean, mean - half, mean + half, mean / error, p)
+
+
+def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
+    """McNemar's exact test: do two methods err on different numbers of the same utterances.
+
+    Parameters
+    ----------
+    truth, first, second
+        True labels and both methods' predictions, shape (utterances,).
+
+    Returns
+    -------
+    McNemar
+        Two-sided exact binomial p value; 1 where the methods never differ.
+
+    References
+    ----------
+    McNemar, Note on the sampling error of the difference between correlated proportions,
+    Psychometrika 12, 1947.
+
+    Examples
+    --------
+    >>> mcnemar(["sad"] * 6, ["sad"] * 6, ["happy"] * 6)
+    McNemar(only_first=6, only_second=0, p=0.03125)
+    """
+    truth, first = as_labels(truth, first)
+    truth, second = as_labels(truth, second)
+    only_first = int(((first == truth) & (second != truth)).sum())
+    only_second = int(((first != truth) & (second == truth)).sum())
+    differing = only_first + only_second
+    p = stats.binomtest(only_first, differing).pvalue if differing else 1.0
+    return McNemar(only_first, only_second, float(p))
+
+
+def paired_bootstrap(
+    truth: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    groups: ArrayLike,
+    *,
+    resamples: int = 2000,
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> PairedTest:
+    """Compare the UAR of two methods on the same utterances, which are drawn again and again.
+
+    Parameters
+    ----------
+    truth, first, second
+        True labels and both methods' predictions, shape (predictions,).
+    groups
+        What is drawn as a whole, shape (predictions,): names of utterances, where each was
+        predicted under several seeds, or of speakers.
+    resamples
+        Number of resamples.
+    confidence
+        Coverage of the percentile interval, a fraction.
+    seed
+        Of the random draws.
+
+    Returns
+    -------
+    PairedTest
+        Without a statistic; p is two-sided, twice the smaller share of resamples on either side of
+        no difference. All but the difference is NaN for a single group.
+
+    References
+    ----------
+    Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapters 13 and 15.
+
+    Examples
+    --------
+    >>> test = paired_bootstrap(["sad"] * 8, ["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, range(8))
+    >>> test.difference, test.low, test.high
+    (0.25, 0.0, 0.5)
+    """
+    truth, first = as_labels(truth, first)
+    truth, second = as_labels(truth, second)
+    classes = np.unique(truth, return_inverse=True)[1]
+    group = np.unique(np.asarray(groups), return_inverse=True)[1]
+    gained = np.zeros((group.max() + 1, classes.max() + 1))
+    counts = np.zeros_like(gained)
+    np.add.at(gained, (group, classes), (first == truth).astype(float) - (second == truth))
+    np.add.at(counts, (group, classes), 1.0)
+    difference = float((gained.sum(axis=0) / counts.sum(axis=0)).mean())
+    if len(counts) < 2:
+        return PairedTest(difference, np.nan, np.nan, np.nan, np.nan)
+    share = np.full(len(counts), 1 / len(counts))
+    drawn = np.random.default_rng(seed).multinomial(len(counts), share, size=resamples)
+    of_class = drawn @ counts
+    recalls = (drawn @ gained) / np.maximum(of_class, 1)
+    sample = recalls.sum(axis=1) / (of_class > 0).sum(axis=1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(sample, [tail, 1 - tail])
+    sides = [((sample <= 0).sum() + 1), ((sample >= 0).sum() + 1)]
+    p = min(1.0, 2 * min(sides) / (resamples + 1))
+    return PairedTest(difference, float(low), float(high), np.nan, float(p))
+
+
+def calibration(
+    truth: ArrayLike, probabilities: ArrayLike, labels: Sequence[str], bins: int = 10
+) -> Calibration:
+    """Measure the expected calibration error of the winning class, over bins of equal width.
+
+    Parameters
+    ----------
+    truth
+        Labels, shape (utterances,).
+    probabilities
+        Shape (utterances, classes).
+    labels
+        The classes, in the order of the columns.
+    bins
+        Number of bins between 0 and 1; an edge belongs to the bin below it.
+
+    Returns
+    -------
+    Calibration
+
+    References
+    ----------
+    Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
+    """
+    probabilities = np.asarray(probabilities, float)
+    truth, predicted = as_labels(truth, np.asarray(labels)[probabilities.argmax(axis=1)])
+    confidence = probabilities.max(axis=1)
+    edges = np.linspace(0, 1, bins + 1)
+    where = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
+    counts = np.bincount(where, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        mean_confidence = np.bincount(where, confidence, bins) / counts
+        accuracy = np.bincount(where, truth == predicted, bins) / counts
+    table = pd.DataFrame(
+        {
+            "low": edges[:-1],
+            "high": edges[1:],
+            "confidence": mean_confidence,
+            "accuracy": accuracy,
+            "utterances": counts,
+        }
+    )
+    ece = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / counts.sum())
+    return Calibration(ece, table)
+
+
+def calibration_of(predictions: pd.DataFrame, bins: int = 10) -> Calibration:
+    """Calibrate a frame of predictions with columns emotion and p_<emotion>; see `calibration`."""
+    columns = [name for name in predictions if str(name).startswith("p_")]
+    columns = [name for name in columns if predictions[name].notna().all()]
+    if not columns:
+        raise StudyError("expected predictions with a column p_<emotion> per emotion; got none")
+    labels = [name.removeprefix("p_") for name in columns]
+    return calibration(predictions["emotion"], predictions[columns], labels, bins)
+
+
+def _confusions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Confusion counts of each group, shape (groups, classes, classes)."""
+    labels, codes = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
+    group = np.zeros(len(truth), int) if groups is None else groups
+    size = (int(group.max()) + 1, len(labels), len(labels))
+    flat = np.ravel_multi_index((group, codes[: len(truth)], codes[len(truth) :]), size)
+    return np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
+
+
+def _score(counts: np.ndarray, metric: str) -> np.ndarray:
+    """UAR or WAR of confusion counts, shape (..., classes, classes) -> (...)."""
+    right = np.diagonal(counts, axis1=-2, axis2=-1)
+    if metric == "war":
+        return right.sum(-1) / counts.sum((-2, -1))
+    of_class = counts.sum(-1)
+    recalls = right / np.maximum(of_class, 1)
+    return recalls.sum(-1) / (of_class > 0).sum(-1)

@@ -1,0 +1,1 @@
+"""Runs: one method on one problem with one seed."""

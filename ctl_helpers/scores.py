@@ -1,0 +1,68 @@
+"""Scores of predictions: UAR, WAR and macro F1, fractions between 0 and 1.
+
+UAR (unweighted average recall) is the mean of the classes' recalls, WAR (weighted average recall)
+is accuracy.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn import metrics
+
+from ctl_helpers.errors import StudyError
+
+
+def uar(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Unweighted average recall: the mean recall over the classes that the truth holds.
+
+    Parameters
+    ----------
+    truth, predicted
+        Labels, shape (utterances,).
+
+    Returns
+    -------
+    float
+        A fraction.
+
+    Examples
+    --------
+    >>> uar(["sad", "sad", "sad", "happy"], ["sad", "sad", "happy", "happy"])
+    0.8333333333333333
+    """
+    truth, predicted = as_labels(truth, predicted)
+    present = np.unique(truth)
+    return float(metrics.recall_score(truth, predicted, labels=present, average="macro"))
+
+
+def war(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Weighted average recall, which is accuracy; a fraction. See `uar` for the parameters."""
+    return float(metrics.accuracy_score(*as_labels(truth, predicted)))
+
+
+def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
+    """Mean F1 over the classes that the truth holds; a fraction. See `uar` for the parameters."""
+    truth, predicted = as_labels(truth, predicted)
+    present = np.unique(truth)
+    return float(
+        metrics.f1_score(truth, predicted, labels=present, average="macro", zero_division=0)
+    )
+
+
+def scores(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
+    """Return UAR, WAR and macro F1 under the names that the run store uses."""
+    return {
+        "uar": uar(truth, predicted),
+        "war": war(truth, predicted),
+        "macro_f1": macro_f1(truth, predicted),
+    }
+
+
+def as_labels(truth: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Check that there is one prediction per utterance, and return both as arrays."""
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape or truth.ndim != 1 or not len(truth):
+        raise StudyError(
+            "expected as many predictions as true labels, one or more; "
+            f"got shapes {predicted.shape} and {truth.shape}"
+        )
+    return truth, predicted

@@ -1,0 +1,1 @@
+"""Study: a list of runs, written down in a file, and the notebooks that tell them."""

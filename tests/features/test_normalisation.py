@@ -1,0 +1,161 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features.mfcc import Features, FeatureSettings
+from ctl_helpers.features.normalisation import (
+    NORMALISATIONS,
+    frame_statistics,
+    normalise,
+    with_versions,
+)
+
+
+@pytest.fixture
+def corpus():
+    """Values of twelve utterances, three speakers, two corpora."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(3, 5, size=(12, 7, 4)).astype(np.float32)
+    manifest = pd.DataFrame(
+        {
+            "path": [f"{row}.wav" for row in range(12)],
+            "corpus": ["a"] * 8 + ["b"] * 4,
+            "speaker": ["1", "2"] * 4 + ["1"] * 4,
+        }
+    )
+    return values, manifest
+
+
+@pytest.mark.parametrize(
+    ("kind", "groups"),
+    [
+        ("utterance", [[row] for row in range(12)]),
+        ("speaker", [[0, 2, 4, 6], [1, 3, 5, 7], [8, 9, 10, 11]]),
+        ("corpus", [range(8), range(8, 12)]),
+    ],
+)
+def test_normalise_by_group(corpus, kind, groups):
+    values, manifest = corpus
+    output = normalise(values, manifest, kind)[:]
+    assert output.dtype == np.float32
+    for group in groups:
+        rows = values[list(group)].reshape(-1, 4).astype(float)
+        expected = (values[list(group)] - rows.mean(axis=0)) / rows.std(axis=0)
+        np.testing.assert_allclose(output[list(group)], expected, atol=1e-5)
+
+
+def test_normalise_global_sees_the_training_part_only(corpus):
+    values, manifest = corpus
+    train = np.array([0, 3, 5])
+    output = normalise(values, manifest, "global", train)[:]
+    rows = values[train].reshape(-1, 4)
+    np.testing.assert_allclose(output, (values - rows.mean(0)) / rows.std(0), atol=1e-5)
+    changed = values.copy()
+    changed[7] += 100
+    others = np.delete(np.arange(12), 7)
+    again = normalise(changed, manifest, "global", train)[:]
+    np.testing.assert_array_equal(again[others], output[others])
+
+
+def test_normalise_leaves_its_input_and_reads_memory_maps(corpus, tmp_path):
+    values, manifest = corpus
+    np.save(tmp_path / "values.npy", values)
+    mapped = np.load(tmp_path / "values.npy", mmap_mode="r")
+    for kind in NORMALISATIONS:
+        output = normalise(mapped, manifest, kind, train=np.arange(6))[:]
+        assert output.shape == values.shape and output.dtype == np.float32
+        np.testing.assert_array_equal(mapped, values)
+        again = normalise(values, manifest, kind, np.arange(6))[:]
+        np.testing.assert_array_equal(output, again)
+
+
+@pytest.mark.parametrize("kind", NORMALISATIONS)
+def test_rows_are_those_of_the_whole(corpus, kind):
+    values, manifest = corpus
+    lazy = normalise(values, manifest, kind, np.arange(6))
+    assert len(lazy) == 12
+    for rows in (np.array([7, 0, 7]), slice(3, 9), np.arange(12) % 2 == 0, np.array([], int)):
+        np.testing.assert_array_equal(lazy[rows], lazy[:][rows])
+
+
+@pytest.mark.parametrize("kind", NORMALISATIONS)
+def test_padding_is_kept_out_where_speech_is_told(corpus, kind):
+    values, manifest = corpus
+    speech = np.array([[row % 3, 7 - row % 2] for row in range(12)])
+    holds = (np.arange(7) >= speech[:, :1]) & (np.arange(7) < speech[:, 1:])
+    train = np.arange(6)
+    output = normalise(values, manifest, kind, train, speech)[:]
+    assert (output[~holds] == 0).all()
+    changed = np.where(holds[:, :, None], values, 1e3).astype(np.float32)
+    np.testing.assert_array_equal(normalise(changed, manifest, kind, train, speech)[:], output)
+    groups = {
+        "utterance": [[row] for row in range(12)],
+        "speaker": [[0, 2, 4, 6], [1, 3, 5, 7], [8, 9, 10, 11]],
+        "corpus": [range(8), range(8, 12)],
+        "global": [train],
+        "none": [],
+    }
+    for group in map(list, groups[kind]):
+        spoken = output[group][holds[group]]
+        np.testing.assert_allclose(spoken.mean(axis=0), 0, atol=1e-5)
+        np.testing.assert_allclose(spoken.std(axis=0), 1, atol=1e-5)
+    if kind == "none":
+        np.testing.assert_array_equal(output[holds], values[holds])
+
+
+def test_statistics_are_numpys_over_many_pieces():
+    values = np.random.default_rng(1).normal(-400, 30, size=(600, 3, 5)).astype(np.float32)
+    mean, deviation = frame_statistics(values)
+    rows = values.reshape(-1, 5).astype(float)
+    np.testing.assert_allclose(mean, rows.mean(axis=0), rtol=1e-10)
+    np.testing.assert_allclose(deviation, rows.std(axis=0), rtol=1e-8)
+
+
+def test_a_constant_coefficient_stays_finite(corpus):
+    values, manifest = corpus
+    values[:, :, 0] = 2
+    for kind in NORMALISATIONS:
+        assert np.isfinite(normalise(values, manifest, kind, train=np.arange(6))[:]).all()
+
+
+def with_doubles(corpus, kind):
+    """Normalise, with one version of the utterances whose values are twice theirs."""
+    values, manifest = corpus
+    speech = np.tile([0, 7], (12, 1))
+    doubled = Features(2 * values, manifest, FeatureSettings(), "doubled", speech)
+    plain = normalise(values, manifest, kind, np.arange(6), speech)
+    return plain, with_versions(plain, [doubled], manifest)
+
+
+@pytest.mark.parametrize("kind", NORMALISATIONS)
+def test_versions_have_statistics_of_their_own_but_for_the_training_parts(corpus, kind):
+    plain, both = with_doubles(corpus, kind)
+    np.testing.assert_array_equal(both[:], plain[:])
+    expected = normalise(2 * corpus[0], corpus[1], kind, np.arange(6))[:]
+    if kind == "global":
+        expected = (2 * corpus[0] - plain.mean[0]) * plain.scale[0]
+    np.testing.assert_allclose(both.versions[0][:], expected, atol=1e-5)
+
+
+def test_utterances_are_drawn_in_any_of_their_versions(corpus):
+    _, both = with_doubles(corpus, "none")
+    rows = np.tile([3, 0, 11], 200)
+    drawn = both.drawn(rows, np.random.default_rng(1))
+    doubled = (drawn != both[rows]).any(axis=(1, 2))
+    np.testing.assert_array_equal(drawn, both[rows] * np.where(doubled, 2, 1)[:, None, None])
+    assert 250 < doubled.sum() < 350
+    np.testing.assert_array_equal(both.drawn(rows, np.random.default_rng(1)), drawn)
+
+
+def test_normalisation_mistakes(corpus):
+    values, manifest = corpus
+    for arguments, expected in [
+        ((manifest, "zscore"), "none, utterance"),
+        ((manifest, "global"), "training part"),
+        ((manifest[:3], "corpus"), "12 rows, got 3"),
+        ((manifest.assign(speaker=""), "speaker"), r"12 of 12 without one, as 0\.wav"),
+    ]:
+        with pytest.raises(StudyError, match=expected) as caught:
+            normalise(values, *arguments)
+        assert "\n" not in str(caught.value)

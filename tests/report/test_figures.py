@@ -1,0 +1,257 @@
+import io
+import itertools
+
+import fabricated
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+
+from ctl_helpers.corpora import EMOTIONS
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features.mfcc import PRESETS
+from ctl_helpers.report import figures, tables
+from ctl_helpers.report.markup import DAGGER
+from ctl_helpers.results import comparisons
+from ctl_helpers.results import runs as results
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fabricated.fill(tmp_path_factory.mktemp("store"), folds=3)
+
+
+@pytest.fixture(scope="module")
+def runs(store):
+    return results.load_runs(store)
+
+
+@pytest.fixture(scope="module")
+def loso(store, runs):
+    mine = runs[(runs["corpus"] == "emodb") & (runs["protocol"] == "loso")]
+    return results.load_predictions(store, mine)
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    rows = [
+        {"corpus": "emodb", "emotion": emotion, "speaker": speaker, "text": text}
+        for emotion, speaker, text in itertools.product(
+            fabricated.EMOTIONS["emodb"], ("03", "08", "09"), ("a01", "a02")
+        )
+        if (emotion, speaker) != ("angry", "03")
+    ]
+    duration = np.random.default_rng(0).gamma(8, 0.3, len(rows))
+    return pd.DataFrame(rows).assign(duration=duration, path="x.wav", sampling_rate=16_000)
+
+
+def texts(figure):
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
+def test_every_figure_is_returned_closed_and_can_be_saved(store, runs, loso, manifest, tmp_path):
+    before = plt.get_fignums()
+    single = tables.ours_beside_published(runs)
+    transfer = tables.ours_beside_published(runs, "transfer")
+    values = np.random.default_rng(0).normal(size=(len(manifest), 20, 39)).astype(np.float32)
+    tone = np.sin(np.arange(12_000) / 20)
+    drawn = {
+        "confusion": figures.confusion_matrix(loso),
+        "curves": figures.learning_curves(results.load_history(store, runs)),
+        "speakers": figures.recall_per_speaker(loso),
+        "emotions": figures.recall_per_emotion(loso),
+        "single": figures.comparison(single),
+        "transfer": figures.comparison(transfer, "war", chance=20),
+        "heat": figures.heat_map(transfer[transfer["protocol"] == "transductive"]),
+        "gap": figures.gap(comparisons.gap(runs)),
+        "gains": figures.gains(comparisons.gains(runs, results.load_predictions(store, runs))),
+        "reliability": figures.reliability(loso),
+        "durations": figures.durations(manifest, {"emodb": 4.4}),
+        "balance": figures.class_balance(manifest),
+        "utterances": figures.utterance_panels(
+            {"angry": tone, "sad": tone[:9000]}, PRESETS["released"]
+        ),
+        "statistics": figures.feature_statistics(values, manifest),
+        "normalisation": figures.normalisation_effect({"none": values, "other": values}, manifest),
+        "scatter": figures.embedding_scatter(values[:, 0, :2], manifest, ("emotion", "speaker")),
+    }
+    assert plt.get_fignums() == before
+    for name, figure in drawn.items():
+        assert isinstance(figure, Figure)
+        for path in figures.save_figure(figure, tmp_path, name):
+            assert path.stat().st_size > 1000, path
+
+
+def test_saving_twice_gives_the_same_bytes(loso, tmp_path):
+    first = figures.save_figure(figures.confusion_matrix(loso), tmp_path / "a", "f")
+    second = figures.save_figure(figures.confusion_matrix(loso), tmp_path / "b", "f")
+    assert [path.suffix for path in first] == [".png", ".svg"]
+    assert [p.read_bytes() for p in first] == [p.read_bytes() for p in second]
+
+
+def test_a_shrunk_image_looks_the_same(loso):
+    drawn = io.BytesIO()
+    figures.confusion_matrix(loso).savefig(drawn, format="png")
+    small = figures.shrink_png(drawn.getvalue())
+    assert len(small) < 0.6 * len(drawn.getvalue())
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), float)
+        for data in (drawn.getvalue(), small)
+    )
+    assert before.shape == after.shape and np.abs(before - after).mean() < 1
+
+
+def test_figures_that_cannot_be_written(loso, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StudyError, match="figure f: cannot write to"):
+        figures.save_figure(figures.confusion_matrix(loso), tmp_path / "file", "f")
+
+
+def test_confusion_matrix_writes_counts_and_rates(loso):
+    shown = texts(figures.confusion_matrix(loso))
+    angry = loso[loso["emotion"] == "angry"]
+    hits = (angry["predicted"] == "angry").sum()
+    assert shown[:2] == [f"{100 * hits / len(angry):.0f}", str(hits)]
+    assert sum(int(count) for count in shown[1::2]) == len(loso)
+
+
+def test_confusion_matrix_keeps_emotions_that_were_never_predicted():
+    frame = pd.DataFrame({"emotion": ["sad", "happy"], "predicted": ["sad", "sad"]})
+    figure = figures.confusion_matrix(frame)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["happy", "sad"]
+    assert texts(figure) == ["0", "0", "100", "1", "0", "0", "100", "1"]
+
+
+def test_learning_curves_are_means_over_runs(store, runs):
+    history = results.load_history(store, runs[runs["recipe"] == "released"])
+    loss, score = figures.learning_curves(history).axes
+    expected = history.groupby("epoch")["loss"].mean()
+    assert loss.lines[0].get_ydata() == pytest.approx(expected.to_numpy())
+    labels = [line.get_label() for line in score.lines]
+    assert labels == ["training accuracy", "test WAR", "test UAR"]
+
+
+def test_learning_curves_of_one_run_without_scores():
+    history = pd.DataFrame({"run": "a", "epoch": [1, 2], "loss": [1.0, 0.5], "accuracy": np.nan})
+    figure = figures.learning_curves(history)
+    assert len(figure.axes) == 1 and "One run" in figure.get_suptitle()
+
+
+def test_comparison_marks_the_optimistic_and_has_a_panel_per_corpus_and_protocol(runs):
+    figure = figures.comparison(tables.ours_beside_published(runs))
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles[:2] == ["CASIA, shuffled k-fold", "CASIA, leave one speaker out"]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert f"CPAC released {DAGGER} (162 of 540 utterances)" in labels
+    assert "CPAC (Ye et al. 2023)" in labels
+
+
+def test_heat_map_has_a_mean_row_only_over_all_pairs(runs):
+    table = tables.ours_beside_published(runs, "transfer")
+    table = table[table["protocol"] == "transductive"]
+    axis = figures.heat_map(table).axes[0]
+    rows = [label.get_text() for label in axis.get_yticklabels()]
+    assert rows == ["CASIA → EmoDB", "EmoDB → CASIA", "mean"]
+    means = table.groupby("method")["uar"].mean().sort_values()
+    shown = [text.get_text() for text in axis.texts][-3:]
+    assert shown == [f"{mean:.1f}" for mean in means]
+    partial = figures.heat_map(table.iloc[1:]).axes[0]
+    assert [text.get_text() for text in partial.texts].count("") == 0
+    assert len(partial.texts) == 5 + 2  # the method without one pair has no mean
+
+
+def test_heat_map_tells_methods_of_one_name_apart(runs):
+    table = tables.ours_beside_published(runs, "transfer")
+    table = table[table["method"] == "source-only"]
+    theirs = {"method": "source only", "reported_by": "Wen et al. 2022", "recipe": ""}
+    both = pd.concat([table, table.assign(uar=table["uar"] + 10, **theirs)], ignore_index=True)
+    (labels, single) = (
+        [label.get_text() for label in figures.heat_map(shown).axes[0].get_xticklabels()]
+        for shown in (both, table)
+    )
+    assert labels == ["source only released", "source only (Wen et al. 2022)"]
+    assert single == ["source only"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_gains_of_one_method_and_seed_have_room(store, runs, tmp_path):
+    few = runs[(runs["source"] == "casia") & (runs["method"] != "caam-mdd") & (runs["seed"] == 0)]
+    table = comparisons.gains(few, results.load_predictions(store, few))
+    assert len(table) == 1
+    figures.save_figure(figures.gains(table, "a title"), tmp_path, "gains")
+
+
+def test_gains_have_a_panel_per_pair_and_an_interval_over_each(store, runs):
+    figure = figures.gains(comparisons.gains(runs, results.load_predictions(store, runs)))
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == [
+        f"{pair}, transductive, released" for pair in ("CASIA → EmoDB", "EmoDB → CASIA")
+    ]
+    assert [len(ax.get_yticklabels()) for ax in figure.axes] == [2, 2]
+    alone = figures.gains(comparisons.gains(runs))  # without predictions there are no thin bars
+    thin = [
+        sum(np.isfinite(line.get_xdata()).all() for line in f.axes[0].lines)
+        for f in (figure, alone)
+    ]
+    assert thin[0] - thin[1] == 2
+
+
+def test_one_utterance_per_emotion_of_one_speaker_and_sentence(manifest):
+    one = figures.one_per_emotion(manifest)
+    assert one["emotion"].tolist() == fabricated.EMOTIONS["emodb"]
+    assert one["speaker"].nunique() == 1 and one["text"].nunique() == 1
+    assert one["speaker"].iloc[0] != "03"  # who was never angry
+
+
+def test_one_utterance_per_emotion_without_speakers(manifest):
+    one = figures.one_per_emotion(manifest.assign(speaker="", text=""))
+    assert one["emotion"].tolist() == fabricated.EMOTIONS["emodb"]
+
+
+def test_pca_is_pca_on_standardised_values():
+    values = np.random.default_rng(0).normal(size=(30, 6)) * np.arange(1, 7)
+    expected = PCA(2).fit_transform(StandardScaler().fit_transform(values))
+    found = figures.project(values, "pca")
+    assert np.abs(found) == pytest.approx(np.abs(expected))
+
+
+def test_tsne_keeps_groups_apart_and_is_seeded():
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(40, 5, 20))
+    values[20:] += 6
+    points = figures.project(values, seed=1)
+    assert points.shape == (40, 2) and np.array_equal(points, figures.project(values, seed=1))
+    centres = points[:20].mean(axis=0), points[20:].mean(axis=0)
+    assert np.linalg.norm(centres[0] - centres[1]) > 2 * points[:20].std()
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (4, 1), (5, 64), (3, 1, 1)])
+def test_few_utterances_are_projected_too(shape):
+    points = figures.project(np.random.default_rng(0).normal(size=shape))
+    assert points.shape == (shape[0], 2) and np.isfinite(points).all()
+
+
+def test_mistakes_are_named(loso):
+    with pytest.raises(StudyError, match="tsne or pca; got 'umap'"):
+        figures.project(np.zeros((5, 2)), "umap")
+    with pytest.raises(StudyError, match="two or more utterances"):
+        figures.project(np.zeros((1, 2)))
+    for draw in (figures.confusion_matrix, figures.learning_curves, figures.comparison):
+        with pytest.raises(StudyError, match="empty"):
+            draw(loso.iloc[:0])
+    with pytest.raises(StudyError, match="got nothing"):
+        figures.class_balance(pd.DataFrame({"corpus": [], "emotion": []}))
+
+
+def test_every_emotion_has_its_own_colour_and_strangers_get_one():
+    colours = [figures.colour_of(emotion) for emotion in EMOTIONS]
+    assert len(set(colours)) == len(EMOTIONS)
+    assert figures.colour_of("ironic", 1) != figures.colour_of("bashful", 2)

@@ -1,0 +1,97 @@
+import fabricated
+import numpy as np
+import pandas as pd
+import pytest
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.results import comparisons, statistics
+from ctl_helpers.results import runs as results
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fabricated.fill(tmp_path_factory.mktemp("store"), folds=4, seeds=(0, 1))
+
+
+@pytest.fixture(scope="module")
+def runs(store):
+    return results.load_runs(store)
+
+
+@pytest.fixture(scope="module")
+def predictions(store, runs):
+    return results.load_predictions(store, runs)
+
+
+def test_gap_is_best_test_minus_last(runs):
+    table = comparisons.gap(runs)
+    assert table[["corpus", "metric"]].to_numpy().tolist() == [
+        [corpus, metric] for corpus in ("casia", "emodb") for metric in ("UAR", "WAR")
+    ]
+    assert np.allclose(table["best_test"] - table["last"], table["gap"])
+    assert (table["gap"] > 0).all() and (table["folds"] == 4).all() and (table["runs"] == 8).all()
+    assert comparisons.gap(runs[runs["recipe"] == "modern"]).empty
+
+
+def test_compare_is_the_corrected_test_on_the_folds_that_both_ran(runs):
+    single = runs[(runs["task"] == "cpac") & (runs["corpus"] == "emodb")]
+    (row,) = comparisons.compare(single, {"recipe": "released"}).to_dict("records")
+    last = single[(single["protocol"] == "kfold") & (single["selection"] == "last")]
+    means = last.groupby(["recipe", "split"])["uar"].mean().unstack("recipe")
+    expected = statistics.corrected_resampled_t_test(means["modern"], means["released"], 1 / 9)
+    assert (row["difference"], row["p"]) == pytest.approx((100 * expected[0], expected.p))
+    assert row["folds"] == 4
+
+
+def test_compare_across_corpora_is_over_seeds_with_mcnemar(runs, predictions):
+    transfer = runs[runs["task"] == "transfer"]
+    table = comparisons.compare(transfer, {"method": "source-only"}, predictions)
+    assert len(table) == 4 and (table["seeds"] == 3).all()
+    assert table["mcnemar_p"].between(0, 1).all()
+    np.testing.assert_allclose(table["pooled_difference"], table["difference"], atol=1.5)
+    assert (table["pooled_difference_low"] < table["pooled_difference"]).all()
+
+
+def test_gains_are_within_a_recipe_and_a_seed_alone_has_no_test(runs, predictions, tmp_path):
+    table = comparisons.gains(runs, predictions)
+    transfer = runs[runs["task"] == "transfer"]
+    means = transfer.groupby(["source", "method"])["uar"].mean()
+    for row in table.to_dict("records"):
+        here = means[row["source"]]
+        expected = 100 * (here[row["method"]] - here["source-only"])
+        assert row["difference"] == pytest.approx(expected)
+    # What has no source-only of its own recipe is left out, and nothing is compared across them.
+    other = transfer[transfer["method"] == "caam-mdd"].assign(recipe="modern")
+    more = comparisons.gains(pd.concat([runs, other], ignore_index=True), predictions)
+    pd.testing.assert_frame_equal(more, table)
+
+    (first, *_), seeds = table["method"], runs["seed"] == 0
+    one = comparisons.gains(runs[seeds], predictions)
+    assert one["method"].iloc[0] == first and (one["seeds"] == 1).all()
+    assert one[["difference_low", "p"]].isna().all(axis=None)
+    assert one[["pooled_difference_low", "pooled_p"]].notna().all(axis=None)
+    assert comparisons.gains(transfer[transfer["seed"] == 0]).empty
+    assert comparisons.gains(runs[runs["method"] == "caam-mdd"]).empty
+
+
+def test_compare_needs_one_reference(runs):
+    with pytest.raises(StudyError, match="to compare with; got none"):
+        comparisons.compare(runs, {"recipe": "unheard"})
+    with pytest.raises(StudyError, match=r"expected one condition .* got 3"):
+        comparisons.compare(runs, {"recipe": "released", "task": "transfer"})
+
+
+def test_methods_are_compared_with_cpac_like_with_like(tmp_path):
+    store = fabricated.fill_conditions(tmp_path)
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    tests = comparisons.against_cpac(runs, predictions)
+    assert tests["normalisation"].tolist() == ["global", "speaker"]
+    assert tests["reference"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
+    means = runs.groupby(["task", "normalisation"])["uar"].mean()
+    expected = 100 * (means["baseline"] - means["cpac"])
+    assert np.allclose(tests["difference"], expected) and (tests["mcnemar_p"] < 1).all()
+
+
+def test_without_cpac_nothing_is_compared(runs):
+    assert comparisons.against_cpac(runs[runs["task"] == "transfer"]).empty

@@ -1,0 +1,110 @@
+"""Spaces before and after adaptation, and the distance of corpora in them."""
+
+import fabricated
+import numpy as np
+import pandas as pd
+import pytest
+from test_transfers import corpus
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features.functionals import mfcc_statistics
+from ctl_helpers.methods.transfers import svm_on_features
+from ctl_helpers.results import spaces
+from ctl_helpers.results.runs import load_predictions, load_runs
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fabricated.fill(tmp_path_factory.mktemp("store"), folds=1).root
+
+
+def cloud(offset, sizes=(60, 60), seed=0):
+    points = np.random.default_rng(seed).normal(size=(sum(sizes), 4))
+    points[: sizes[0], 0] += offset
+    return points, np.repeat(["casia", "emodb"], sizes)
+
+
+def test_the_distance_is_that_of_the_best_linear_border():
+    # Of two normal clouds d deviations apart, the best border errs in Phi(-d / 2).
+    for apart, error in ((1.0, 0.3085), (2.0, 0.1587), (4.0, 0.0228)):
+        found = spaces.proxy_a_distance(*cloud(apart, (1500, 1500)))
+        assert found == pytest.approx(2 * (1 - 2 * error), abs=0.08)
+    assert spaces.proxy_a_distance(*cloud(0.0, (1500, 1500))) == pytest.approx(0, abs=0.15)
+    assert spaces.proxy_a_distance(*cloud(50.0)) == 2
+
+
+def test_the_larger_corpus_does_not_count_for_more():
+    found = spaces.proxy_a_distance(*cloud(2.0, (3000, 300)))
+    assert found == pytest.approx(2 * (1 - 2 * 0.1587), abs=0.15)
+    assert spaces.proxy_a_distance(*cloud(0.0, (3000, 300))) == pytest.approx(0, abs=0.25)
+
+
+def test_what_is_no_pair_of_corpora_is_named():
+    with pytest.raises(StudyError, match="expected two corpora, got casia"):
+        spaces.proxy_a_distance(np.zeros((4, 2)), ["casia"] * 4)
+    assert np.isnan(spaces.proxy_a_distance(np.eye(3), ["casia", "emodb", "emodb"]))
+
+
+def test_the_features_of_both_corpora_over_shared_emotions():
+    source = corpus("casia", ["angry", "happy", "surprise"])
+    target = corpus("emodb", ["angry", "boredom", "happy"], speakers=5, seed=1)
+    space = spaces.feature_space(source, target)
+    assert list(space.labels["corpus"]) == ["casia"] * 8 + ["emodb"] * 10
+    assert set(space.labels["emotion"]) == {"angry", "happy"}
+    rows = target.manifest["emotion"] != "boredom"
+    np.testing.assert_allclose(space.points[8:], mfcc_statistics(target)[rows])
+
+
+def test_a_runs_space_is_its_source_and_its_scored_target(store):
+    runs = load_runs(store)
+    run = runs.loc[runs["task"] == "transfer", "run"].iloc[0]
+    space = spaces.run_space(store / run)
+    told = load_predictions(store, runs[runs["run"] == run])
+    assert space.points.shape == (len(space.labels), 8)
+    assert list(space.labels["emotion"][100:]) == list(told["emotion"])
+    pair = runs.set_index("run").loc[run]
+    assert list(space.labels["corpus"].unique()) == [pair["source"], pair["target"]]
+    inside = runs.loc[runs["task"] == "cpac", "run"].iloc[0]
+    with pytest.raises(StudyError, match="expected a run across corpora with embeddings"):
+        spaces.run_space(store / inside)
+
+
+def test_distances_per_method_with_the_interval_over_seeds(store, tmp_path):
+    runs = load_runs(store)
+    points, corpora = cloud(50.0)
+    before = spaces.Space(points, pd.DataFrame({"corpus": corpora, "emotion": "sad"}))
+    pair = runs[runs["source"] == "casia"]
+    table = spaces.distances(store, pair, before).set_index("method")
+    assert table.index[0] == spaces.BEFORE and table["distance"].iloc[0] == 2
+    assert table.loc["source-only", "distance"] > 1.9 > table.loc["caam-mdd", "distance"] + 0.3
+    assert (table["runs"][1:] == 3).all()
+    row = table.loc["caam-mdd"]
+    found = [
+        spaces.proxy_a_distance(space.points, space.labels["corpus"])
+        for space in (
+            spaces.run_space(store / run) for run in pair.loc[pair["method"] == "caam-mdd", "run"]
+        )
+    ]
+    assert row["distance"] == pytest.approx(np.mean(found))
+    assert row["distance_low"] < min(found) <= max(found) < row["distance_high"]
+    assert len(spaces.distances(store, runs)) == 6
+    assert spaces.distances(tmp_path, runs, before).empty
+
+
+def test_the_svm_on_labelled_targets_stands_beside_the_published_one(store, tmp_path):
+    runs = load_runs(store)
+    pair = runs[runs["source"] == "casia"]
+    table = spaces.labelled_svm(store, pair, repeats=2)
+    ours = table[table["reported_by"] == "this study"]
+    assert set(zip(ours["method"], ours["split"], strict=True)) == {
+        (method, split) for method in pair["method"].unique() for split in ("random", "speaker")
+    }
+    row = ours[(ours["method"] == "caam-mdd") & (ours["split"] == "speaker")].iloc[0]
+    of_method = pair.loc[pair["method"] == "caam-mdd", "run"]
+    each = [svm_on_features(store / run, "speaker", 2)["uar"].mean() for run in of_method]
+    assert row["runs"] == len(each) == 3
+    assert row["uar"] == pytest.approx(100 * np.mean(each))
+    assert row["uar_low"] <= 100 * min(each) <= 100 * max(each) <= row["uar_high"]
+    theirs = table[table["method"] == "CAAM+SVM"].iloc[0]
+    assert (theirs["uar"], theirs["war"]) == (66.83, 69.51)  # table S5, CASIA to EmoDB
+    assert spaces.labelled_svm(tmp_path, runs).empty

@@ -1,0 +1,203 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import balanced_accuracy_score
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.results import statistics
+
+EMOTIONS = np.array(["angry", "happy", "neutral", "sad"])
+
+
+def guesses(seed, utterances=400, accuracy=0.7):
+    generator = np.random.default_rng(seed)
+    truth = generator.choice(EMOTIONS, utterances, p=[0.4, 0.3, 0.2, 0.1])
+    other = generator.choice(EMOTIONS, utterances)
+    return truth, np.where(generator.random(utterances) < accuracy, truth, other)
+
+
+labelled = st.lists(st.tuples(st.sampled_from(EMOTIONS), st.sampled_from(EMOTIONS)), min_size=1)
+
+
+@settings(deadline=None)
+@given(labelled)
+def test_scores_against_plain_loops(pairs):
+    truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
+    recalls, f1s = [], []
+    for emotion in set(truth):
+        hit = ((truth == emotion) & (predicted == emotion)).sum()
+        recalls.append(hit / (truth == emotion).sum())
+        f1s.append(2 * hit / ((truth == emotion).sum() + (predicted == emotion).sum()))
+    found = statistics.scores(truth, predicted)
+    assert found["uar"] == pytest.approx(np.mean(recalls))
+    assert found["war"] == pytest.approx(np.mean(truth == predicted))
+    assert found["macro_f1"] == pytest.approx(np.mean(f1s))
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
+def test_uar_is_balanced_accuracy():
+    assert statistics.uar(*guesses(1)) == pytest.approx(balanced_accuracy_score(*guesses(1)))
+
+
+@given(labelled)
+@settings(deadline=None, max_examples=30)
+def test_bootstrap_holds_the_scores_it_is_about(pairs):
+    truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
+    for metric in statistics.METRICS:
+        interval = statistics.bootstrap_interval(truth, predicted, metric, resamples=50)
+        assert interval.value == pytest.approx(getattr(statistics, metric)(truth, predicted))
+        if len(pairs) > 1:
+            assert 0 <= interval.low <= interval.high <= 1
+
+
+@pytest.mark.parametrize("metric", statistics.METRICS)
+def test_bootstrap_over_utterances_against_drawing_them_one_by_one(metric):
+    truth, predicted = guesses(2)
+    generator = np.random.default_rng(0)
+    drawn = []
+    for _ in range(400):
+        rows = generator.integers(len(truth), size=len(truth))
+        drawn.append(getattr(statistics, metric)(truth[rows], predicted[rows]))
+    interval = statistics.bootstrap_interval(truth, predicted, metric)
+    assert interval[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.015)
+
+
+def test_bootstrap_over_speakers_against_drawing_them_one_by_one():
+    truth, predicted = guesses(3)
+    speakers = np.random.default_rng(3).integers(8, size=len(truth)).astype(str)
+    predicted = np.where(np.isin(speakers, ["0", "1"]), "sad", predicted)
+    rows_of = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
+    generator = np.random.default_rng(0)
+    drawn = []
+    for _ in range(400):
+        rows = np.concatenate([rows_of[i] for i in generator.integers(8, size=8)])
+        drawn.append(statistics.uar(truth[rows], predicted[rows]))
+    over_speakers = statistics.bootstrap_interval(truth, predicted, speakers=speakers)
+    over_utterances = statistics.bootstrap_interval(truth, predicted)
+    assert over_speakers[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
+    assert over_speakers.high - over_speakers.low > over_utterances.high - over_utterances.low
+
+
+def test_bootstrap_is_seeded_and_a_single_speaker_has_no_interval():
+    truth, predicted = guesses(4)
+    assert statistics.bootstrap_interval(truth, predicted) == statistics.bootstrap_interval(
+        truth, predicted
+    )
+    alone = statistics.bootstrap_interval(truth, predicted, speakers=["03"] * len(truth))
+    assert np.isnan(alone.low) and np.isnan(alone.high)
+
+
+def test_mean_interval_by_the_table():
+    # Student's t, 4 degrees of freedom, 97.5 %: 2.776
+    values = [0.8, 0.82, 0.84, 0.86, 0.88]
+    half = 2.776 * np.std(values, ddof=1) / np.sqrt(5)
+    found = statistics.mean_interval(values)
+    assert found == pytest.approx((0.84, 0.84 - half, 0.84 + half), abs=1e-5)
+    assert np.isnan(statistics.mean_interval([0.8]).low)
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 5), (8, 10), (81, 81)])
+def test_proportion_interval_is_wilsons(hits, total):
+    from scipy.stats import binomtest
+
+    expected = binomtest(hits, total).proportion_ci(method="wilson")
+    found = statistics.proportion_interval(hits, total)
+    assert found == pytest.approx((hits / total, expected.low, expected.high))
+    assert np.isnan(statistics.proportion_interval(0, 0)).all()
+
+
+def test_corrected_t_test_by_hand():
+    # differences 1..5 (mean 3, variance 2.5), rho 1/4: t = 3 / sqrt((1/5 + 1/4) * 2.5) = 2.8284
+    found = statistics.corrected_resampled_t_test(np.arange(5) + 1.0, np.zeros(5), rho=0.25)
+    assert found.difference == 3
+    assert found.statistic == pytest.approx(3 / np.sqrt(0.45 * 2.5))
+    assert found.p == pytest.approx(0.047421, abs=1e-6)  # R: 2 * pt(-2.828427, 4)
+    assert found.low == pytest.approx(3 - 2.776445 * np.sqrt(1.125), abs=1e-5)
+
+
+def test_corrected_t_test_without_overlap_is_the_paired_t_test():
+    from scipy.stats import ttest_rel
+
+    first, second = np.random.default_rng(0).random((2, 10))
+    found = statistics.corrected_resampled_t_test(first, second, rho=0)
+    assert (found.statistic, found.p) == pytest.approx(ttest_rel(first, second))
+
+
+def test_corrected_t_test_of_equal_methods_and_of_too_few_folds():
+    assert statistics.corrected_resampled_t_test([0.5, 0.6], [0.5, 0.6], rho=1 / 9).p == 1
+    with pytest.raises(StudyError, match="two or more folds"):
+        statistics.corrected_resampled_t_test([0.5], [0.6], rho=1 / 9)
+
+
+def test_mcnemar_by_counting():
+    truth = np.array(["sad"] * 20)
+    first = np.array(["sad"] * 18 + ["happy"] * 2)
+    second = np.array(["sad"] * 10 + ["happy"] * 8 + ["sad"] * 2)
+    # 8 against 2: 2 * (1 + 10 + 45) / 1024
+    assert statistics.mcnemar(truth, first, second) == pytest.approx((8, 2, 112 / 1024))
+    assert statistics.mcnemar(truth, first, first).p == 1
+
+
+def test_calibration_by_hand():
+    probabilities = [[0.95, 0.05], [0.9, 0.1], [0.4, 0.6], [0.35, 0.65]]
+    found = statistics.calibration(["a", "b", "b", "a"], probabilities, ["a", "b"], bins=5)
+    # bin 0.8-1.0: confidence 0.925, accuracy 0.5; bin 0.6-0.8: 0.65, 0; bin 0.4-0.6: 0.6, 1
+    assert found.ece == pytest.approx((2 * 0.425 + 0.65 + 0.4) / 4)
+    assert found.bins["utterances"].tolist() == [0, 0, 1, 1, 2]
+    assert np.isnan(found.bins["accuracy"][0])
+
+
+def test_perfect_confidence_is_perfectly_calibrated():
+    truth, _ = guesses(5)
+    certain = (truth[:, None] == EMOTIONS).astype(float)
+    assert statistics.calibration(truth, certain, EMOTIONS).ece == 0
+
+
+def test_calibration_of_a_frame_ignores_emotions_of_other_corpora():
+    frame = pd.DataFrame({"emotion": ["a", "b"], "p_a": [0.9, 0.9], "p_b": [0.1, 0.1]})
+    frame["p_boredom"] = np.nan
+    assert statistics.calibration_of(frame).ece == pytest.approx(0.4)
+    with pytest.raises(StudyError, match="p_<emotion>"):
+        statistics.calibration_of(frame[["emotion"]])
+
+
+def test_lengths_that_differ_are_named():
+    with pytest.raises(StudyError, match=r"\(1,\) and \(2,\)"):
+        statistics.uar(["sad", "sad"], ["sad"])
+    with pytest.raises(StudyError, match="uar, war"):
+        statistics.bootstrap_interval(["sad"], ["sad"], "f1")
+
+
+def test_paired_bootstrap_against_drawing_utterances_one_by_one():
+    truth, first = guesses(3, 200, 0.8)
+    second = guesses(4, 200, 0.5)[1]
+    found = statistics.paired_bootstrap(truth, first, second, np.arange(200), resamples=4000)
+    expected = statistics.uar(truth, first) - statistics.uar(truth, second)
+    assert found.difference == pytest.approx(expected)
+    generator, drawn = np.random.default_rng(0), []
+    for _ in range(400):
+        rows = generator.integers(200, size=200)
+        drawn.append(
+            statistics.uar(truth[rows], first[rows]) - statistics.uar(truth[rows], second[rows])
+        )
+    assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
+    assert found.p < 0.01
+
+
+def test_paired_bootstrap_finds_nothing_where_there_is_nothing():
+    truth, first = guesses(5)
+    same = statistics.paired_bootstrap(truth, first, first, np.arange(400))
+    assert same == (0, 0, 0, pytest.approx(np.nan, nan_ok=True), 1)
+    one = statistics.paired_bootstrap(["sad"], ["sad"], ["happy"], ["a"])
+    assert one.difference == 1 and np.isnan(one.low) and np.isnan(one.p)
+
+
+def test_seeds_do_not_narrow_a_paired_bootstrap():
+    truth, first = guesses(6, 100, 0.8)
+    second = guesses(7, 100, 0.5)[1]
+    names = np.arange(100)
+    once = statistics.paired_bootstrap(truth, first, second, names)
+    sides = [np.tile(side, 5) for side in (truth, first, second, names)]
+    assert statistics.paired_bootstrap(*sides) == pytest.approx(tuple(once), nan_ok=True)
