@@ -34,6 +34,21 @@ def cores() -> int:
     return joblib.cpu_count()
 
 
+@contextmanager
+def environment(**changes: str) -> Iterator[None]:
+    """Set variables of the environment inside a ``with`` block."""
+    before = {name: os.environ.get(name) for name in changes}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 def orphaned() -> bool:
     """Say whether the process that started this one, such as a study its workers, is gone."""
     return os.getppid() != _PARENT

@@ -1,3 +1,50 @@
-"""The networks, in Keras 3 and for any of its backends."""
+"""Networks and how they are trained.
 
-from ctl_helpers.networks import backend as backend  # first: it has the backend imported quietly
+A network is a function ``(frames, coefficients, classes, **settings)`` that returns a Keras model
+from (batch, frames, coefficients) to probabilities. To add one: a file, and a line in `NETWORKS`.
+"""
+
+from typing import TYPE_CHECKING
+
+from ctl_helpers.plugins import load
+
+if TYPE_CHECKING:
+    import keras
+
+    from ctl_helpers.networks.recipes import Recipe
+
+NETWORKS = {
+    "cpac": "ctl_helpers.networks.cpac:cpac",
+    "caam": "ctl_helpers.networks.adaptation:predictor",
+    "timnet": "ctl_helpers.networks.timnet:timnet",
+}
+
+_ADAPTATION = "ctl_helpers.networks.adaptation"
+ADAPTATIONS = {  # where the method's layer is, and what it is made with
+    "source-only": (None, {}),  # the same network, which never sees the target
+    "caam-released": (f"{_ADAPTATION}.mdd:MarginDisparity", {}),
+    "caam-mdd": (f"{_ADAPTATION}.mdd:MarginDisparity", {"hard": True}),
+    "dann": (f"{_ADAPTATION}.dann:DomainAdversarial", {}),
+    "cdan": (f"{_ADAPTATION}.cdan:ConditionalAdversarial", {}),
+    "cdan-e": (f"{_ADAPTATION}.cdan:ConditionalAdversarial", {"entropy": True}),
+    "coral": (f"{_ADAPTATION}.coral:Coral", {}),
+    "mmd": (f"{_ADAPTATION}.mmd:MeanDiscrepancy", {}),
+    "jan": (f"{_ADAPTATION}.mmd:MeanDiscrepancy", {"joint": True}),
+    "information": (f"{_ADAPTATION}.information:Information", {}),
+}
+
+
+def build(recipe: "Recipe", shape: tuple[int, int], classes: int) -> "keras.Model":
+    """Build the network of a recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its network, a name of `NETWORKS` or ``file.py:function``, and the network's settings.
+    shape : (int, int)
+        Frames and coefficients of an utterance's features.
+    classes : int
+        Number of classes.
+    """
+    make = load(NETWORKS.get(recipe.network, recipe.network))
+    return make(*shape, classes, **recipe.settings)

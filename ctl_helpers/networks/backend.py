@@ -5,10 +5,13 @@ import importlib.metadata
 import logging
 import os
 import platform
+import random
 import sys
 import tempfile
+import threading
 from functools import partial
 
+from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import cache_folder
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,17 +34,39 @@ def _quiet():
             os.close(before)
 
 
-with _quiet():
-    import keras
+try:
+    with _quiet():
+        import keras
+        from keras.src.random import seed_generator
+except ImportError as error:
+    raise StudyError(
+        f"backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r}: expected its package to be "
+        f"installed ({error}); unset KERAS_BACKEND for TensorFlow"
+    ) from error
+
+keras.config.set_image_data_format("channels_last")  # whatever a keras.json says
 
 # It warns that every run of a study traces its network anew.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-PACKAGES = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+class _Seeds(threading.local):
+    """Where initial weights and dropout masks get their seeds from: a generator for each thread.
+
+    Keras draws them from Python's global generator, which other threads draw from as well: under
+    Dask its event loop does, and the same run would give other numbers there.
+    """
+
+    generator = random.Random()
+
+    def randint(self, low, high):
+        return self.generator.randint(low, high)
 
 
-def prepare(seed, threads=None):
-    """Seed every source of chance and set the threads that one run may use.
+_seeds = seed_generator.python_random = _Seeds()
+
+
+def prepare(seed: int, threads: int | None = None) -> None:
+    """Seed every random generator and set the threads that one run may use.
 
     Parameters
     ----------
@@ -52,6 +77,7 @@ def prepare(seed, threads=None):
     """
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(seed)
+    _seeds.generator = random.Random(seed)
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -106,7 +132,7 @@ def training_step(model, features, labels):
     return step
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Versions that may change a number: Keras, its backend, NumPy."""
     backend = keras.backend.backend()
     found = {"keras": keras.__version__, "numpy": importlib.metadata.version("numpy")}
@@ -114,7 +140,7 @@ def versions():
     return found | {backend: module.__version__}
 
 
-def device():
+def device() -> str:
     """Name the device that computes, in words."""
     backend = keras.backend.backend()
     if backend == "tensorflow":
@@ -134,6 +160,6 @@ def device():
     return f"CPU {platform.machine()}"
 
 
-def on_gpu():
+def on_gpu() -> bool:
     """Whether the backend computes on a GPU."""
     return not device().lower().startswith("cpu")

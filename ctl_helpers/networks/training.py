@@ -1,17 +1,22 @@
-"""Training of one network: batches, epochs, averaged weights, selection, checkpoints."""
+"""Training of one network: batches, epochs, averaged weights, a watched part, checkpoints."""
 
 import math
 import os
 import time
 import zipfile
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ctl_helpers.errors import StudyError
 from ctl_helpers.networks import backend
 from ctl_helpers.networks.augmentation import augment
 from ctl_helpers.networks.backend import keras  # quietly: a study's workers import this first
 from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
+from ctl_helpers.networks.recipes import Recipe
 from ctl_helpers.parallel import orphaned
 from ctl_helpers.scores import scores
 
@@ -36,7 +41,8 @@ class Batches:
     ----------
     features : indexable by an int array
         Gives a float32 array of shape (rows, frames, coefficients). A
-        :class:`~ctl_helpers.features.normalisation.Normalised` where the recipe wants resampled versions.
+        :class:`~ctl_helpers.features.normalisation.Normalised` where the recipe wants resampled
+        versions.
     rows : int array
         Utterances to draw from.
     labels : array of shape (utterances, classes), optional
@@ -51,73 +57,73 @@ class Batches:
         self.features, self.rows, self.labels = features, np.asarray(rows), labels
         self.recipe, self.seed, self.epoch = recipe, seed, epoch
 
-    def __len__(self):
+    def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.recipe.batch_size)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int):
         rows = self.rows
         if self.labels is not None:
             rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
         size = self.recipe.batch_size
         rows = rows[index * size : (index + 1) * size]
         if self.labels is None:
-            return self.features[rows][..., None]
+            return self.features[rows]
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        features = self._drawn(rows, rng)
-        features, labels = augment(features, self.labels[rows], self.recipe, rng)
-        return features[..., None], labels
-
-    def _drawn(self, rows, rng):
-        return self.features.drawn(rows, rng) if self.recipe.resampled else self.features[rows]
+        drawn = (
+            self.features.drawn(rows, rng) if self.recipe.resampled else self.features[rows]
+        )
+        return augment(drawn, self.labels[rows], self.recipe, rng)
 
 
 class Pairs:
-    """Batches of a labelled and an unlabelled corpus side by side: ``((x_s, x_t), y_s)``.
+    """Batches of labelled and unlabelled rows side by side: ``((x_source, x_target), y_source)``.
 
     The shorter list of rows is repeated to the length of the longer; which of its utterances come
-    once more often than the others is left to chance. What a batch holds follows from seed, epoch
+    once more often than the others is drawn at random. What a batch holds follows from seed, epoch
     and position alone, and the labelled half is what :class:`Batches` alone gives.
 
     Parameters
     ----------
-    source, target : (indexable by an int array, int array)
-        Features and rows of either corpus.
-    labels : array of shape (source utterances, classes)
-        Of the source. No target labels are asked for.
+    features : indexable by an int array
+        Of source and target.
+    source, target : int array
+        Rows of either side.
+    labels : array of shape (utterances, classes)
+        Those of the target are not looked at.
     recipe : Recipe
-        Its batch size, which counts the utterances of one corpus, and augmentations.
+        Its batch size, which counts the utterances of one side, and augmentations.
     seed, epoch : int
         Of the shuffles; ``epoch`` may be set.
     """
 
-    def __init__(self, source, target, labels, *, recipe, seed=0, epoch=0):
-        length = max(len(source[1]), len(target[1]))
-        nothing = np.zeros((len(target[0]), 0), np.float32)
-        parts = ((*source, labels, seed), (*target, nothing, seed + _TARGET_SEED))
+    def __init__(self, features, source, target, labels, *, recipe, seed=0, epoch=0):
+        length = max(len(source), len(target))
+        nothing = np.zeros((len(labels), 0), np.float32)
+        parts = ((source, labels, seed), (target, nothing, seed + _TARGET_SEED))
         self.source, self.target = (
             Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
-            for features, rows, labels, seed in parts
+            for rows, labels, seed in parts
         )
         self.epoch = epoch
 
     @property
-    def epoch(self):
+    def epoch(self) -> int:
         """The epoch whose batches are given."""
         return self.source.epoch
 
     @epoch.setter
-    def epoch(self, epoch):
+    def epoch(self, epoch: int) -> None:
         self.source.epoch = self.target.epoch = epoch
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int):
         features, labels = self.source[index]
         return (features, self.target[index][0]), labels
 
 
-def repeat(rows, length, seed=0):
+def repeat(rows: np.ndarray, length: int, seed: int = 0) -> np.ndarray:
     """Repeat rows to a length; those that come once more than the others are drawn by the seed."""
     rows = np.asarray(rows)
     if len(rows) == length:
@@ -125,15 +131,7 @@ def repeat(rows, length, seed=0):
     return np.resize(np.random.default_rng(seed).permutation(rows), length)
 
 
-def network(recipe):
-    """Give the settings of :func:`ctl_helpers.networks.cpac.cpac` that a recipe holds."""
-    names = ("dropout", "head_dropout", "norm", "attention", "capsules", "convolutions")
-    return {
-        name: getattr(recipe, name) for name in (*names, "precision", "capsule_gain", "head_gain")
-    }
-
-
-def compile_model(model, recipe, utterances):
+def compile_model(model: "keras.Model", recipe: Recipe, utterances: int) -> None:
     """Compile a network for a recipe and a training part of so many utterances."""
     steps = recipe.epochs * math.ceil(utterances / recipe.batch_size)
     model.compile(
@@ -146,17 +144,13 @@ def compile_model(model, recipe, utterances):
     model.optimizer.build(model.trainable_variables)
 
 
-def optimizer(recipe, steps):
+def optimizer(recipe: Recipe, steps: int) -> "keras.optimizers.Optimizer":
     """Make a recipe's optimizer for a training of so many steps."""
     rate = recipe.learning_rate
-    if recipe.schedule != "constant":
-        # Shares of the steps that the rate rises and falls over, and how much of it is left.
-        up, down, left = {"one-cycle": (0.3, 0.7, 1e-3), "plateau": (0.2, 0.3, 0.3)}[
-            recipe.schedule
-        ]
-        rise, fall = round(up * steps), max(1, round(down * steps))
+    if recipe.schedule == "plateau":
+        rise, fall = round(0.2 * steps), max(1, round(0.3 * steps))
         rate = keras.optimizers.schedules.CosineDecay(
-            rate / 25, fall, alpha=left, warmup_target=rate, warmup_steps=rise
+            rate / 25, fall, alpha=0.3, warmup_target=rate, warmup_steps=rise
         )
     settings = {name: getattr(recipe, name) for name in ("beta_1", "beta_2", "epsilon")}
     if recipe.weight_decay:
@@ -164,7 +158,7 @@ def optimizer(recipe, steps):
     return keras.optimizers.Adam(rate, **settings)
 
 
-def predict(model, features, rows, recipe):
+def predict(model: "keras.Model", features: Any, rows: np.ndarray, recipe: Recipe):
     """Output for some utterances, shape (rows, ...), or a list of them if the model has several."""
     batches = Batches(features, rows, recipe=replace(recipe, batch_size=_PREDICTED))
     found = [model.predict_on_batch(batches[index]) for index in range(len(batches))]
@@ -173,97 +167,125 @@ def predict(model, features, rows, recipe):
     return np.concatenate(found)
 
 
-def fit(model, features, labels, rows, recipe, *, seed, watch=None, truth=None, folder=None):
-    """Train a compiled network for a recipe's epochs, going on from a checkpoint if there is one.
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """A part that is scored after every epoch.
+
+    Parameters
+    ----------
+    part : {"validation", "test"}
+        Its name. As released, accuracy picks the best epoch on the test part; on a validation part
+        UAR does.
+    rows : int array
+        Its utterances.
+    truth : int array of shape (rows,)
+        Their classes.
+    """
+
+    part: str
+    rows: np.ndarray
+    truth: np.ndarray
+
+
+class Training:
+    """Train a compiled network for a recipe's epochs, from a checkpoint if there is one.
 
     Parameters
     ----------
     model : keras.Model
-        Compiled. It is left with its last weights, or, where the recipe says so, with the average
-        of those after its last epochs.
-    features : indexable by an int array
-        See :class:`Batches`.
-    labels : array of shape (utterances, classes)
-        Targets of all utterances.
-    rows : int array
-        The training part.
+        Compiled. After :meth:`run` it holds its last weights, or, where the recipe says so, the
+        average of those after its last epochs.
+    batches : Batches or Pairs
+        What it is trained on.
     recipe : Recipe
-        Epochs, batch size, augmentation.
-    seed : int
-        Of shuffle and augmentation.
-    watch : (str, int array), optional
-        Name and rows of a part to be scored after every epoch (``"validation"`` or ``"test"``);
-        without it no work is done for it.
-    truth : int array of shape (utterances,), optional
-        Classes, for scoring the watched part.
+        Epochs and averaging.
+    watch : Watch, optional
+        A part to score after every epoch; without it no work is done for it.
+    features : indexable by an int array, optional
+        Of the watched part.
     folder : path, optional
         Where the checkpoint lies.
 
-    Returns
-    -------
-    Follow
-        With ``history`` (a dict per epoch) and, where a part was watched, ``best``: its epoch, the
-        part's probabilities and the network's weights then.
+    Attributes
+    ----------
+    history : list of dict
+        A row per epoch.
+    best : dict
+        Where a part is watched: the best epoch, its score (``mark``), the part's probabilities and,
+        on a validation part, the network's weights.
     """
-    batches = Batches(features, rows, labels, recipe=recipe, seed=seed)
-    return fit_batches(model, batches, Follow(model, features, recipe, watch, truth, folder))
 
+    def __init__(self, model, batches, recipe, watch=None, features=None, folder=None):
+        self.model, self.batches, self.recipe = model, batches, recipe
+        self.watch, self.features = watch, features
+        self.checkpoint = Path(folder) / CHECKPOINT if folder else None
+        self.history: list[dict] = []
+        self.best: dict = {}
+        self.average: list[np.ndarray] = []
 
-def fit_batches(model, batches, follow):
-    """Train a compiled network on :class:`Batches` or :class:`Pairs`, followed by a `Follow`.
+    def run(self, after_epoch: Callable[[int], None] | None = None) -> "Training":
+        """Train; ``after_epoch`` is called with the number of each epoch that has ended.
 
-    A plain loop, not ``model.fit``: on a CPU that costs more per batch, and on several threads its
-    pipeline halves the rate now and then.
-    """
-    step = backend.training_step(model, *batches[0])
-    for epoch in range(follow.resume(), follow.recipe.epochs):
-        batches.epoch = epoch
-        told, sizes = [], []
-        for index in range(len(batches)):
-            features, labels = batches[index]
-            told.append(step(features, labels))
+        A plain loop, not ``model.fit``: on a CPU that costs more per batch, and on several threads
+        its pipeline halves the rate now and then.
+
+        Raises
+        ------
+        StudyError
+            When the loss is not finite: such a network is never scored.
+        """
+        step = backend.training_step(self.model, *self.batches[0])
+        saved = time.monotonic()
+        for epoch in range(self._resume(), self.recipe.epochs):
+            self._train_epoch(step, epoch)
+            self._score(epoch)
+            self._average(epoch)
+            abandoned = orphaned()  # the study was killed, and nobody waits for this run any more
+            late = time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS
+            if self.checkpoint and (late or abandoned) and epoch + 1 < self.recipe.epochs:
+                self._save()
+                saved = time.monotonic()
+            if after_epoch:
+                after_epoch(epoch)
+            if abandoned:
+                os._exit(1)
+        if self.average:
+            self.model.set_weights(self.average)
+        return self
+
+    def _train_epoch(self, step: Callable, epoch: int) -> None:
+        self.batches.epoch = epoch
+        logs, sizes = [], []
+        for index in range(len(self.batches)):
+            features, labels = self.batches[index]
+            logs.append(step(features, labels))
             sizes.append(len(labels))
         means = {
-            name: np.average([float(one[name]) for one in told], weights=sizes) for name in told[0]
+            name: float(np.average([float(log[name]) for log in logs], weights=sizes))
+            for name in logs[0]
         }
-        follow.on_epoch_end(epoch, means)
-    follow.on_train_end()
-    return follow
+        if not np.isfinite(means["loss"]):
+            raise StudyError(
+                f"training: expected a finite loss, got {means['loss']} in epoch {epoch} of "
+                f"{self.recipe.epochs} (recipe {self.recipe.name})"
+            )
+        self.history.append({"epoch": epoch} | means)
 
+    def _score(self, epoch: int) -> None:
+        if self.watch is None:
+            return
+        part = self.watch.part
+        probabilities = predict(self.model, self.features, self.watch.rows, self.recipe)
+        found = scores(self.watch.truth, probabilities.argmax(axis=1))
+        mark = found["war" if part == "test" else "uar"]
+        if not self.best or mark > self.best["mark"]:
+            weights = [] if part == "test" else self.model.get_weights()
+            self.best = {"epoch": epoch, "mark": mark, "probabilities": probabilities}
+            self.best["weights"] = weights
+        self.history[-1] |= {f"{part}_{name}": found[name] for name in ("uar", "war")}
 
-class Follow:
-    """Write history down, score the watched part, keep its best epoch, average, save checkpoints.
-
-    Parameters are those of :func:`fit`; ``watch`` and ``truth`` may be None.
-    """
-
-    def __init__(self, model, features, recipe, watch, truth, folder):
-        self.model, self.features, self.recipe, self.truth = model, features, recipe, truth
-        self.part, self.rows = watch or (None, None)
-        self.folder = folder
-        self.history, self.best, self.average = [], None, None
-        self.saved = time.monotonic()
-
-    def on_epoch_end(self, epoch, logs):
-        """Note the epoch; score, average and save where it is time to."""
-        row = {"epoch": epoch} | {name: float(value) for name, value in logs.items()}
-        if self.part:
-            row |= self._score(epoch)
-        self._average(epoch)
-        self.history.append(row)
-        late = time.monotonic() - self.saved > _SECONDS_BETWEEN_CHECKPOINTS
-        if self.folder and (late or orphaned()) and epoch + 1 < self.recipe.epochs:
-            self._save()
-        if orphaned():  # the study was killed, and nobody waits for this run any more
-            os._exit(1)
-
-    def on_train_end(self):
-        """Leave the network with its averaged weights, if the recipe asks for them."""
-        if self.average is not None:
-            self.model.set_weights(self.average)
-
-    def _average(self, epoch):
-        count = averaged(self.recipe)
+    def _average(self, epoch: int) -> None:
+        count = math.ceil(self.recipe.averaging * self.recipe.epochs)
         number = epoch - (self.recipe.epochs - count) + 1
         if not count or number < 1:
             return
@@ -273,73 +295,48 @@ class Follow:
         for mean, weight in zip(self.average, weights, strict=True):
             mean += (weight - mean) / number
 
-    def _score(self, epoch):
-        probabilities = predict(self.model, self.features, self.rows, self.recipe)
-        found = scores(self.truth[self.rows], probabilities.argmax(axis=1))
-        # As released, accuracy picks the epoch on the test part; UAR does so on a validation part.
-        mark = found["war" if self.part == "test" else "uar"]
-        if self.best is None or mark > self.best["mark"]:
-            weights = [] if self.part == "test" else self.model.get_weights()
-            self.best = {"epoch": epoch, "mark": mark, "probabilities": probabilities}
-            self.best["weights"] = weights
-        return {f"{self.part}_{name}": found[name] for name in ("uar", "war")}
-
-    def _variables(self):
+    def _variables(self) -> list:
         return [*self.model.variables, *self.model.optimizer.variables]
 
-    def _save(self):
-        state = {f"v{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
+    def _save(self) -> None:
         columns = {name: [row[name] for row in self.history] for name in self.history[0]}
-        state |= {f"history_{name}": values for name, values in columns.items()}
-        if self.best:
-            state |= {f"best_{name}": self.best[name] for name in ("epoch", "mark")}
-            state["best_probabilities"] = self.best["probabilities"]
-            state |= {f"best_w{i}": weight for i, weight in enumerate(self.best["weights"])}
-        if self.average is not None:
-            state |= {f"average_w{i}": weight for i, weight in enumerate(self.average)}
-        temporary = self.folder / "checkpoint.tmp.npz"
+        lists = {
+            "variable": [keras.ops.convert_to_numpy(v) for v in self._variables()],
+            "average": self.average,
+            "best_weight": self.best.get("weights", []),
+        }
+        state = {f"{name}/{i}": array for name, many in lists.items() for i, array in enumerate(many)}
+        state |= {f"history/{name}": values for name, values in columns.items()}
+        state |= {f"best/{k}": v for k, v in self.best.items() if k != "weights"}
+        temporary = self.checkpoint.with_name("checkpoint.tmp.npz")
         np.savez(temporary, **state)
-        os.replace(temporary, self.folder / CHECKPOINT)
-        self.saved = time.monotonic()
+        os.replace(temporary, self.checkpoint)
 
-    def resume(self):
-        """Take up the checkpoint in the folder, if there is one; return the epoch to go on with."""
-        path = self.folder / CHECKPOINT if self.folder else None
-        if path is None or not path.is_file():
+    def _resume(self) -> int:
+        """Take up the checkpoint, if there is one; return the epoch to go on with."""
+        if self.checkpoint is None or not self.checkpoint.is_file():
             return 0
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with np.load(self.checkpoint, allow_pickle=False) as file:
                 state = {name: file[name] for name in file.files}
         except (OSError, EOFError, ValueError, zipfile.BadZipFile):
             return 0  # the machine went down before it was on the disk
-        self.model.optimizer.build(self.model.trainable_variables)
-        for i, variable in enumerate(self._variables()):
-            variable.assign(state[f"v{i}"])
-        columns = {
-            name.removeprefix("history_"): values.tolist()
-            for name, values in state.items()
-            if name.startswith("history_")
-        }
-        self.history = [
-            dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
-        ]
-        if "average_w0" in state:
-            self.average = _numbered(state, "average_w")
-        if "best_epoch" in state:
+        for variable, value in zip(self._variables(), _listed(state, "variable"), strict=True):
+            variable.assign(value)
+        self.average = _listed(state, "average")
+        columns = {k.split("/")[1]: v.tolist() for k, v in state.items() if k.startswith("history/")}
+        rows = zip(*columns.values(), strict=True)
+        self.history = [dict(zip(columns, row, strict=True)) for row in rows]
+        if "best/epoch" in state:
             self.best = {
-                "epoch": int(state["best_epoch"]),
-                "mark": float(state["best_mark"]),
-                "probabilities": state["best_probabilities"],
-                "weights": _numbered(state, "best_w"),
+                "epoch": int(state["best/epoch"]),
+                "mark": float(state["best/mark"]),
+                "probabilities": state["best/probabilities"],
+                "weights": _listed(state, "best_weight"),
             }
         return len(self.history)
 
 
-def averaged(recipe):
-    """Over how many of its last epochs a recipe averages the weights; 0 for none."""
-    return math.ceil(recipe.averaging * recipe.epochs)
-
-
-def _numbered(state, name):
-    count = sum(key.startswith(name) for key in state)
-    return [state[f"{name}{i}"] for i in range(count)]
+def _listed(state: dict, name: str) -> list[np.ndarray]:
+    count = sum(key.startswith(f"{name}/") for key in state)
+    return [state[f"{name}/{i}"] for i in range(count)]

@@ -5,18 +5,22 @@ its folder is named after the specification's hash.
 """
 
 import contextlib
+import gzip
 import hashlib
 import json
 import logging
 import math
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
+from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ctl_helpers.errors import StudyError
 
@@ -73,9 +77,35 @@ def canonical(value: Any) -> Any:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a value as canonical JSON: sorted keys, UTF-8, one final newline."""
+    """Write a value as canonical JSON, whole or not at all."""
     text = json.dumps(canonical(value), sort_keys=True, indent=1, ensure_ascii=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    write_text(path, text + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises
+    ------
+    StudyError
+        If the folder cannot be written, or the disk is full.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
+
+
+def file_hash(path: str | Path) -> str:
+    """Hash a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:24]
 
 
 def spec_hash(spec: Mapping[str, Any]) -> str:
@@ -101,20 +131,22 @@ def spec_hash(spec: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class RunStore:
-    """A folder of run folders.
+    """A folder of run folders, and the archive beside it, which holds runs of a report for good.
 
     Parameters
     ----------
     root
-        The folder; made with the first run that is computed.
+        The folder; made with the first run that is computed. The archive is ``runs.jsonl.gz`` and
+        ``predictions.csv.gz`` in the folder above; see
+        :func:`ctl_helpers.results.archive.write_archive`.
 
     Examples
     --------
     >>> import tempfile
     >>> store = RunStore(tempfile.mkdtemp())
-    >>> run = store.compute({"seed": 0}, lambda folder: write_json(folder / "metrics.json", {}))
-    >>> sorted(file.name for file in run.iterdir()), store.has({"seed": 0})
-    (['metrics.json', 'spec.json'], True)
+    >>> run = store.compute({"seed": 0}, lambda folder: write_json(folder / "record.json", {}))
+    >>> sorted(file.name for file in run.iterdir()), store.has(run.name)
+    (['record.json', 'spec.json'], True)
     """
 
     root: Path
@@ -126,9 +158,37 @@ class RunStore:
         """Return where the run of this specification is, or will be."""
         return self.root / spec_hash(spec)
 
-    def has(self, spec: Mapping[str, Any]) -> bool:
-        """Say whether the run of this specification is there, whole."""
-        return _whole(self.folder(spec))
+    @cached_property
+    def archived(self) -> frozenset[str]:
+        """Names of the runs in the archive."""
+        return frozenset(row["run"] for row in read_archive(self.root.parent))
+
+    def has(self, name: str) -> bool:
+        """Say whether a run is there, whole, in a folder or in the archive.
+
+        A folder that is damaged (a file missing, or not what the record says) is set aside with a
+        warning, and the run counts as missing.
+        """
+        folder = self.root / name
+        if not folder.is_dir():
+            return name in self.archived
+        if not (fault := damage(folder)):
+            return True
+        aside = folder.with_name(f"{name}.damaged-{time.time_ns()}")
+        with contextlib.suppress(OSError):
+            folder.rename(aside)
+        log.warning("run %s is damaged (%s): set aside as %s, computed again", name, fault, aside)
+        return False
+
+    def read_predictions(self, name: str) -> pd.DataFrame:
+        """Read the predictions of one run, from its folder or from the archive."""
+        try:
+            if (self.root / name).is_dir():
+                return read_predictions(self.root / name / "predictions.csv")
+            table = read_predictions(self.root.parent / "predictions.csv.gz")
+            return table[table["run"] == name].dropna(axis=1, how="all")
+        except (OSError, ValueError, KeyError) as error:
+            raise StudyError(f"run {name}: expected its predictions, got: {error}") from error
 
     def compute(self, spec: Mapping[str, Any], function: Callable[[Path], Any]) -> Path:
         """Return the folder of a run, computing the run only if it is not there.
@@ -156,7 +216,7 @@ class RunStore:
             If the folder cannot be written: no permission, read-only, full disk.
         """
         final = self.folder(spec)
-        if _whole(final):
+        if self.has(final.name):
             return final
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -173,6 +233,43 @@ class RunStore:
                 "expected a folder that can be written, on a disk with free space"
             ) from error
         return final
+
+
+def read_archive(report: Path) -> list[dict]:
+    """Read the archived runs of a report: run, spec and record of each."""
+    try:
+        with gzip.open(report / "runs.jsonl.gz", "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+    except FileNotFoundError:
+        return []
+    except (OSError, EOFError, ValueError) as error:
+        raise StudyError(f"report {report}: its archive runs.jsonl.gz is damaged ({error})") from None
+
+
+def read_predictions(path: Path) -> pd.DataFrame:
+    """Read a table of predictions; an id such as "03" stays text, a speaker called NA is one."""
+    words = ("run", "selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted")
+    table = pd.read_csv(
+        path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values={"": []}
+    )
+    numbers = [column for column in table if column.startswith("p_")]
+    return table.assign(**{c: pd.to_numeric(table[c], errors="coerce") for c in numbers})
+
+
+def damage(folder: Path) -> str:
+    """Say what is wrong with a run's folder; empty where nothing is."""
+    try:
+        record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+        files = dict(record.get("files", {}))
+    except (OSError, ValueError, AttributeError) as error:
+        return f"{type(error).__name__}: {error}"
+    for name, known in files.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if name.endswith(".csv") and file_hash(folder / name) != known:
+            return f"{name} has changed"
+    return ""
 
 
 def _whole(folder: Path) -> bool:

@@ -1,214 +1,300 @@
-"""What a study is made of: its settings, their defaults and limits."""
+"""What a study is made of: every setting once, with its type, default, help and check.
 
-import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from itertools import permutations
+The command line, the YAML files and the parameters of the notebooks all come from `Settings`.
+"""
+
+import difflib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
-from ctl_helpers.corpora import find_corpora, is_miniature, make_miniature
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.normalisation import NORMALISATIONS
-from ctl_helpers.methods.experiments import SELECTIONS
-from ctl_helpers.methods.shallow import METHODS as BASELINES
-from ctl_helpers.methods.transfers import LABELS, SCORINGS
-from ctl_helpers.networks import recipes
-from ctl_helpers.protocols.inside import PARTITION, PROTOCOLS
 
-METHODS = ("source-only", "caam-released", "caam-mdd")
-OWN = "recipe"  # the normalisation that a recipe names itself
+
+def _option(default: Any, kind: str, text: str, name: str = "NAME", known: str = "") -> Any:
+    """Declare a setting: its default, kind, help, what its values are called, what they may be."""
+    return field(default=default, metadata=locals())
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a study is made of; what is None follows from whether the speech is synthetic.
+    """The settings of a study, or of one block of it. ``--help`` says what each means."""
+
+    corpora: str | None = _option(
+        None, "word", "folder that holds the corpora; without: the miniature ones", "FOLDER"
+    )
+    names: tuple[str, ...] = _option((), "words", "which corpora; by default all that are found")
+    emotions: Mapping[str, str] = _option(
+        {}, "mapping", "what words of your labels mean, such as excited:happy", "WORD:EMOTION"
+    )
+    columns: Mapping[str, str] = _option(
+        {}, "mapping", "what columns of your tables mean, such as file:path", "COLUMN:MEANING"
+    )
+    methods: tuple[str, ...] = _option(
+        ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
+        "words",
+        "NETWORK/RECIPE, a method across corpora, FEATURES+CLASSIFIER, mean(...), given:FILE",
+    )
+    protocols: tuple[str, ...] = _option(
+        ("kfold",),
+        "words",
+        "inside a corpus: kfold, stratified, loso, grouped, sentences, strangers, "
+        "partition:FOLDER, FILE.py:FUNCTION, or none",
+    )
+    folds: int = _option(10, "count", "folds of the k-fold protocols", "N")
+    divisions: tuple[int, ...] = _option((98,), "numbers", "seeds of the division", "N")
+    only: tuple[int, ...] = _option((), "numbers", "numbers of the splits to run, from 0", "N")
+    pairs: tuple[str, ...] = _option(
+        ("all",), "words", "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
+    )
+    scorings: tuple[str, ...] = _option(
+        ("transductive",), "words", "across corpora: transductive, inductive", known="scorings"
+    )
+    labels: tuple[str, ...] = _option(
+        ("emotion",),
+        "words",
+        "across corpora, what is told apart: emotion, shared, arousal, valence",
+        known="labels",
+    )
+    normalisations: tuple[str, ...] = _option(
+        ("own",),
+        "words",
+        "own: what a recipe names itself; none, utterance, speaker, corpus, global in its place",
+        known="normalisations",
+    )
+    seeds: tuple[int, ...] = _option((0,), "numbers", "a run for each", "N")
+    selection: str = _option(
+        "last", "word", "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
+        known="selections",
+    )  # fmt: skip
+    epochs: int | None = _option(None, "count", "in place of the recipes' own", "N")
+    changes: tuple[Mapping[str, Any], ...] = _option(
+        ({},), "changes", "fields of the recipes to change, a run for each", "FIELD=VALUE,..."
+    )
+    notebooks: bool = _option(True, "flag", "execute the notebooks that tell the runs")
+    out: str = _option("reports", "word", "folder of the report and its runs", "FOLDER")
+    jobs: int | None = _option(None, "count", "processes side by side; by default one per core", "N")
+    engine: str = _option("local", "word", "local or dask", known="engines")
+    scheduler: str | None = _option(None, "word", "of Dask, as tcp://host:8786", "ADDRESS")
+
+
+FIELDS = {one.name: one for one in fields(Settings)}
+_WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", "emotions", "columns")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: settings that hold for all of it, and blocks of runs with settings of their own.
 
     Parameters
     ----------
-    corpora : path, optional
-        The folder that holds the corpora; by default the miniature ones.
-    names : tuple of str
-        Which of them; by default all that are found.
-    recipes : tuple of str, optional
-        By default ``released``, for miniature corpora ``quick``.
-    epochs : int, optional
-        In place of the recipes' own.
-    normalisations : tuple of str
-        Conditions inside one corpus: ``recipe``, what each recipe names itself, or one of
-        :data:`ctl_helpers.features.normalisation.NORMALISATIONS` in its place.
-    baselines : tuple of str
-        Of :data:`ctl_helpers.methods.shallow.METHODS`, on the same splits and pairs; ``all`` for all.
-    protocols : tuple of str
-        See :func:`ctl_helpers.protocols.inside.make_splits`; empty for transfers alone.
-    folds : int, optional
-        Of the k-fold protocols; by default 10, for miniature corpora 3.
-    only : tuple of int, optional
-        Numbers of the splits to run, from 0; by default all.
-    seeds : tuple of int
-        A run for each.
-    pairs : tuple of (str, str), optional
-        Source and target of transfers; by default all ordered pairs, of miniature corpora two.
-    methods, scorings, labels : tuple of str
-        Of the transfers; see :func:`ctl_helpers.methods.transfers.transfer`.
-    selection : str, optional
-        By default ``last``, for miniature corpora ``best_test``, which keeps both.
-    out : path
-        Where the report and the runs go.
-    jobs : int, optional
-        Processes side by side; by default one per core.
-    engine, scheduler : str
-        See :func:`ctl_helpers.parallel.engine`.
-    """
-
-    corpora: str | Path | None = None
-    names: tuple[str, ...] = ()
-    recipes: tuple[str, ...] | None = None
-    epochs: int | None = None
-    normalisations: tuple[str, ...] = (OWN,)
-    baselines: tuple[str, ...] = ()
-    protocols: tuple[str, ...] = ("kfold",)
-    folds: int | None = None
-    only: tuple[int, ...] | None = None
-    seeds: tuple[int, ...] = (0,)
-    pairs: tuple[tuple[str, str], ...] | None = None
-    methods: tuple[str, ...] = METHODS
-    scorings: tuple[str, ...] = ("transductive",)
-    labels: tuple[str, ...] = ("emotion",)
-    selection: str | None = None
-    out: str | Path = "reports"
-    jobs: int | None = None
-    engine: str = "local"
-    scheduler: str | None = None
-
-
-def cpac_recipe(
-    name: str, epochs: int | None = None, normalisation: str | None = None
-) -> recipes.Recipe:
-    """Look up a recipe for CPAC, with other epochs or another normalisation where one is given."""
-    changes = {"epochs": epochs, "normalisation": normalisation}
-    return recipes.recipe(name, **{field: value for field, value in changes.items() if value})
-
-
-def transfer_recipe(name: str, epochs: int | None = None) -> recipes.TransferRecipe:
-    """Look up a recipe for transfers, with another number of epochs where one is given."""
-    return recipes.transfer_recipe(name, **({"epochs": epochs} if epochs else {}))
-
-
-def command_of(settings: Settings) -> str:
-    """Write the command line that asks for the same runs, wherever the corpora and the report are.
-
-    Examples
-    --------
-    >>> command_of(Settings(corpora="speech", names=("emodb",), recipes=("modern",), pairs=()))
-    'python -m ctl_helpers study --corpora /data/ser --names emodb --recipe modern --pairs none'
-    """
-    words, default = ["python -m ctl_helpers study"], Settings()
-    if settings.corpora is not None:
-        words.append("--corpora /data/ser")
-    for option, field in _OPTIONS.items():
-        if (value := getattr(settings, field)) == getattr(default, field):
-            continue
-        if field == "pairs":
-            value = [":".join(pair) for pair in value] or ["none"]
-        if value == () and field == "protocols":
-            value = ("none",)
-        if value == ("all",):
-            value = ()
-        values = value if isinstance(value, tuple | list) else [value]
-        words.append(" ".join([option, *(shlex.quote(str(one)) for one in values)]))
-    return " ".join(words)
-
-
-_OPTIONS = {
-    "--names": "names",
-    "--recipe": "recipes",
-    "--epochs": "epochs",
-    "--normalisation": "normalisations",
-    "--protocols": "protocols",
-    "--folds": "folds",
-    "--only": "only",
-    "--seeds": "seeds",
-    "--pairs": "pairs",
-    "--methods": "methods",
-    "--scoring": "scorings",
-    "--labels": "labels",
-    "--selection": "selection",
-    "--baselines": "baselines",
-}
-
-
-def settle(settings: Settings) -> tuple[Path, Settings]:
-    """Find the corpora, fill in what follows from them, and check every word a person typed.
-
-    Returns
-    -------
-    root : Path
-        The folder that holds the corpora.
     settings : Settings
-        With nothing left open.
+        Of the whole study.
+    blocks : dict of str to Settings
+        By name; one without a name where the study is not divided.
+    name : str
+        Of the file it was read from; empty where there is none.
+    """
+
+    settings: Settings
+    blocks: Mapping[str, Settings]
+    name: str = ""
+
+
+def read_study(file: str | Path | None = None, changes: Mapping[str, Any] | None = None) -> Study:
+    """Read a study from a YAML file.
+
+    Parameters
+    ----------
+    file : path, optional
+        Fields of `Settings`, and ``blocks``: a mapping of names to further fields. Without a file
+        the study has one block with the defaults.
+    changes : dict, optional
+        Fields that take the place of those of the file, in all blocks: values as in YAML or as
+        words of a command line.
 
     Raises
     ------
     StudyError
-        For the first word that is not known, with those that are.
+        When the file cannot be read, a key is not known or a value is not valid.
     """
-    root = make_miniature() if settings.corpora is None else Path(settings.corpora)
-    found = find_corpora(root)
-    small = is_miniature(root)
-    names = tuple(_named(name, found) for name in settings.names) or tuple(found)
-    pairs = settings.pairs
-    if pairs is None:
-        pairs = tuple(permutations(names, 2))
-        if small and len(names) > 2:
-            first = [name for name in ("emodb", "casia", *names) if name in names][:2]
-            pairs = tuple(permutations(first, 2))
-    settings = replace(
-        settings,
-        names=names,
-        recipes=settings.recipes or (("quick",) if small else ("released",)),
-        folds=settings.folds or (3 if small else 10),
-        pairs=tuple((_named(a, found), _named(b, found)) for a, b in pairs),
-        selection=settings.selection or ("best_test" if small else "last"),
-        baselines=tuple(BASELINES) if "all" in settings.baselines else settings.baselines,
-    )
-    _check("selection", settings.selection, SELECTIONS)
-    for name in settings.recipes:
-        cpac_recipe(name, settings.epochs)
-        if pairs:
-            transfer_recipe(name, settings.epochs)
-    for normalisation in settings.normalisations:
-        _check("normalisation", normalisation, (OWN, *NORMALISATIONS))
-    for method in settings.baselines:
-        _check("baseline", method, ("all", *BASELINES))
-    for scoring in settings.scorings:
-        _check("scoring", scoring, SCORINGS)
-    for labels in settings.labels:
-        _check("labels", labels, LABELS)
-    for protocol in settings.protocols:
-        if not protocol.startswith(PARTITION):
-            _check("protocol", protocol, (*PROTOCOLS, f"{PARTITION}FOLDER"))
-    if set(settings.methods) - set(METHODS):
-        from ctl_helpers.networks.adaptation import METHODS as KNOWN  # imports Keras
-
-        for method in settings.methods:
-            _check("method", method, tuple(KNOWN))
-    for source, target in settings.pairs:
-        if source == target:
-            raise StudyError(f"pair {source}:{target}: expected two corpora, got one twice")
-    if settings.folds < 2:
-        raise StudyError(f"folds: expected 2 or more, got {settings.folds}")
-    if settings.epochs is not None and settings.epochs < 1:
-        raise StudyError(f"epochs: expected 1 or more, got {settings.epochs}")
-    return root, settings
+    changes = {name: parse(name, value, "option") for name, value in (changes or {}).items()}
+    if file is None:
+        settings = replace(Settings(), **changes)
+        return Study(settings, {"": settings})
+    content = _read_yaml(Path(file))
+    blocks = content.pop("blocks", None) or {"": {}}
+    content.pop("about", None)
+    if not isinstance(blocks, dict):
+        raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
+    common = _parsed(content, str(file))
+    made = {}
+    for name, block in blocks.items():
+        block = dict(block or {})
+        block.pop("about", None)
+        where = f"{file}, block {name!r}" if name else str(file)
+        if misplaced := [key for key in block if key in _WHOLE_STUDY]:
+            raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
+        made[name] = replace(Settings(), **common | _parsed(block, where) | changes)
+    return Study(replace(Settings(), **common | changes), made, Path(file).stem)
 
 
-def _named(name: str, found: Iterable[str]) -> str:
-    for spelled in found:
-        if spelled.casefold() == name.casefold():
-            return spelled
+def _read_yaml(file: Path) -> dict:
+    import yaml
+
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise StudyError(f"study {file}: no such file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(f"study {file}: expected a YAML file, got: {reason}") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"study {file}: expected settings such as 'names: [emodb]', got {content!r}")
+    return content
+
+
+def _parsed(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {name: parse(name, value, where) for name, value in content.items()}
+
+
+def parse(name: str, value: Any, where: str) -> Any:
+    """Bring a value of a YAML file or a command line into the type of its setting.
+
+    Raises
+    ------
+    StudyError
+        In a line that names the setting, where it stands and what was expected.
+    """
+    if name not in FIELDS:
+        near = difflib.get_close_matches(str(name), [*FIELDS, "blocks", "about"], 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise StudyError(f"{where}: no setting {name!r}{hint}")
+    metadata = FIELDS[name].metadata
+    if value is None:
+        return metadata["default"]
+    try:
+        found = _KINDS[metadata["kind"]](value)
+    except (ValueError, TypeError) as error:
+        raise StudyError(f"{where}: {name}: expected {error}, got {value!r}") from error
+    if metadata["known"]:
+        allowed = _known()[metadata["known"]]
+        for word in found if isinstance(found, tuple) else (found,):
+            if word not in allowed:
+                raise StudyError(
+                    f"{where}: {name}: expected one of {', '.join(allowed)}, got {word!r}"
+                )
+    return found
+
+
+def _known() -> dict[str, tuple[str, ...]]:
+    from ctl_helpers.features import NORMALISATIONS
+    from ctl_helpers.methods import OWN, SELECTIONS
+    from ctl_helpers.parallel import ENGINES
+    from ctl_helpers.protocols import LABELS, SCORINGS
+
+    return {
+        "scorings": SCORINGS,
+        "labels": tuple(LABELS),
+        "normalisations": (OWN, *NORMALISATIONS),
+        "selections": SELECTIONS,
+        "engines": ENGINES,
+    }
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, str | int | Path) and not isinstance(value, bool) and str(value).strip():
+        return str(value)
+    raise ValueError("a word")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str | int) else value
+    if not isinstance(values, list | tuple):
+        raise ValueError("a list of words")
+    words = tuple(_word(one) for one in values)
+    return () if words == ("none",) else words
+
+
+def _number(value: Any) -> int:
+    if isinstance(value, bool) or (not isinstance(value, int) and not _is_whole(value)):
+        raise ValueError("a whole number")
+    return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lstrip("-").isdigit()
+
+
+def _count(value: Any) -> int:
+    if _number(value) < 1:
+        raise ValueError("a whole number from 1")
+    return _number(value)
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(_number(one) for one in values)
+
+
+def _flag(value: Any) -> bool:
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    if str(value).lower() not in words:
+        raise ValueError("true or false")
+    return words[str(value).lower()]
+
+
+def _mapping(value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {str(key): _word(word) for key, word in value.items()}
+    pairs = [str(word).partition(":") for word in ([value] if isinstance(value, str) else value)]
+    if not all(key and word for key, _, word in pairs):
+        raise ValueError("pairs such as excited:happy")
+    return {key: word for key, _, word in pairs}
+
+
+def _changes(value: Any) -> tuple[dict[str, Any], ...]:
+    values = [value] if isinstance(value, str | Mapping) else value
+    return tuple(dict(v) if isinstance(v, Mapping) else _assignments(v) for v in values)
+
+
+def _assignments(text: str) -> dict[str, Any]:
+    pairs = [part.partition("=") for part in str(text).split(",")]
+    if not all(name and word for name, _, word in pairs):
+        raise ValueError("assignments such as epochs=20,shift=4")
+    return {name.strip(): _literal(word.strip()) for name, _, word in pairs}
+
+
+def _literal(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
+
+
+_KINDS: dict[str, Callable[[Any], Any]] = {
+    "word": _word,
+    "words": _words,
+    "count": _count,
+    "numbers": _numbers,
+    "flag": _flag,
+    "mapping": _mapping,
+    "changes": _changes,
+}
+
+
+def spelled(name: str, found: Iterable[str]) -> str:
+    """Spell the name of a corpus as it was found, whatever its case.
+
+    Raises
+    ------
+    StudyError
+        When no corpus of that name was found.
+    """
+    found = list(found)
+    for one in found:
+        if one.casefold() == name.casefold():
+            return one
     raise StudyError(f"corpus {name!r}: expected one of those found: {', '.join(found)}")
-
-
-def _check(what: str, word: str, known: Iterable[str]) -> None:
-    if word not in known:
-        raise StudyError(f"{what} {word!r}: expected one of {', '.join(known)}")

@@ -2,37 +2,17 @@
 
 A method is a layer that adds one loss; see
 :class:`~ctl_helpers.networks.adaptation.method.Method`. To add one: a file beside these, and a line
-in ``METHODS``.
+in :data:`ctl_helpers.networks.ADAPTATIONS`.
 """
-
-from functools import partial
 
 import keras
 from keras import layers
 
-from ctl_helpers.networks import cpac
-from ctl_helpers.networks.adaptation.cdan import ConditionalAdversarial
-from ctl_helpers.networks.adaptation.coral import Coral
-from ctl_helpers.networks.adaptation.dann import DomainAdversarial
-from ctl_helpers.networks.adaptation.information import Information
-from ctl_helpers.networks.adaptation.mdd import MarginDisparity
+from ctl_helpers.networks import ADAPTATIONS, cpac
 from ctl_helpers.networks.adaptation.method import Adapting, halves
-from ctl_helpers.networks.adaptation.mmd import MeanDiscrepancy
 from ctl_helpers.networks.capsules import Dropout, scaled_glorot
-
-METHODS = {
-    "source-only": None,  # the same network, which never sees the target
-    "caam-released": MarginDisparity,
-    "caam-mdd": partial(MarginDisparity, hard=True),
-    "dann": DomainAdversarial,
-    "cdan": ConditionalAdversarial,
-    "cdan-e": partial(ConditionalAdversarial, entropy=True),
-    "coral": Coral,
-    "mmd": MeanDiscrepancy,
-    "information": Information,
-    "jan": partial(MeanDiscrepancy, joint=True),
-}
-
+from ctl_helpers.networks.recipes import Recipe
+from ctl_helpers.plugins import load
 
 def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain=1.0, **settings):
     """Make encoder and task head of CAAM: CPAC's encoder, ReLU, dense softmax.
@@ -48,14 +28,16 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain
     head_gain : float
         Factor on the softmax kernel's initial values.
     **settings
-        Of :func:`ctl_helpers.networks.cpac.encoder`.
+        Of :func:`ctl_helpers.networks.cpac.encoder`; as released the dropout is 0.25 in all blocks
+        and attention has no learned scale.
 
     Returns
     -------
     keras.Model
         (batch, frames, coefficients, 1) to probabilities (batch, classes).
     """
-    body = cpac.encoder(frames, coefficients, **settings)
+    released = {"dropout": (0.25, 0.25, 0.25), "attention": "plain"}
+    body = cpac.encoder(frames, coefficients, **released | settings)
     x = Dropout(head_dropout, name="head_dropout")(body.output)
     x = layers.Activation("relu", name="head_relu")(x)
     kernel = scaled_glorot(head_gain)
@@ -63,7 +45,7 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain
     return keras.Model(body.input, outputs, name="caam")
 
 
-def training_model(model, method, recipe):
+def training_model(model: keras.Model, method: str, recipe: Recipe) -> keras.Model:
     """Wrap a predictor for training with a method of adaptation.
 
     Parameters
@@ -71,8 +53,8 @@ def training_model(model, method, recipe):
     model : keras.Model
         Made by :func:`predictor`. Its weights are what is trained.
     method : str
-        One of ``METHODS``.
-    recipe : TransferRecipe
+        One of :data:`ctl_helpers.networks.ADAPTATIONS`.
+    recipe : Recipe
         Strengths and schedules.
 
     Returns
@@ -81,19 +63,19 @@ def training_model(model, method, recipe):
         Takes ``(x_source, x_target)``, equally many, and gives the source's probabilities; the
         method's loss is added within. For ``"source-only"`` it takes ``x_source`` alone.
     """
-    layer = METHODS[method]
-    if layer is None:
+    place, settings = ADAPTATIONS[method]
+    if place is None:
         return keras.Model(model.input, model.output, name=method)
     pair = [keras.Input(model.input.shape[1:], name=name) for name in ("source", "target")]
-    both = keras.Model(model.input, [model.get_layer("embedding").output, model.output])
-    embeddings, probabilities = both(layers.Concatenate(axis=0, name="both")(pair))
+    both = cpac.with_embedding(model)
+    probabilities, embeddings = both(layers.Concatenate(axis=0, name="both")(pair))
     halve = Halves()
-    outputs = layer(recipe)([*halve(embeddings), *halve(probabilities)])
+    outputs = load(place)(recipe, **settings)([*halve(embeddings), *halve(probabilities)])
     return Adapting(pair, outputs, name=method)
 
 
 class Halves(layers.Layer):
-    """Part a batch into the halves it was joined from."""
+    """Split a batch into source and target."""
 
     def call(self, inputs):
         """Give the first half and the second."""

@@ -19,7 +19,7 @@ class ConditionalAdversarial(Method):
 
     Parameters
     ----------
-    recipe : TransferRecipe
+    recipe : Recipe
         Strength and schedule of the gradient reversal.
     entropy : bool
         Whether utterances weigh ``1 + exp(-H(p))`` in their corpus's mean, so that those that are

@@ -14,7 +14,7 @@ class MarginDisparity(Method):
 
     Parameters
     ----------
-    recipe : TransferRecipe
+    recipe : Recipe
         ``gamma`` weighs the source (1.5 if None).
     hard : bool
         ``False``, as CAAM was released: f's probabilities p are the labels, and the loss is

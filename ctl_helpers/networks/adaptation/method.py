@@ -14,7 +14,7 @@ class Method(layers.Layer):
 
     Parameters
     ----------
-    recipe : TransferRecipe
+    recipe : Recipe
         Its strengths and schedules.
     """
 
@@ -125,7 +125,7 @@ def domain_losses(logits):
 
 
 def halves(tensor):
-    """Part what was joined along the batch: source, then target."""
+    """Split a batch into source and target."""
     count = ops.shape(tensor)[0] // 2
     return tensor[:count], tensor[count:]
 

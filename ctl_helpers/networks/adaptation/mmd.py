@@ -16,7 +16,7 @@ class MeanDiscrepancy(Method):
 
     Parameters
     ----------
-    recipe : TransferRecipe
+    recipe : Recipe
         Its strength multiplies the discrepancy.
     joint : bool
         Multiply it with a Gaussian kernel on the probabilities of the emotions (JAN), so that

@@ -1,0 +1,87 @@
+"""Fusion: the mean of other methods' probabilities on the same problem."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.protocols import Problem
+
+_LEAST = 1e-7  # no probability is less, so that one member alone cannot rule a class out
+
+
+def arithmetic(probabilities: np.ndarray) -> np.ndarray:
+    """Mean over the members, shape (members, utterances, classes) to (utterances, classes)."""
+    return probabilities.mean(axis=0)
+
+
+def geometric(probabilities: np.ndarray) -> np.ndarray:
+    """Geometric mean over the members, brought back to a sum of 1."""
+    product = np.exp(np.log(np.maximum(probabilities, _LEAST)).mean(axis=0))
+    return product / product.sum(axis=1, keepdims=True)
+
+
+MEANS = {"mean": arithmetic, "geometric": geometric}
+
+
+@dataclass(frozen=True)
+class FusionMethod:
+    """Average the probabilities of other methods, all with the same weight. It trains nothing.
+
+    Parameters
+    ----------
+    mean : {"mean", "geometric"}
+        The kind of mean.
+    members : tuple of Method
+        What is averaged; each is computed once, whoever needs it.
+    """
+
+    mean: str
+    members: tuple[Method, ...]
+
+    kind = "fusion"
+    selection = "last"
+    features = ()
+
+    @property
+    def name(self) -> str:
+        """The mean and its members."""
+        return f"{self.mean}({', '.join(member.label for member in self.members)})"
+
+    label = name
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed changes any member."""
+        return any(member.seeded for member in self.members)
+
+    def suits(self, problem: Problem) -> bool:
+        """Whether all members do."""
+        return all(member.suits(problem) for member in self.members)
+
+    def spec(self) -> dict:
+        """Describe the method for a run's specification, JSON."""
+        kinds = {member.spec()["recipe"]["normalisation"] for member in self.members}
+        recipe = {"name": "", "normalisation": kinds.pop() if len(kinds) == 1 else "mixed"}
+        recipe["members"] = [
+            member.spec() | {"versions": member.versions()} for member in self.members
+        ]
+        return {"name": self.name, "kind": self.kind, "recipe": recipe}
+
+    def versions(self) -> dict[str, str]:
+        """Give the version of NumPy; the members' are in the specification."""
+        return {"numpy": metadata.version("numpy")}
+
+    def work(self, problem: Problem) -> float:
+        """Nothing to speak of."""
+        return 0.0
+
+    def run(
+        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
+    ) -> Outcome:
+        """Average the members' probabilities."""
+        averaged = MEANS[self.mean](np.stack(list(members)))
+        return Outcome({"last": averaged}, details={"calibrated": False})

@@ -1,0 +1,188 @@
+"""Networks: trained on the labelled part, and across corpora adapted to the unlabelled target."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import FeatureSettings, normalise, preset, with_versions
+from ctl_helpers.methods.outcome import Outcome
+from ctl_helpers.networks import build
+from ctl_helpers.networks.recipes import Recipe, gamma_of
+from ctl_helpers.parallel import cores
+from ctl_helpers.plugins import is_reference, source_hash
+from ctl_helpers.protocols import Problem, validation_part
+from ctl_helpers.versions import version_of
+
+if TYPE_CHECKING:
+    from ctl_helpers.features import Normalised
+
+
+@dataclass(frozen=True)
+class NetworkMethod:
+    """A network, trained by a recipe on the training part.
+
+    Parameters
+    ----------
+    name : str
+        Inside a corpus the network; across corpora one of
+        :data:`ctl_helpers.networks.ADAPTATIONS`.
+    recipe : Recipe
+        How it is trained.
+    selection : {"last", "validation", "best_test"}
+        The epoch that is scored: the last; the best on a tenth of the training part (whole speakers
+        where the problem holds speakers out); or the best on the test part, which is the released
+        procedure and optimistic. Across corpora the last: there is nothing to pick another by.
+    kind : {"network", "adaptation"}
+        Whether it is trained inside a corpus or across corpora.
+    """
+
+    name: str
+    recipe: Recipe
+    selection: str = "last"
+    kind: str = "network"
+
+    seeded = True
+    members = ()
+
+    @property
+    def label(self) -> str:
+        """The method and its recipe, as a study names it."""
+        return f"{self.name}/{self.recipe.name}"
+
+    @property
+    def features(self) -> tuple[str | FeatureSettings, ...]:
+        """The recipe's features, and those of its recordings played faster or slower."""
+        if not self.recipe.resampled:
+            return (self.recipe.features,)
+        settings = preset(self.recipe.features)
+        versions = (replace(settings, factor=factor) for factor in self.recipe.resampled)
+        return (self.recipe.features, *versions)
+
+    def suits(self, problem: Problem) -> bool:
+        """Whether the problem is inside a corpus, or across corpora."""
+        return problem.across == (self.kind == "adaptation")
+
+    def spec(self) -> dict:
+        """Describe the method for a run's specification, JSON."""
+        described = {"name": self.name, "kind": self.kind, "recipe": asdict(self.recipe)}
+        if is_reference(self.recipe.network):
+            described["source"] = source_hash(self.recipe.network)
+        return described
+
+    def versions(self) -> dict[str, str]:
+        """Give the versions of Keras, its backend and NumPy, without importing them."""
+        backend = os.environ["KERAS_BACKEND"]
+        found = {name: metadata.version(name) for name in ("keras", "numpy")}
+        return found | {backend: version_of(backend, f"{backend}-cpu")}
+
+    def work(self, problem: Problem) -> float:
+        """Utterances times epochs, to put long runs first."""
+        rows = max(2 * len(problem.train), 2 * len(problem.adapt)) if problem.across else 0
+        return self.recipe.epochs * max(rows, len(problem.train))
+
+    def run(
+        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
+    ) -> Outcome:
+        """Train the network and predict the test part."""
+        from ctl_helpers.networks import backend, training
+        from ctl_helpers.networks.cpac import with_embedding
+
+        backend.prepare(seed, cores())
+        recipe, train, watch = self.recipe, problem.train, None
+        if self.selection == "validation":
+            train, rows = validation_part(train, problem.manifest, problem.held_out, seed=seed)
+            watch = training.Watch("validation", rows, problem.truth[rows])
+        elif self.selection == "best_test":
+            watch = training.Watch("test", problem.test, problem.truth[problem.test])
+        inputs = normalised(problem, recipe, train)
+        shape = problem.features[0].values.shape[1:]
+        model = _built(recipe, shape, len(problem.classes))
+        trained = self._train(model, problem, inputs, train, seed, watch, folder)
+        if self.selection == "validation":
+            model.set_weights(trained.best["weights"])
+        both = with_embedding(model)
+        last, embeddings = training.predict(both, inputs, problem.test, recipe)
+        arrays = {"embeddings": embeddings}
+        if problem.across:
+            arrays["source_embeddings"] = training.predict(both, inputs, train, recipe)[1]
+            emotions = problem.manifest["emotion"].to_numpy(str)
+            arrays["source_emotions"] = emotions[train]
+        probabilities = {"validation" if self.selection == "validation" else "last": last}
+        if self.selection == "best_test":
+            probabilities["best_test"] = trained.best["probabilities"]
+        return Outcome(
+            probabilities,
+            epochs={self.selection: trained.best["epoch"]} if trained.best else {},
+            embeddings=arrays,
+            history=trained.history,
+            model=model,
+            card=card(problem, recipe, inputs),
+            details={
+                "parameters": model.count_params(),
+                "epochs": recipe.epochs,
+                "validation": len(problem.train) - len(train),
+            },
+        )
+
+    def _train(self, model, problem, inputs, train, seed, watch, folder):
+        from ctl_helpers.networks import adaptation, training
+        from ctl_helpers.networks.losses import one_hot
+
+        recipe = self.recipe
+        labels = one_hot(problem.truth, len(problem.classes), recipe.smoothing)
+        chosen = {"recipe": recipe, "seed": seed}
+        if self.kind == "network":
+            batches = training.Batches(inputs, train, labels, **chosen)
+            training.compile_model(model, recipe, len(train))
+            return training.Training(model, batches, recipe, watch, inputs, folder).run()
+        if recipe.gamma is None:
+            recipe = replace(recipe, gamma=gamma_of(problem.source, problem.target))
+        batches = training.Pairs(inputs, train, problem.adapt, labels, **chosen)
+        if self.name == "source-only":
+            batches = batches.source
+        adapting = adaptation.training_model(model, self.name, recipe)
+        training.compile_model(adapting, recipe, max(len(train), len(problem.adapt)))
+        return training.Training(adapting, batches, recipe, folder=folder).run()
+
+
+def _built(recipe: Recipe, shape: tuple[int, ...], classes: int):
+    if len(shape) != 2:
+        raise StudyError(
+            f"network {recipe.network}: expected features of frames x coefficients, got "
+            f"{recipe.features} of shape {shape}"
+        )
+    return build(recipe, shape, classes)
+
+
+def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> "Normalised":
+    """Normalise the features of a problem, and their resampled versions, as a recipe says.
+
+    Nothing is learned from speakers of a target that are only scored.
+    """
+    features, *versions = problem.features
+    manifest = problem.manifest
+    speech = features.speech if recipe.padding == "zeroed" else None
+    only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
+    inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, only)
+    return with_versions(inputs, versions, manifest, only)
+
+
+def card(problem: Problem, recipe: Recipe, inputs: "Normalised") -> dict[str, Any]:
+    """Describe what a saved network needs to be used on new recordings."""
+    shared = inputs.kind == "global"
+    return {
+        "classes": list(problem.classes),
+        "corpora": sorted(set(problem.manifest["corpus"])),
+        "recipe": recipe.name,
+        "features": asdict(problem.features[0].settings),
+        "normalisation": inputs.kind,
+        "padding": recipe.padding,
+        "mean": inputs.mean[0].tolist() if shared else None,
+        "scale": inputs.scale[0].tolist() if shared else None,
+    }

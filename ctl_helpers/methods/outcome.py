@@ -1,0 +1,89 @@
+"""What a method returns, and what every method has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ctl_helpers.features import FeatureSettings
+from ctl_helpers.protocols import Problem
+
+if TYPE_CHECKING:
+    import keras
+
+SELECTIONS = ("last", "validation", "best_test")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Predictions for the test part of a problem, and what came with them.
+
+    Parameters
+    ----------
+    probabilities : dict of str to ndarray of shape (test, classes)
+        By how the epoch was selected: ``"last"``, ``"validation"``, ``"best_test"``.
+    epochs : dict of str to int
+        The epoch of each selection that picked one.
+    embeddings : dict of str to ndarray
+        Arrays to keep beside the predictions, of the test part: ``embeddings``.
+    history : list of dict
+        A row per epoch.
+    model : keras.Model, optional
+        The trained network.
+    card : dict
+        What a saved model needs to be used: classes, feature settings, statistics.
+    details : dict
+        Further facts for the run's record: parameters, epochs, utterances set aside.
+    """
+
+    probabilities: Mapping[str, np.ndarray]
+    epochs: Mapping[str, int] = field(default_factory=dict)
+    embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
+    model: "keras.Model | None" = None
+    card: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """A method turns a problem and a seed into an outcome.
+
+    It knows no protocols, stores or reports. Everything that may change its numbers is in
+    :meth:`spec`.
+    """
+
+    name: str
+    kind: str  # "network", "adaptation", "shallow", "fusion", "given"
+    selection: str
+    seeded: bool  # whether the seed changes anything
+
+    @property
+    def label(self) -> str:
+        """The method and its recipe, as a study names it."""
+
+    @property
+    def features(self) -> tuple[str | FeatureSettings, ...]:
+        """What has to be extracted for it, in the order of `Problem.features`."""
+
+    @property
+    def members(self) -> Sequence["Method"]:
+        """Methods whose predictions on the same problem it needs."""
+
+    def suits(self, problem: Problem) -> bool:
+        """Whether it is meant for problems of this kind."""
+
+    def spec(self) -> dict:
+        """Describe the method for a run's specification, JSON."""
+
+    def versions(self) -> dict[str, str]:
+        """Give the versions of the packages that may change its numbers."""
+
+    def work(self, problem: Problem) -> float:
+        """Utterances times epochs, to put long runs first."""
+
+    def run(
+        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
+    ) -> Outcome:
+        """Solve a problem; ``folder`` is for checkpoints, ``members`` are probabilities."""

@@ -1,0 +1,32 @@
+"""The card: what a saved network needs to be used, carried along as a layer that does nothing."""
+
+from keras import layers
+
+from ctl_helpers.networks.capsules import package
+
+
+@package
+class Card(layers.Layer):
+    """Pass probabilities on unchanged, and hold a dictionary that is saved with the network.
+
+    Parameters
+    ----------
+    card : dict
+        JSON.
+    """
+
+    def __init__(self, card, **kwargs):
+        super().__init__(**kwargs)
+        self.card = card
+
+    def call(self, inputs):
+        """Give ``inputs`` back."""
+        return inputs
+
+    def compute_output_shape(self, input_shape):
+        """Leave the shape as it is."""
+        return input_shape
+
+    def get_config(self):
+        """Return the settings to save."""
+        return super().get_config() | {"card": self.card}

@@ -1,0 +1,76 @@
+"""Things of a user's own, named in a study as ``file.py:function`` or ``package.module:function``."""
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from ctl_helpers.errors import StudyError
+
+_REFERENCE = re.compile(r"(?P<module>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a word of a study names a function of the user's own.
+
+    Examples
+    --------
+    >>> is_reference("mine.py:network"), is_reference("kfold")
+    (True, False)
+    """
+    return bool(_REFERENCE.fullmatch(text))
+
+
+def load(reference: str) -> Any:
+    """Import what a reference names.
+
+    Parameters
+    ----------
+    reference : str
+        ``file.py:name``, the file relative to the working directory, or ``package.module:name``.
+
+    Raises
+    ------
+    StudyError
+        If there is no such file, module or name, or it fails when it is imported.
+    """
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise StudyError(f"{reference!r}: expected FILE.py:NAME or PACKAGE.MODULE:NAME")
+    place, name = match["module"], match["name"]
+    try:
+        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+    except FileNotFoundError as error:
+        raise StudyError(f"{reference}: expected a file {place}, found none") from error
+    except Exception as error:  # whatever the user's own code may raise
+        raise StudyError(f"{reference}: cannot import {place} ({error!r})") from error
+    if not hasattr(module, name):
+        raise StudyError(f"{reference}: expected {name!r} in {place}, found no such name")
+    return getattr(module, name)
+
+
+def source_hash(reference: str) -> str:
+    """Hash the source of the file that a reference names, as part of a run's specification."""
+    file = inspect.getsourcefile(load(reference))
+    return hashlib.blake2b(Path(file).read_bytes(), digest_size=6).hexdigest()
+
+
+def _from_file(path: Path) -> Any:
+    name = f"ctl_plugin_{hashlib.blake2b(str(path.absolute()).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not path.is_file():
+        raise FileNotFoundError(path)
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

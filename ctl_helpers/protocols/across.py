@@ -1,0 +1,150 @@
+"""Protocols across corpora: one or several labelled sources, an unlabelled target."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.corpora import EMOTIONS
+from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
+from ctl_helpers.errors import StudyError
+from ctl_helpers.protocols.problem import Problem, is_synthetic
+
+SCORINGS = ("transductive", "inductive")
+PAPER_CORPORA = ("casia", "emodb", "savee", "ravdess")
+PAPER_EMOTIONS = ("angry", "fear", "happy", "neutral", "sad")
+
+# Halves of the plane of arousal and valence. To cluster a corpus's emotions into two halves of each
+# is the way of Schuller et al., "Acoustic emotion recognition: a benchmark comparison of
+# performances", ASRU 2009. Which half each emotion is in is this study's own choice; neutral and
+# calm (here positive), surprise (positive) and disgust (low) lie near a border, and others may put
+# them on its other side.
+_HALVES = {
+    "arousal": {
+        **dict.fromkeys(("angry", "fear", "happy", "surprise"), "high"),
+        **dict.fromkeys(("boredom", "calm", "disgust", "neutral", "sad"), "low"),
+    },
+    "valence": {
+        **dict.fromkeys(("calm", "happy", "neutral", "surprise"), "positive"),
+        **dict.fromkeys(("angry", "boredom", "disgust", "fear", "sad"), "negative"),
+    },
+}
+LABELS = {
+    "emotion": "the paper's five emotions between its four corpora, else those that both have",
+    "shared": "every emotion that both sides have",
+    "arousal": "the high and the low half of arousal",
+    "valence": "the positive and the negative half of valence",
+}
+
+
+def problems_across(
+    manifests: Mapping[str, pd.DataFrame],
+    source: str,
+    target: str,
+    scoring: str = "transductive",
+    labels: str = "emotion",
+    seed: int = 0,
+) -> list[Problem]:
+    """Make the problems of a source and a target.
+
+    Parameters
+    ----------
+    manifests : dict
+        Manifest by name of corpus.
+    source, target : str
+        Names of corpora; ``"casia+ravdess"`` for several as one source.
+    scoring : {"transductive", "inductive"}
+        ``"transductive"``, as published: adapt to all of the target, score all of it.
+        ``"inductive"``: adapt to one half of the target's speakers, drawn by the seed, and score
+        the other half; and the other way round, in a second problem.
+    labels : str
+        What is told apart; see `LABELS`. Utterances of other emotions are left out.
+    seed : int
+        Of the halves.
+
+    Returns
+    -------
+    list of Problem
+
+    Raises
+    ------
+    StudyError
+        When the corpora share fewer than two classes, or the target's speakers are not known.
+    """
+    sides = [source.split("+"), target.split("+")]
+    if both := set(sides[0]) & set(sides[1]):
+        raise StudyError(
+            f"pair {source}:{target}: expected two corpora, got {min(both)!r} as source and target"
+        )
+    whole = [[_relabelled(manifests[name], labels) for name in side] for side in sides]
+    classes = _classes(whole, labels, source, target)
+    kept = [
+        pd.concat([m[m["emotion"].isin(classes)] for m in side], ignore_index=True)
+        for side in whole
+    ]
+    manifest = pd.concat(kept, ignore_index=True)
+    manifest.attrs = {}
+    rows = np.arange(len(kept[0]), len(manifest))
+    common = Problem(
+        manifest,
+        classes,
+        np.arange(len(kept[0])),
+        rows,
+        scoring,
+        "all",
+        adapt=rows,
+        source=source,
+        target=target,
+        held_out=True,
+        of_folds=1,
+        of_utterances=len(rows),
+        labels=labels,
+        division=0,
+        samples=CROSS_CORPUS_SAMPLES,
+        synthetic=any(is_synthetic(manifests[name]) for name in [*sides[0], *sides[1]]),
+    )
+    if scoring == "transductive":
+        return [common]
+    first = _half_of_the_speakers(kept[1], seed)
+    halves = [(rows[first], rows[~first]), (rows[~first], rows[first])]
+    return [
+        replace(common, split=f"half {i}", adapt=adapt, test=test, of_folds=2, division=seed)
+        for i, (adapt, test) in enumerate(halves)
+    ]
+
+
+def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
+    if labels not in _HALVES:
+        return manifest
+    mapped = manifest["emotion"].map(_HALVES[labels])
+    return manifest.assign(emotion=mapped)[mapped.notna()]
+
+
+def _classes(
+    sides: Sequence[Sequence[pd.DataFrame]], labels: str, source: str, target: str
+) -> tuple[str, ...]:
+    corpora = {*source.split("+"), *target.split("+")}
+    # A side of several corpora has what each of them has: every source teaches every class.
+    shared = set.intersection(*(set(m["emotion"]) for side in sides for m in side))
+    if labels == "emotion" and corpora <= set(PAPER_CORPORA):
+        shared &= set(PAPER_EMOTIONS)
+    if len(shared) < 2:
+        raise StudyError(
+            f"pair {source}:{target}: expected two emotions or more that both have; shared "
+            f"emotions found: {', '.join(sorted(shared)) or 'none'}"
+        )
+    known = [emotion for emotion in EMOTIONS if emotion in shared]
+    return (*known, *sorted(shared - set(known)))
+
+
+def _half_of_the_speakers(manifest: pd.DataFrame, seed: int) -> np.ndarray:
+    """Mark the rows of one half of the speakers, drawn by the seed."""
+    speakers = (manifest["corpus"] + " " + manifest["speaker"]).to_numpy(object)
+    names = np.random.default_rng(seed).permutation(np.unique(speakers))
+    if (manifest["speaker"] == "").any() or len(names) < 2:
+        raise StudyError(
+            "scoring 'inductive': expected a target of two speakers or more, each utterance's "
+            f"known, got {len(names)} in {manifest['corpus'].iloc[0]!r}"
+        )
+    return np.isin(speakers, names[: len(names) // 2])

@@ -1,0 +1,155 @@
+"""Read the folds of a corpus as EmoBox gives them."""
+
+import json
+import logging
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.protocols.split import Split
+
+logger = logging.getLogger("ctl_helpers")
+
+
+def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Split]:
+    """Read the folds of a corpus as EmoBox gives them.
+
+    ``FOLDER/fold_1/<corpus>_train_fold_1.jsonl`` and ``..._test_fold_1.jsonl`` hold a line per
+    utterance, ``{"key": ..., "wav": "downloads/emodb/wav/03a01Fa.wav", "emo": "happy", ...}``. A
+    line means the row whose path ends alike, in as many parts as it takes to tell all lines and all
+    rows apart; case, extension and the choice between ``/``, ``_`` and ``-`` do not count. Lines
+    and rows without a partner are left out with a warning. A fold's ``valid`` file is not read: the
+    epoch is picked on `validation_part`.
+
+    Parameters
+    ----------
+    folder : path
+        Of one corpus, as ``EmoBox/data/emodb``.
+    manifest : DataFrame
+        A row per utterance.
+
+    Returns
+    -------
+    list of Split
+        One per fold, named by its number.
+
+    Raises
+    ------
+    StudyError
+        When the folder has no folds, a file is not in this format, or a part matches no row.
+
+    References
+    ----------
+    Ma et al., EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and Benchmark,
+    Interspeech 2024.
+    """
+    folder = Path(folder)
+    folds = sorted(
+        (int(match[1]), child)
+        for child in (folder.iterdir() if folder.is_dir() else ())
+        if (match := re.fullmatch(r"fold_?(\d+)", child.name))
+    )
+    if not folds:
+        raise StudyError(
+            f"partition: expected folders fold_1, fold_2, ... with json lines, got none in {folder}"
+        )
+    lines = {
+        (number, part): _read_lines(_partition_file(child, number, part))
+        for number, child in folds
+        for part in ("train", "test")
+    }
+    row_of = _match_rows({wav for wavs in lines.values() for wav in wavs}, manifest, folder)
+    return [
+        _partition_split(number, lines[number, "train"], lines[number, "test"], row_of, manifest)
+        for number, _ in folds
+    ]
+
+
+def _partition_file(folder: Path, number: int, part: str) -> Path:
+    # Some corpora hold the same fold twice, as _fold1 and _fold_1.
+    for pattern in (f"*{part}_fold_{number}.jsonl", f"*{part}_fold{number}.jsonl"):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+    raise StudyError(
+        f"partition: expected a file *{part}_fold_{number}.jsonl, got none in {folder}"
+    )
+
+
+def _read_lines(file: Path) -> list[str]:
+    wavs = []
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"partition: expected json lines in {file}, got: {error}") from error
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            wavs.append(str(json.loads(line)["wav"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise StudyError(
+                f'partition: expected {{"key": ..., "wav": ..., "emo": ...}}, got {line[:60]!r} '
+                f"in {file} line {number}"
+            ) from error
+    return wavs
+
+
+def _match_rows(wavs: set[str], manifest: pd.DataFrame, folder: Path) -> dict[str, int]:
+    theirs = {wav: _path_words(wav) for wav in wavs}
+    ours = [_path_words(path) for path in manifest["path"]]
+    shortest = min((len(_path_words(Path(wav).name)) for wav in wavs), default=1)
+    for length in range(shortest, 1 + max(map(len, ours), default=0)):
+        rows = {words[-length:]: row for row, words in enumerate(ours)}
+        ends = {words[-length:] for words in theirs.values()}
+        if len(rows) == len(ours) and len(ends) == len(theirs):
+            row_of = {wav: rows[w[-length:]] for wav, w in theirs.items() if w[-length:] in rows}
+            break
+    else:
+        raise StudyError(f"partition: expected paths that differ, got the same twice in {folder}")
+    if not row_of:
+        raise StudyError(
+            f"partition: expected paths as {min(wavs, default='...')}, none of {len(wavs)} lines "
+            f"of {folder} matches one of {len(ours)} utterances, as {manifest['path'].iloc[0]}"
+        )
+    if len(row_of) < len(theirs) or len(row_of) < len(ours):
+        logger.warning(
+            "partition %s: left out %d of %d lines that match no utterance, and %d of %d "
+            "utterances that match no line",
+            folder,
+            len(theirs) - len(row_of),
+            len(theirs),
+            len(ours) - len(row_of),
+            len(ours),
+        )
+    return row_of
+
+
+def _path_words(path: str) -> tuple[str, ...]:
+    stem = re.sub(r"\.[A-Za-z0-9]+$", "", path)
+    return tuple(word for word in re.split(r"[\\/_-]+", stem.casefold()) if word)
+
+
+def _partition_split(
+    number: int, train: list[str], test: list[str], row_of: dict[str, int], manifest: pd.DataFrame
+) -> Split:
+    parts = [sorted({row_of[wav] for wav in wavs if wav in row_of}) for wavs in (train, test)]
+    for name, rows, wavs in zip(("train", "test"), parts, (train, test), strict=True):
+        if not rows:
+            raise StudyError(
+                f"partition: expected utterances in the {name} part of fold {number}, "
+                f"got none that match its {len(wavs)} lines"
+            )
+    if shared := set(parts[0]) & set(parts[1]):
+        raise StudyError(
+            f"partition: expected train and test apart, got {len(shared)} utterances in both parts "
+            f"of fold {number}, as {manifest['path'].iloc[min(shared)]}"
+        )
+    who = manifest[["corpus", "speaker"]]
+    names = [set(who.iloc[rows].itertuples(index=False, name=None)) for rows in parts]
+    unknown = any(speaker == "" for _, speaker in names[0] | names[1])
+    independent = not unknown and not names[0] & names[1]
+    return Split(f"fold {number}", np.array(parts[0]), np.array(parts[1]), independent)

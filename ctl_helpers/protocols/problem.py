@@ -1,0 +1,130 @@
+"""A problem: what is learned from, what is predicted, whatever the method."""
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.corpora import EMOTIONS, is_miniature
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import Features
+
+NO_ROWS = np.array([], int)
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Rows of a manifest to train on, to adapt to and to test, and the classes to tell apart.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        A row per utterance, of one corpus or of a source and a target.
+    classes : tuple of str
+        What is told apart: values of the manifest's column ``emotion``, in order.
+    train, test, adapt : int array
+        Rows: labelled ones to learn from, those that are scored, and, across corpora, those whose
+        speech (never their labels) a method may adapt to.
+    protocol, split : str
+        How the rows were divided, and which division this is: ``"kfold"``, ``"fold 3"``.
+    corpus, source, target : str
+        The corpus, or, across corpora, both sides; ``"casia+emodb"`` where a side is of several.
+    held_out : bool
+        Whether no speaker is in both the training and the test part.
+    folds : int, optional
+        Of a k-fold protocol.
+    of_folds, of_utterances : int, optional
+        How many splits the whole protocol has, and how many utterances they test.
+    labels : str
+        Kind of the classes; see :data:`ctl_helpers.protocols.across.LABELS`.
+    division : int
+        Seed of the division.
+    samples : int, optional
+        Signal length in samples at 22 050 Hz; None for the one of the corpus.
+    synthetic : bool
+        Whether the speech is that of the miniature corpora.
+    features : tuple of Features
+        What a method looks at; empty until a run is executed.
+    """
+
+    manifest: pd.DataFrame
+    classes: tuple[str, ...]
+    train: np.ndarray
+    test: np.ndarray
+    protocol: str
+    split: str
+    adapt: np.ndarray = field(default_factory=lambda: NO_ROWS)
+    corpus: str = ""
+    source: str = ""
+    target: str = ""
+    held_out: bool = False
+    folds: int | None = None
+    of_folds: int | None = None
+    of_utterances: int | None = None
+    labels: str = "emotion"
+    division: int = 98
+    samples: int | None = None
+    synthetic: bool = False
+    features: tuple[Features, ...] = ()
+
+    @property
+    def across(self) -> bool:
+        """Whether training and test part are of different corpora."""
+        return bool(self.source)
+
+    @property
+    def place(self) -> str:
+        """The corpus, or source and target, for messages."""
+        return f"{self.source} -> {self.target}" if self.across else self.corpus
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """Index of every row's class, shape (utterances,)."""
+        return pd.Categorical(self.manifest["emotion"], self.classes).codes.astype(int)
+
+    def with_features(self, *features: Features) -> "Problem":
+        """Attach what a method looks at: features with a row per row of the manifest."""
+        for one in features:
+            if len(one.manifest) != len(self.manifest):
+                raise StudyError(
+                    f"{self.place}: expected features of {len(self.manifest)} utterances, got "
+                    f"{len(one.manifest)}; has a recording changed since the corpus was read?"
+                )
+        return replace(self, features=features)
+
+    def spec(self) -> dict:
+        """Describe the problem for a run's specification, JSON."""
+        names = ("corpus", "source", "target", "protocol", "folds", "split", "labels", "division")
+        rows = hashlib.blake2b(digest_size=12)
+        columns = [c for c in ("corpus", "digest", "emotion", "speaker") if c in self.manifest]
+        utterances = self.manifest[columns].astype(str).agg("\t".join, axis=1).to_numpy(object)
+        for part in (self.train, self.adapt, self.test):
+            rows.update("\n".join([str(len(part)), *utterances[part]]).encode())
+        described = {name: getattr(self, name) for name in names}
+        return described | {"classes": list(self.classes), "rows": rows.hexdigest()}
+
+
+def classes_of(manifest: pd.DataFrame) -> tuple[str, ...]:
+    """Emotions of a manifest in the study's order.
+
+    Raises
+    ------
+    StudyError
+        When there is only one: nothing to tell apart.
+    """
+    present = set(manifest["emotion"])
+    if len(present) < 2:
+        raise StudyError(
+            f"corpus {manifest['corpus'].iloc[0]!r}: expected two emotions or more, "
+            f"found {', '.join(present)}"
+        )
+    known = [emotion for emotion in EMOTIONS if emotion in present]
+    return (*known, *sorted(present - set(known)))
+
+
+def is_synthetic(manifest: pd.DataFrame) -> bool:
+    """Whether a manifest is of the miniature corpora."""
+    folder = manifest.attrs.get("folder")
+    return folder is not None and is_miniature(folder)

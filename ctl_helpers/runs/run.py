@@ -1,0 +1,281 @@
+"""A run: one method on one problem with one seed, and how it is executed and recorded."""
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import extract, feature_key
+from ctl_helpers.methods import Method, Outcome
+from ctl_helpers.parallel import cores, environment, parallel_map
+from ctl_helpers.protocols import Problem
+from ctl_helpers.runs.model import save_network
+from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_json
+from ctl_helpers.scores import scores
+from ctl_helpers.versions import version_of
+
+FORMAT = 3  # part of every specification: raise it when the same one gives other numbers
+_PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "librosa")
+_PACKAGES += ("opensmile", "soxr", "soundfile", "scikit-learn", "pandas", "joblib")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One method on one problem with one seed: a pure function of its specification.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without features: these are extracted when the run is executed.
+    method : Method
+        What solves it.
+    seed : int
+        0 for methods that draw nothing.
+    """
+
+    problem: Problem
+    method: Method
+    seed: int = 0
+
+    @cached_property
+    def spec(self) -> dict:
+        """The specification: all that its numbers depend on, JSON."""
+        keys = [
+            feature_key(self.problem.manifest, features, self.problem.samples)
+            for features in self.method.features
+        ]
+        return {
+            "format": FORMAT,
+            "problem": self.problem.spec(),
+            "method": self.method.spec() | {"features": keys},
+            "seed": self.seed,
+            "selection": self.method.selection,
+            "versions": self.method.versions(),
+        }
+
+    @cached_property
+    def name(self) -> str:
+        """The name of its folder: the specification's hash."""
+        return spec_hash(self.spec)
+
+    @cached_property
+    def members(self) -> tuple["Run", ...]:
+        """The runs whose predictions it needs."""
+        return tuple(seeded(self.problem, m, self.seed) for m in self.method.members)
+
+
+def seeded(problem: Problem, method: Method, seed: int) -> Run:
+    """Make a run; a method that draws nothing has seed 0."""
+    return Run(problem, method, seed if method.seeded else 0)
+
+
+def with_members(runs: Iterable[Run]) -> list[Run]:
+    """List runs and those that they need, each once, needed ones first."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        for one in (*with_members(run.members), run):
+            found.setdefault(one.name, one)
+    return list(found.values())
+
+
+def compute(
+    runs: Iterable[Run], store: RunStore, jobs: int | None = None, description: str = "training"
+) -> dict[str, str]:
+    """Compute the runs that a store does not hold yet, side by side, the longest first.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        What is wanted; the members of fusions are added.
+    store : RunStore
+        Where they go.
+    jobs : int, optional
+        Processes, each on its share of the cores; by default one per core.
+    description : str
+        What the progress bar says.
+
+    Returns
+    -------
+    dict
+        What went wrong in a line, by the name of the run; empty where all are there.
+    """
+    missing = [run for run in with_members(runs) if not store.has(run.name)]
+    _extract_all(missing, jobs)
+    threads = max(1, cores() // (jobs or cores()))
+    failures: dict[str, str] = {}
+    for fused in (False, True):
+        todo = [run for run in missing if bool(run.members) == fused]
+        todo.sort(key=lambda run: -run.method.work(run.problem))
+        done = parallel_map(
+            partial(_execute_safely, store=store, threads=threads),
+            todo,
+            1 if fused else jobs,
+            "fusion" if fused else description,
+            unit="run",
+        )
+        failures |= {run.name: said for run, said in zip(todo, done, strict=True) if said}
+    return failures
+
+
+def _extract_all(runs: Iterable[Run], jobs: int | None) -> None:
+    """Extract what the runs look at once, on all cores: workers then read the cache."""
+    seen = set()
+    for run in runs:
+        for features in run.method.features:
+            what = (id(run.problem.manifest), features, run.problem.samples)
+            if what not in seen:
+                seen.add(what)
+                extract(run.problem.manifest, features, jobs, samples=run.problem.samples)
+
+
+def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
+    """Execute a run in a worker; give back what went wrong in a line, or an empty one."""
+    where = f"{run.method.label} on {run.problem.place}, {run.problem.split}, seed {run.seed}"
+    # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
+    with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
+        try:
+            execute(run, store)
+        except StudyError as error:
+            said = str(error)
+            return said if run.problem.place in said else f"{where}: {said}"
+        except MemoryError:
+            return f"{where}: the memory was not enough; try --jobs 1"
+    return ""
+
+
+def execute(run: Run, store: RunStore) -> Path:
+    """Execute a run, unless the store holds it, and record it; return its folder."""
+    return store.compute(run.spec, partial(_record, run, store))
+
+
+def _record(run: Run, store: RunStore, folder: Path) -> None:
+    started, problem = time.time(), run.problem
+    found = [
+        extract(problem.manifest, features, jobs=1, samples=problem.samples)
+        for features in run.method.features
+    ]
+    members = [_probabilities_of(member, store) for member in run.members]
+    outcome = run.method.run(problem.with_features(*found), run.seed, folder, members)
+    _check(outcome, run)
+    predictions = _predictions(problem, outcome)
+    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
+    if outcome.history:
+        history = pd.DataFrame(outcome.history)
+        history.to_csv(folder / "history.csv", index=False, float_format="%.6g")
+    if outcome.embeddings:
+        np.savez_compressed(folder / "embeddings.npz", **outcome.embeddings)
+    if outcome.model is not None:
+        save_network(outcome.model, outcome.card, folder / "model.keras")
+    for leftover in folder.glob("checkpoint*"):
+        leftover.unlink()
+    files = {f.name: file_hash(f) for f in sorted(folder.iterdir()) if f.name != "spec.json"}
+    record = {
+        "scores": _scores(predictions, outcome.epochs),
+        "utterances": _utterances(problem, outcome),
+        "of_folds": problem.of_folds,
+        "of_utterances": problem.of_utterances,
+        "synthetic": problem.synthetic,
+        "seconds": round(time.time() - started, 2),
+        "peak_memory_mb": peak_memory(),
+        "environment": describe_environment(),
+        "files": files,
+    }
+    write_json(folder / "record.json", record | dict(outcome.details))
+
+
+def _check(outcome: Outcome, run: Run) -> None:
+    expected = (len(run.problem.test), len(run.problem.classes))
+    for probabilities in outcome.probabilities.values():
+        if np.shape(probabilities) != expected or not np.isfinite(probabilities).all():
+            raise StudyError(
+                f"{run.method.label}: expected finite probabilities of shape {expected}, got "
+                f"{np.shape(probabilities)}, {np.isfinite(probabilities).mean():.0%} of them finite"
+            )
+
+
+def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:
+    """Make a row per selection and test utterance: metadata, label, prediction, probabilities."""
+    part = problem.manifest.iloc[problem.test].reset_index(drop=True)
+    names = np.array(problem.classes)
+    blocks = []
+    for selection, probabilities in outcome.probabilities.items():
+        block = pd.DataFrame({"selection": selection, "utterance": part["utterance"]})
+        for column in ("corpus", "speaker", "sex", "emotion"):
+            block[column] = part[column]
+        block["predicted"] = names[np.argmax(probabilities, axis=1)]
+        columns = [f"p_{name}" for name in problem.classes]
+        blocks.append(block.join(pd.DataFrame(probabilities, columns=columns)))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def _scores(predictions: pd.DataFrame, epochs: Mapping[str, int]) -> dict[str, dict]:
+    found = {}
+    for selection, block in predictions.groupby("selection", sort=False):
+        found[selection] = scores(block["emotion"].to_numpy(), block["predicted"].to_numpy())
+        if selection in epochs:
+            found[selection]["epoch"] = epochs[selection]
+    return found
+
+
+def _utterances(problem: Problem, outcome: Outcome) -> dict[str, int]:
+    aside = outcome.details.get("validation", 0)
+    return {
+        "train": len(problem.train) - aside,
+        "validation": aside,
+        "adapt": len(problem.adapt),
+        "test": len(problem.test),
+    }
+
+
+def _probabilities_of(run: Run, store: RunStore) -> np.ndarray:
+    table = store.read_predictions(run.name)
+    table = table[table["selection"] == run.method.selection]
+    return table[[f"p_{name}" for name in run.problem.classes]].to_numpy(float)
+
+
+def peak_memory() -> int | None:
+    """Greatest resident memory of this process so far, in MB; None where it is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1024**2 if sys.platform == "darwin" else 1024
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+def describe_environment() -> dict:
+    """Describe what a number was computed with: packages, commit, backend, device."""
+    described = {
+        "python": platform.python_version(),
+        "packages": {name: version for name in _PACKAGES if (version := version_of(name))},
+        "commit": _commit(),
+        "cores": os.cpu_count(),
+        "threads": cores(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": f"CPU {platform.machine()}",
+    }
+    if "keras" in sys.modules:
+        from ctl_helpers.networks import backend
+
+        described["backend"] = backend.keras.backend.backend()
+        described["device"] = backend.device()
+    return described
+
+
+def _commit() -> str | None:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    here = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,101 @@
+"""How long runs will take: from the seconds of past runs, or from a few timed steps."""
+
+import statistics
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from ctl_helpers.methods.network import NetworkMethod
+from ctl_helpers.parallel import cores
+from ctl_helpers.results.runs import load_runs
+from ctl_helpers.runs.run import Run, with_members
+from ctl_helpers.runs.store import RunStore
+
+_SHALLOW = 3.0  # seconds of a shallow run that has never been timed; its features come on top
+
+
+def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tuple[int, float]:
+    """Estimate the runs that are missing.
+
+    Parameters
+    ----------
+    runs : iterable of Run
+        Of a plan.
+    store : RunStore
+        What is there is not computed again; its past seconds tell how long others take.
+    measure : bool
+        Whether to time a few training steps of networks that never ran.
+
+    Returns
+    -------
+    count : int
+        How many runs are missing.
+    seconds : float
+        On one core.
+    """
+    missing = [run for run in with_members(runs) if not store.has(run.name)]
+    past = _past_seconds(store)
+    total = 0.0
+    for run in missing:
+        work = run.method.work(run.problem)
+        key = (run.method.name, run.method.spec()["recipe"]["name"])
+        if key not in past and isinstance(run.method, NetworkMethod):
+            past[key] = _time_steps(run) if measure else 0.01
+        total += past[key] * work if key in past else _SHALLOW * bool(work)
+    return len(missing), total
+
+
+def sentence(count: int, seconds: float, jobs: int | None = None) -> str:
+    """Say an estimate in words.
+
+    Examples
+    --------
+    >>> sentence(10, 7200.0, jobs=2)
+    '10 runs to compute: about 60 minutes on 2 cores'
+    """
+    if not count:
+        return "no runs to compute: all are there"
+    used = jobs or cores()
+    seconds /= used
+    unit, size = ("hours", 3600) if seconds > 5400 else ("minutes", 60)
+    amount = f"{seconds / size:.0f} {unit}" if seconds >= 90 else "a minute or two"
+    several = "s" if count > 1 else ""
+    return f"{count} run{several} to compute: about {amount} on {used} core{'s' * (used > 1)}"
+
+
+def _past_seconds(store: RunStore) -> dict[tuple[str, str], float]:
+    """Seconds per unit of work (utterances times epochs) by method and recipe, the median run."""
+    runs = load_runs(store).drop_duplicates("run")
+    found = defaultdict(list)
+    for row in runs.itertuples():
+        epochs = row.epochs if row.epochs and np.isfinite(row.epochs) else 1
+        if row.seconds and row.train_utterances:
+            sides = 2 if row.kind == "adaptation" else 1
+            found[row.method, row.recipe].append(
+                row.seconds / (sides * row.train_utterances * epochs)
+            )
+    return {key: statistics.median(values) for key, values in found.items()}
+
+
+def _time_steps(run: Run, steps: int = 3) -> float:
+    """Time a few training steps of a network on random features, in seconds per utterance."""
+    from ctl_helpers.features import shape_of
+    from ctl_helpers.networks import backend, build, training
+
+    recipe = run.method.recipe
+    shape = shape_of(run.problem.manifest, recipe.features, run.problem.samples)
+    backend.prepare(0)
+    classes = len(run.problem.classes)
+    model = build(recipe, shape, classes)
+    training.compile_model(model, recipe, recipe.batch_size)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(recipe.batch_size, *shape)).astype(np.float32)
+    labels = np.eye(classes, dtype=np.float32)[rng.integers(classes, size=len(features))]
+    step = backend.training_step(model, features, labels)
+    step(features, labels)
+    started = time.perf_counter()
+    for _ in range(steps):
+        step(features, labels)
+    return (time.perf_counter() - started) / steps / len(features)

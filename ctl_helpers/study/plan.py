@@ -1,0 +1,263 @@
+"""The plan of a study: every run that it asks for, before anything is computed."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import permutations, product
+from pathlib import Path
+
+import pandas as pd
+
+from ctl_helpers.corpora import find_corpora, load_manifest, make_miniature
+from ctl_helpers.errors import StudyError
+from ctl_helpers.methods import Method, parse
+from ctl_helpers.protocols import Problem, problems_across, problems_inside
+from ctl_helpers.protocols.inside import check_protocol
+from ctl_helpers.runs.run import Run, seeded
+from ctl_helpers.study.settings import Settings, Study, spelled
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that one page tells together: one condition, or all methods of one recipe on a pair.
+
+    Parameters
+    ----------
+    place : tuple of str
+        The corpus, or source and target.
+    protocol : str
+        How the corpus is divided; across corpora the scoring.
+    label : str
+        The method inside a corpus; across corpora the recipe.
+    kind : str
+        Of the method.
+    normalisation : str
+        ``"own"``, or what takes its place.
+    labels : str
+        What is told apart.
+    """
+
+    place: tuple[str, ...]
+    protocol: str
+    label: str
+    kind: str
+    normalisation: str
+    labels: str
+
+
+@dataclass
+class Plan:
+    """The runs of a study, and a line for each that cannot be done.
+
+    Parameters
+    ----------
+    runs : dict of Group to list of Run
+        Each run is in one group.
+    settings : dict of Group to Settings
+        The settings of the block that a group is from.
+    problems : list of str
+        A line for each corpus, protocol, pair or method that was left out.
+    manifests : dict
+        By name of corpus.
+    """
+
+    runs: dict[Group, list[Run]] = field(default_factory=dict)
+    settings: dict[Group, Settings] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    manifests: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def all_runs(self) -> list[Run]:
+        """Every run once."""
+        return list({run.name: run for runs in self.runs.values() for run in runs}.values())
+
+
+def open_corpora(study: Study) -> tuple[Path, list[str]]:
+    """Find the folder of corpora, or make the miniature ones, and the names of what is in it."""
+    root = study.settings.corpora
+    folder = make_miniature() if root is None else Path(root)
+    return folder, list(find_corpora(folder))
+
+
+def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> Plan:
+    """Plan every run of a study.
+
+    Parameters
+    ----------
+    study : Study
+        As :func:`ctl_helpers.study.settings.read_study` gives it.
+    say : callable
+        Gets a line per corpus.
+
+    Returns
+    -------
+    Plan
+        What cannot be done is named among its problems.
+
+    Raises
+    ------
+    StudyError
+        When a word of the study is not known, or there are no corpora.
+    """
+    root, found = open_corpora(study)
+    plan = Plan()
+    for settings in study.blocks.values():
+        _check(settings, found)
+    wanted = {n: None for settings in study.blocks.values() for n in _corpora_of(settings, found)}
+    options = {"labels": study.settings.emotions, "columns": study.settings.columns}
+    for name in wanted:
+        try:
+            plan.manifests[name] = manifest = load_manifest(root, name, **options)
+        except StudyError as error:
+            plan.problems.append(str(error))
+            continue
+        say(f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions")
+    for settings in study.blocks.values():
+        _plan_block(settings, found, plan)
+    return plan
+
+
+def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
+    for name, protocol in product(_names(settings, found), settings.protocols):
+        if name not in plan.manifests:
+            continue
+        with _problems(plan, name):
+            problems = [
+                problem
+                for division in settings.divisions
+                for problem in problems_inside(
+                    plan.manifests[name],
+                    protocol,
+                    settings.folds,
+                    division,
+                    settings.only or None,
+                )
+            ]
+            _add(settings, plan, (name,), problems)
+    for (source, target), scoring, labels in product(
+        _pairs(settings, found), settings.scorings, settings.labels
+    ):
+        if any(name not in plan.manifests for name in [*source.split("+"), *target.split("+")]):
+            continue
+        with _problems(plan, f"{source} -> {target}"):
+            halved = scoring == "inductive"  # each seed divides the target anew
+            for seeds in [(seed,) for seed in settings.seeds] if halved else [settings.seeds]:
+                problems = problems_across(
+                    plan.manifests, source, target, scoring, labels, seeds[0]
+                )
+                _add(settings, plan, (source, target), problems, seeds)
+
+
+class _problems:
+    """Turn a StudyError inside a ``with`` block into a line of the plan's problems."""
+
+    def __init__(self, plan: Plan, place: str) -> None:
+        self.plan, self.place = plan, place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> bool:
+        if kind is None or not issubclass(kind, StudyError):
+            return False
+        said = str(error)
+        line = said if self.place.split(" ")[0] in said else f"{self.place}: {said}"
+        if line not in self.plan.problems:
+            self.plan.problems.append(line)
+        return True
+
+
+def _add(
+    settings: Settings,
+    plan: Plan,
+    place: tuple[str, ...],
+    problems: list[Problem],
+    seeds: tuple[int, ...] | None = None,
+) -> None:
+    across = len(place) > 1
+    for text, normalisation, method in _methods(settings, across):
+        suiting = [problem for problem in problems if method.suits(problem)]
+        if not suiting:
+            continue
+        label = method.recipe.name if method.kind == "adaptation" else method.label
+        kind = method.kind
+        first = suiting[0]
+        group = Group(place, first.protocol, label, kind, normalisation, first.labels)
+        with _problems(plan, f"{' -> '.join(place)}: {text}"):
+            runs = [
+                seeded(problem, method, seed)
+                for problem in suiting
+                for seed in (seeds or settings.seeds)
+            ]
+            names = {run.name for run in plan.runs.get(group, [])}
+            for run in runs:
+                if run.name not in names:
+                    names.add(run.name)
+                    plan.runs.setdefault(group, []).append(run)
+                    plan.settings.setdefault(group, settings)
+
+
+def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, Method]]:
+    """Every method of a block under every normalisation, those that come out alike once."""
+    seen = []
+    for text, normalisation, change in product(
+        settings.methods, settings.normalisations, settings.changes
+    ):
+        changed = {"epochs": settings.epochs} | dict(change)
+        method = parse(text, normalisation, settings.selection, changed, across)
+        described = method.spec()
+        if described not in seen:
+            seen.append(described)
+            yield text, normalisation, method
+
+
+def _names(settings: Settings, found: list[str]) -> list[str]:
+    return [spelled(name, found) for name in settings.names] or found
+
+
+def _pairs(settings: Settings, found: list[str]) -> list[tuple[str, str]]:
+    if settings.pairs == ("all",):
+        return list(permutations(_names(settings, found), 2))
+    pairs = []
+    for word in settings.pairs:
+        sides = word.split(":")
+        if len(sides) != 2 or not all(sides):
+            raise StudyError(f"pair {word!r}: expected SOURCE:TARGET, as emodb:casia, all or none")
+        source, target = (
+            "+".join(spelled(name, found) for name in side.split("+")) for side in sides
+        )
+        if source == target:
+            raise StudyError(f"pair {word}: expected two corpora, got one twice")
+        pairs.append((source, target))
+    return pairs
+
+
+def _corpora_of(settings: Settings, found: list[str]) -> list[str]:
+    inside = _names(settings, found) if settings.protocols else []
+    across = [name for pair in _pairs(settings, found) for side in pair for name in side.split("+")]
+    return [*inside, *across]
+
+
+def _check(settings: Settings, found: list[str]) -> None:
+    """Check every word of a block, before any work."""
+    for protocol in settings.protocols:
+        check_protocol(protocol)
+    if settings.folds < 2:
+        raise StudyError(f"folds: expected 2 or more, got {settings.folds}")
+    list(_methods(settings, across=False))
+    _corpora_of(settings, found)
+
+
+def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
+    """List the groups of a plan, a row each: place, protocol, method, how many runs."""
+    rows = [
+        {
+            "place": " -> ".join(group.place),
+            "protocol": group.protocol,
+            "methods": ", ".join(dict.fromkeys(run.method.label for run in some)),
+            "normalisation": group.normalisation,
+            "labels": group.labels,
+            "runs": len(some),
+        }
+        for group, some in runs.items()
+    ]
+    return pd.DataFrame(rows)

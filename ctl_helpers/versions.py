@@ -1,0 +1,19 @@
+"""Versions of installed packages, looked up without importing them."""
+
+from importlib import metadata
+
+
+def version_of(*packages: str) -> str:
+    """Version of the first of some packages that is installed; empty where none is.
+
+    Examples
+    --------
+    >>> version_of("no-such-package")
+    ''
+    """
+    for package in packages:
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return ""
