@@ -10,7 +10,7 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.naming import columns_of, method_of, named_apart
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, fold_interval
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE
 from ctl_helpers.results.statistics import (
     Interval,
     PairedTest,
@@ -18,6 +18,7 @@ from ctl_helpers.results.statistics import (
     mcnemar,
     paired_bootstrap,
 )
+from ctl_helpers.results.summaries import fold_interval
 
 _GROUP = [*CONDITION, "variant"]
 _PREFERRED = ("modern", "paper", "released", "quick")
@@ -36,12 +37,12 @@ def compare(
     Parameters
     ----------
     runs
-        From `results.load_runs`; optimistic rows are left out.
+        From `runs.load_runs`; optimistic rows are left out.
     reference
         What marks the reference, such as ``{"method": "source-only"}`` or ``{"recipe":
         "released"}``: one condition per corpus (or pair) and protocol.
     predictions
-        From `results.load_predictions`; they add the difference of pooled UAR with its interval and
+        From `runs.load_predictions`; they add the difference of pooled UAR with its interval and
         p value by a paired bootstrap over utterances, and McNemar's test on the predictions of the
         first seed that both ran.
     metric
@@ -68,16 +69,17 @@ def compare(
         is_reference &= runs[column] == value
     if not is_reference.any():
         raise StudyError(f"expected runs with {dict(reference)} to compare with; got none")
-    place = ["corpus", "source", "target", "protocol", *within]
-    keys = ["task", "method", "recipe", "normalisation", "selection", "variant"]
+    place = [*PLACE, *within]
+    keys = ["method", "recipe", "normalisation", "selection", "variant"]
     keys = [key for key in keys if key not in within]
     rows = []
     for where, here in runs.groupby(place, sort=False):
         base = here[is_reference[here.index]]
         conditions = len(base[keys].drop_duplicates())
         if conditions > 1:
+            here = " ".join(filter(None, where[:4]))
             raise StudyError(
-                f"{' '.join(filter(None, where))}: expected one condition with {dict(reference)}, "
+                f"{here}: expected one condition with {dict(reference)}, "
                 f"got {conditions}; name more of {', '.join(keys)}"
             )
         for key, other in here.drop(base.index).groupby(keys, sort=False):
@@ -90,7 +92,7 @@ def _differences(
     other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None, metric: str
 ) -> list[dict]:
     """Return one row of tests, or none where the two share nothing that can be tested."""
-    across = (base["task"] == "transfer").any()
+    across = (base["source"] != "").any()
     unit = "split" if base["split"].nunique() > 1 and not across else "seed"
     paired = pd.concat([side.groupby(unit)[metric].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
@@ -128,9 +130,9 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
     Parameters
     ----------
     runs
-        From `results.load_runs`; optimistic rows are left out.
+        From `runs.load_runs`; optimistic rows are left out.
     predictions
-        From `results.load_predictions`, for McNemar's test.
+        From `runs.load_predictions`, for McNemar's test.
 
     Returns
     -------
@@ -139,10 +141,11 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         paper, released and quick that ran there. Methods that use the test part's unlabelled
         speech (normalised per speaker or corpus) are compared with the reference that does, too.
     """
-    runs = runs[(runs["task"] != "transfer") & (runs["selection"] != OPTIMISTIC)]
+    runs = runs[(runs["source"] == "") & (runs["selection"] != OPTIMISTIC)]
     keys = ["method", "recipe", "normalisation", "selection", "variant"]
     parts = []
-    for _, here in runs.groupby(["corpus", "protocol", runs["normalisation"].isin(_TRANSDUCTIVE)]):
+    places = [*PLACE, runs["normalisation"].isin(_TRANSDUCTIVE)]
+    for _, here in runs.groupby(places, sort=False):
         cpac = here[(here["method"] == "cpac") & here["recipe"].isin(_PREFERRED)]
         if cpac.empty:
             continue
@@ -151,9 +154,7 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         found = compare(here, reference, predictions)
         parts.append(found.assign(reference=method_of(reference)))
     parts = [part for part in parts if len(part)]
-    if not parts:
-        return pd.DataFrame()
-    return pd.concat(parts, ignore_index=True).drop(columns="task")
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 
 def gains(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -162,21 +163,21 @@ def gains(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.Dat
     Parameters
     ----------
     runs
-        From `results.load_runs`; those across corpora count.
+        From `runs.load_runs`; those across corpora count.
     predictions
-        From `results.load_predictions`; see `compare`.
+        From `runs.load_predictions`; see `compare`.
 
     Returns
     -------
     pandas.DataFrame
         As `compare` gives it; empty where no method stands beside source-only.
     """
-    across = runs[runs["task"] == "transfer"]
+    across = runs[runs["source"] != ""]
     if "source-only" not in set(across["method"]):
         return pd.DataFrame()
     within = ["recipe", "normalisation", "variant"]
     table = compare(across, {"method": "source-only"}, predictions, within=within)
-    return table.drop(columns=["corpus", "task", "selection"], errors="ignore")
+    return table.drop(columns=["corpus", "selection"], errors="ignore")
 
 
 def gap(runs: pd.DataFrame) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        From `results.load_runs`; only runs with both selections count.
+        From `runs.load_runs`; only runs with both selections count.
 
     Returns
     -------
@@ -195,18 +196,16 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for key, group in runs.groupby(_GROUP, sort=False):
-        both = group.pivot_table(["uar", "war"], ["run", "split", "seed"], "selection")
+        both = group.pivot_table(["uar", "war"], ["run", "split", "seed", "source"], "selection")
         for metric in ("uar", "war"):
             if not {"last", OPTIMISTIC} <= set(both.get(metric, pd.DataFrame()).columns):
                 continue
-            scores = both[metric].dropna().reset_index().assign(task=group["task"].iloc[0])
+            scores = both[metric].dropna().reset_index()
             scores["gap"] = scores[OPTIMISTIC] - scores["last"]
             row = dict(zip(_GROUP, key, strict=True)) | {"metric": metric.upper()}
-            row |= {
-                "last": 100 * fold_interval(scores, "last").value,
-                OPTIMISTIC: 100 * fold_interval(scores, OPTIMISTIC).value,
-            }
-            row |= columns_of("gap", fold_interval(scores, "gap"))
+            for selection in ("last", OPTIMISTIC):
+                row[selection] = 100 * fold_interval(scores, selection).value
+            row |= columns_of("gap", fold_interval(scores, "gap", (-1.0, 1.0)))
             row |= {"folds": scores["split"].nunique(), "runs": len(scores)}
             row["of_folds"] = group["of_folds"].astype(float).max()
             rows.append(row)

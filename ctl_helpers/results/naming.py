@@ -3,51 +3,29 @@
 Files, specifications and CSV keep identifiers (``emodb``, ``caam-mdd``); people read names.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
-from ctl_helpers.report.markup import DAGGER
 from ctl_helpers.results.runs import CONDITION
 from ctl_helpers.results.statistics import Interval
 
+DAGGER = "†"
 OURS = "this study"
-_FUNCTIONALS = {
-    "egemaps": "eGeMAPS",
-    "compare": "ComParE",
-    "mfcc": "MFCC statistics",
-}
-_CLASSIFIERS = {
-    "linear": "SVM (linear)",
-    "rbf": "SVM (RBF)",
-    "logistic": "logistic regression",
-}
 NAMES = {
-    "casia": "CASIA",
-    "emodb": "EmoDB",
-    "savee": "SAVEE",
-    "ravdess": "RAVDESS",
-    "emovo": "EMOVO",
-    "cpac": "CPAC",
-    "source-only": "source only",
-    "caam-released": "CAAM (as released)",
-    "caam-mdd": "CAAM (MDD)",
-    "dann": "DANN",
-    "cdan": "CDAN",
-    "cdan-e": "CDAN+E",
-    "coral": "Deep CORAL",
-    "mmd": "MMD",
-    "jan": "JAN",
+    **{"casia": "CASIA", "emodb": "EmoDB", "savee": "SAVEE", "ravdess": "RAVDESS"},
+    **{"emovo": "EMOVO", "tess": "TESS", "crema-d": "CREMA-D", "esd": "ESD", "iemocap": "IEMOCAP"},
+    **{"cpac": "CPAC", "timnet": "TIM-Net", "source-only": "source only"},
+    **{"caam-released": "CAAM (as released)", "caam-mdd": "CAAM (MDD)", "dann": "DANN"},
+    **{"cdan": "CDAN", "cdan-e": "CDAN+E", "coral": "Deep CORAL", "mmd": "MMD", "jan": "JAN"},
     "information": "information maximisation",
-    "kfold": "shuffled k-fold",
-    "stratified": "stratified k-fold",
-    "loso": "leave one speaker out",
-    "grouped": "speaker-grouped k-fold",
-} | {
-    f"{functionals}+{classifier}": f"{of_what} + {how}"
-    for functionals, of_what in _FUNCTIONALS.items()
-    for classifier, how in _CLASSIFIERS.items()
+    **{"egemaps": "eGeMAPS", "compare": "ComParE"},
+    **dict.fromkeys(("mfcc", "mfcc-statistics"), "MFCC statistics"),
+    **{"linear": "SVM (linear)", "rbf": "SVM (RBF)", "logistic": "logistic regression"},
+    **{"kfold": "shuffled k-fold", "stratified": "stratified k-fold"},
+    **{"loso": "leave one speaker out", "grouped": "speaker-grouped k-fold"},
+    "svm": "SVM on labelled target",
 }
 HEADINGS = {
     "uar": "UAR %",
@@ -70,20 +48,34 @@ HEADINGS = {
     "p": "p",
     "mcnemar_p": "McNemar p",
 }
-# Of these the first three are always said: they are conditions of their own. The others are what
-# recipes do unless they are told otherwise.
-_CONDITIONS = {
-    "speaker": "per speaker",
-    "corpus": "per corpus",
-    "utterance": "per utterance",
-    "none": "not normalised",
-    "global": "scaled by the training part",
-}
+_SAID = {"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"}
+_UNSAID = {"none": "not normalised", "global": "scaled by the training part"}
 
 
 def name_of(identifier: str) -> str:
-    """Return how a corpus or method is written: ``emodb`` is EmoDB."""
-    return NAMES.get(identifier, identifier)
+    """Return how a corpus, method or protocol is written.
+
+    Examples
+    --------
+    >>> name_of("emodb"), name_of("egemaps+rbf"), name_of("mean(cpac/modern, timnet/timnet)")
+    ('EmoDB', 'eGeMAPS + SVM (RBF)', 'mean of CPAC modern, TIM-Net')
+    """
+    if identifier in NAMES:
+        return NAMES[identifier]
+    if fused := re.fullmatch(r"(\w+)\((.+)\)", identifier):
+        return f"{fused[1]} of {', '.join(map(name_of, fused[2].split(', ')))}"
+    if identifier.startswith("given:"):
+        return identifier.removeprefix("given:")
+    for mark, joint in (("+", " + "), ("/", " ")):
+        parts = identifier.split(mark)
+        if len(parts) > 1 and parts[0] in NAMES:
+            return joint.join(dict.fromkeys(map(name_of, _without_repeat(parts))))
+    return identifier
+
+
+def _without_repeat(parts: list[str]) -> list[str]:
+    """Leave out a recipe that is called as its method is: ``timnet/timnet``."""
+    return [part for i, part in enumerate(parts) if part and part not in parts[:i]]
 
 
 def method_of(row: Mapping[str, str]) -> str:
@@ -105,13 +97,10 @@ def method_of(row: Mapping[str, str]) -> str:
     >>> method_of({"method": "egemaps+rbf", "recipe": "", "normalisation": "speaker"})
     'eGeMAPS + SVM (RBF), per speaker'
     """
-    recipe, kind = row.get("recipe", ""), row.get("normalisation", "")
-    name = f"{name_of(row['method'])} {recipe}".strip()
-    known = recipe.split(" (")[0]
-    own = {table[known].normalisation for table in (RECIPES, TRANSFER_RECIPES) if known in table}
-    if not kind or (kind in ("none", "global") and (kind in own or not own)):
-        return name
-    return f"{name}, {_CONDITIONS.get(kind, kind)}"
+    recipe = row.get("recipe", "")
+    words = [name_of(row["method"]), *([recipe] if recipe != row["method"] else [])]
+    name = " ".join(filter(None, words))
+    return ", ".join(filter(None, [name, _SAID.get(row.get("normalisation", ""), "")]))
 
 
 def place_of(row: Mapping[str, str]) -> str:
@@ -137,7 +126,8 @@ def title_of(row: Mapping[str, str], only: Sequence[int] | None = None) -> str:
     """
     numbers = " ".join(map(str, only or ()))
     splits = f"split{'s' * (len(only) > 1)} {numbers} only" if only else ""
-    words = [place_of(row), method_of(row), name_of(row["protocol"]), splits]
+    labels = row.get("labels", "emotion").replace("emotion", "")
+    words = [place_of(row), method_of(row), name_of(row["protocol"]), labels, splits]
     return ", ".join(filter(None, words))
 
 
@@ -156,23 +146,29 @@ def columns_of(name: str, interval: Interval) -> dict[str, float]:
     return {f"{name}{end}": 100 * value for end, value in zip(ends, interval, strict=True)}
 
 
-def transfer_words(recipe: str, scoring: str, labels: str) -> list[str]:
-    """List what sets a transfer's page apart besides its pair: what is usual is left unsaid.
-
-    Examples
-    --------
-    >>> transfer_words("modern", "transductive", "arousal")
-    ['modern', 'arousal']
-    """
-    usual = ("transductive", "emotion")
-    return [recipe, *(word for word in (scoring, labels) if word not in usual)]
-
-
 def named_apart(table: pd.DataFrame) -> pd.DataFrame:
-    """Add the variant to the recipe's name where one name stands for several settings."""
+    """Add to the recipe's name what is needed where one name stands for several settings.
+
+    Parameters
+    ----------
+    table
+        Rows with method, recipe, normalisation and variant.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Recipes read ``modern (not normalised)`` where the same method ran both without
+        normalisation and scaled by the training part, ``modern (0a1b2c)`` where other settings,
+        the features or the division differ.
+    """
     if table.empty:
         return table
-    keys = [c for c in (*CONDITION, "selection", "metric") if c in table]
-    several = table.groupby(keys, sort=False)["variant"].transform("nunique") > 1
-    named = table["recipe"] + " (" + table["variant"] + ")"
-    return table.assign(recipe=table["recipe"].where(~several, named))
+    for column, words in (("normalisation", _UNSAID), ("variant", None)):
+        keys = [*CONDITION, "selection", "metric", "split"]
+        keys = [key for key in keys if key in table and key != column]
+        named = table[column].map(words) if words else table[column]
+        kinds = table.assign(kind_of_it=named).groupby(keys, sort=False)["kind_of_it"]
+        several = (kinds.transform("nunique") > 1) & named.notna()
+        longer = (table["recipe"] + " (" + named.fillna("") + ")").str.strip()
+        table = table.assign(recipe=table["recipe"].where(~several, longer))
+    return table

@@ -1,117 +1,212 @@
-"""Frames made from many runs.
+"""Reading stored runs: a row per run, its predictions and its history.
 
-A *run* is the unit of work (one fold, or one source-target pair, of one recipe and seed). It is a
-pure function of its specification, and its folder is named after the specification's hash.
+A report holds its runs as folders, as they were computed, or as an archive of three compressed
+files (see `archive`). Both are read alike; where a run is in both, its folder counts.
 """
 
+import gzip
+import hashlib
 import json
 import logging
-import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-
-from ctl_helpers.errors import StudyError
-from ctl_helpers.results.statistics import Interval, bootstrap_interval, mean_interval
-from ctl_helpers.runs.store import RunStore, spec_hash
 
 log = logging.getLogger("ctl_helpers")
 
-CONDITION = ["task", "corpus", "source", "target", "protocol", "method", "recipe", "normalisation"]
-RUN_COLUMNS = [
-    *("run", "task", "corpus", "source", "target", "protocol", "split", "method", "recipe"),
-    *("normalisation", "seed", "selection", "uar", "war", "macro_f1", "utterances"),
-    *("train_utterances", "epochs", "seconds", "peak_memory_mb", "parameters"),
-    *("reported", "variant", "of_folds", "of_utterances"),
-]
-PREDICTION_COLUMNS = ["utterance", "corpus", "speaker", "sex", "emotion", "predicted"]
-_VARIES = ("recipe", "features", "emotions", "folds")
-_SCORES = ("uar", "war", "macro_f1", "pooled_uar", "pooled_war")
-SUMMARY_COLUMNS = [
-    *(*CONDITION, "selection", "variant", "optimistic"),
-    *(f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high")),
-    *("speaker_low", "speaker_high"),
-    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs", "splits", "seconds"),
-]
+FORMAT = 3
 OPTIMISTIC = "best_test"
+PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
+CONDITION = [*PLACE, "method", "recipe", "normalisation"]
+RUN_COLUMNS = [
+    *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
+    *("uar", "war", "macro_f1", "utterances", "train_utterances"),
+    *("epochs", "seconds", "peak_memory_mb", "parameters"),
+    *("reported", "variant", "folds", "of_folds", "of_utterances"),
+]
+PREDICTION_COLUMNS = [
+    *("selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted"),
+]
+ARCHIVED_RUNS = "runs.jsonl.gz"
+_CHECKED = ("predictions.csv", "history.csv")
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
-def load_runs(store: RunStore | str | Path) -> pd.DataFrame:
-    """Read every whole run of a store.
+def load_runs(store: object, only: Iterable[str] | None = None) -> pd.DataFrame:
+    """Read the runs of a store or of a report's archive.
 
     Parameters
     ----------
     store
-        The store or its folder; a folder that is not there holds no runs.
+        The run store or its folder; a folder that is not there holds no runs.
+    only
+        Names of runs; no others are opened. All by default.
 
     Returns
     -------
     pandas.DataFrame
-        A row per run and epoch selection, columns `RUN_COLUMNS`; scores are fractions. A run that
-        was told to report its best test epoch gives two rows of the same training: selection
-        ``last`` and the optimistic ``best_test`` (``reported`` says what it was told).
-        Across corpora ``protocol`` is the scoring, with the labels where these are not emotions.
-        ``utterances`` counts the test part, ``variant`` tells apart runs whose recipe, features or
-        emotions differ under the same names, ``of_folds`` and ``of_utterances`` say how many a
-        whole protocol has, where that is known. A damaged folder is left out, with a warning.
+        A row per run and scored epoch, columns `RUN_COLUMNS`; scores are fractions. A run whose
+        specification asks for the best test epoch gives two rows of the same training: selection
+        ``last`` and the optimistic ``best_test``; ``reported`` is what was asked for. Runs across
+        corpora have a ``source``, others none. ``classes`` joins the names of the classes,
+        ``utterances`` counts the test part, ``variant`` tells apart runs of the same names whose
+        settings, features or division differ, ``of_folds`` and ``of_utterances`` say how many
+        the whole protocol has. Damaged runs are left out; one warning names them.
     """
-    root = store.root if isinstance(store, RunStore) else Path(store)
-    rows, damaged = [], []
-    for folder in sorted(root.iterdir()) if root.is_dir() else []:
-        if not re.fullmatch(r"[0-9a-f]{12}", folder.name):
-            continue
-        try:
-            rows += _rows_of_run(folder)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            damaged.append(f"{folder.name} ({type(error).__name__}: {error})")
-    if damaged:
-        log.warning(
-            "results folder %s: %d damaged run(s) left out, remove them to have them computed "
-            "again: %s",
-            *(root, len(damaged), ", ".join(damaged).replace("\n", " ")),
-        )
+    rows = [row for *_, found in read_runs(store, only) for row in found]
     runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
     order = [*CONDITION, "variant", "seed", "split", "selection"]
     return runs.sort_values(order, key=_natural, kind="stable", ignore_index=True)
 
 
-def _rows_of_run(folder: Path) -> list[dict[str, Any]]:
+def read_runs(
+    store: object, only: Iterable[str] | None = None
+) -> list[tuple[str, dict, dict, list[dict]]]:
+    """Read specification and record of runs, and make their rows for `load_runs`.
+
+    Parameters
+    ----------
+    store, only
+        See `load_runs`.
+
+    Returns
+    -------
+    list of tuple
+        Name, specification, record, rows of `load_runs`.
+    """
+    root = root_of(store)
+    found, damaged = {}, []
+    for folder in _folders(root, only):
+        try:
+            spec, record = _read_folder(folder)
+            found[folder.name] = (spec, record, _rows(folder.name, spec, record))
+        except _DAMAGE as error:
+            damaged.append(f"{folder.name} ({type(error).__name__}: {error})")
+    if damaged:
+        listed = re.sub(r"\s+", " ", ", ".join(damaged))
+        log.warning(
+            "results folder %s: %d damaged run(s) left out, run the study again to have them "
+            "computed: %s",
+            *(root, len(damaged), listed),
+        )
+    for name, spec, record in _archived(root, only):
+        if name not in found:
+            found[name] = (spec, record, _rows(name, spec, record))
+    return [(name, *rest) for name, rest in found.items()]
+
+
+def load_predictions(store: object, runs: pd.DataFrame) -> pd.DataFrame:
+    """Read the predictions per test utterance of some runs.
+
+    Parameters
+    ----------
+    store
+        The run store or its folder.
+    runs
+        Rows of `load_runs`: the predictions are those of their scored epochs.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns run, seed, split, selection, utterance, corpus, speaker, sex, emotion, predicted,
+        p_<class> (fractions; NaN for classes of other runs).
+    """
+    frame = _read_tables(root_of(store), runs["run"], "predictions.csv", PREDICTION_COLUMNS)
+    return runs[["run", "seed", "split", "selection"]].merge(frame, on=["run", "selection"])
+
+
+def load_history(store: object, runs: pd.DataFrame) -> pd.DataFrame:
+    """Read the history per epoch of the networks among some runs.
+
+    Parameters
+    ----------
+    store
+        The run store or its folder.
+    runs
+        Rows of `load_runs`; a run with two rows is read once.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns run, seed, split, epoch, loss and, where they were measured, accuracy, test_uar,
+        test_war, validation_uar, validation_war, discrepancy.
+    """
+    networks = runs[runs["kind"].isin(("network", "adaptation"))].drop_duplicates("run")
+    frame = _read_tables(root_of(store), networks["run"], "history.csv", ["epoch", "loss"], ())
+    return networks[["run", "seed", "split"]].merge(frame, on="run")
+
+
+def root_of(store: object) -> Path:
+    """Return the folder of a run store, or the folder itself."""
+    return Path(store if isinstance(store, str | Path) else store.root)
+
+
+def _folders(root: Path, only: Iterable[str] | None) -> list[Path]:
+    if only is not None:
+        return [root / name for name in sorted(set(only)) if (root / name).is_dir()]
+    found = sorted(root.iterdir()) if root.is_dir() else []
+    return [folder for folder in found if re.fullmatch(r"[0-9a-f]{12}", folder.name)]
+
+
+def archive_of(root: Path) -> Path | None:
+    """Return the folder of the archive that stands in for the folders of a store, if any."""
+    return next((at for at in (root, root.parent) if (at / ARCHIVED_RUNS).is_file()), None)
+
+
+def _archived(root: Path, only: Iterable[str] | None) -> Iterator[tuple[str, dict, dict]]:
+    archive, wanted = archive_of(root), None if only is None else set(only)
+    if archive is None:
+        return
+    try:
+        with gzip.open(archive / ARCHIVED_RUNS, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                kept = json.loads(line)
+                if wanted is None or kept["run"] in wanted:
+                    yield kept["run"], kept["spec"], kept["record"]
+    except (EOFError, *_DAMAGE) as error:
+        log.warning("archive %s: cannot be read further (%s)", archive / ARCHIVED_RUNS, error)
+
+
+def _read_folder(folder: Path) -> tuple[dict, dict]:
+    """Read a run's specification and record, and check that its tables are as they were written."""
     spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    recipe = spec.get("recipe") or {}
-    recipe = recipe if isinstance(recipe, dict) else {"name": recipe}
-    selection = spec.get("selection", "last")
-    row = {name: spec.get(name, "") for name in RUN_COLUMNS[1:8]} | {
-        "run": folder.name,
-        "recipe": recipe.get("name", ""),
-        "normalisation": recipe.get("normalisation", spec.get("normalisation", "none")),
-        "seed": int(spec.get("seed", 0)),
-        "utterances": int(metrics["utterances"]["test"]),
-        "train_utterances": int(metrics["utterances"]["train"]),
-        "reported": selection,
-        "variant": spec_hash({name: spec.get(name) for name in _VARIES})[:6],
-        "of_folds": spec.get("folds"),
-        "of_utterances": _tested_in_all(spec, metrics),
+    if spec.get("format") != FORMAT:
+        raise ValueError(f"expected format {FORMAT}, got {spec.get('format', 'an older one')}")
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    for name in _CHECKED:
+        if digest := record["files"].get(name):
+            content = (folder / name).read_bytes()
+            if hashlib.blake2b(content, digest_size=len(digest) // 2).hexdigest() != digest:
+                raise ValueError(f"{name} is not as it was written")
+    return spec, record
+
+
+def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    problem, method = spec["problem"], spec["method"]
+    recipe = method.get("recipe") or {}
+    varies = [recipe, method.get("features"), problem.get("folds"), problem.get("division")]
+    row = {key: problem.get(key) or "" for key in ("corpus", "source", "target")} | {
+        **{"run": name, "protocol": problem["protocol"], "split": problem["split"]},
+        **{"labels": problem.get("labels", "emotion"), "classes": ", ".join(problem["classes"])},
+        **{"method": method["name"], "kind": method["kind"], "recipe": recipe.get("name", "")},
+        "normalisation": recipe.get("normalisation", "none"),
+        "seed": int(spec["seed"]),
+        "utterances": int(record["utterances"]["test"]),
+        "train_utterances": int(record["utterances"]["train"]),
+        "reported": spec["selection"],
+        "variant": hashlib.sha256(json.dumps(varies, sort_keys=True).encode()).hexdigest()[:6],
+        "folds": problem.get("folds"),
     }
-    row |= {k: metrics.get(k) for k in ("epochs", "seconds", "peak_memory_mb", "parameters")}
-    if spec.get("labels", "emotion") != "emotion":
-        row["protocol"] = f"{row['protocol']}, {spec['labels']}"
-    names = ["last", OPTIMISTIC] if selection == OPTIMISTIC else [selection]
+    more = ("epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances")
+    row |= {key: record.get(key) for key in more}
     return [
-        row | {"selection": name} | {k: float(metrics[name][k]) for k in ("uar", "war", "macro_f1")}
-        for name in names
+        row | {"selection": selection} | {k: float(found[k]) for k in ("uar", "war", "macro_f1")}
+        for selection, found in record["scores"].items()
+        if found
     ]
-
-
-def _tested_in_all(spec: Mapping[str, Any], metrics: Mapping[str, Any]) -> int | None:
-    """Utterances that all splits of a run's protocol test, each once; None where that varies."""
-    if spec.get("task") == "transfer" or ":" in spec.get("protocol", ""):
-        return None
-    return sum(map(int, metrics["utterances"].values()))
 
 
 def _natural(column: pd.Series) -> pd.Series:
@@ -121,184 +216,34 @@ def _natural(column: pd.Series) -> pd.Series:
     return column.map(lambda text: re.sub(r"\d+", lambda digits: digits[0].zfill(6), str(text)))
 
 
-def load_predictions(store: RunStore | str | Path, runs: pd.DataFrame) -> pd.DataFrame:
-    """Read the predictions per test utterance of some runs.
-
-    Parameters
-    ----------
-    store
-        The store or its folder.
-    runs
-        Rows of `load_runs`. Of a run that reports its best test epoch, ``predictions.csv`` holds
-        that epoch and ``predictions_last.csv``, where it is kept, the last.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns run, seed, split, selection, then those of the files: utterance, corpus, speaker,
-        sex, emotion, predicted, p_<emotion>.
-    """
-    root = store.root if isinstance(store, RunStore) else Path(store)
-    frames, missing = [], []
-    for row in runs.itertuples():
-        expected = row.selection == row.reported
-        name = "predictions.csv" if expected else f"predictions_{row.selection}.csv"
-        try:
-            frame = _read_predictions(root / row.run / name)
-        except (OSError, ValueError) as error:
-            if expected or not isinstance(error, FileNotFoundError):
-                missing.append(f"{row.run}/{name} ({type(error).__name__})")
-            continue
-        for position, key in enumerate(["run", "seed", "split", "selection"]):
-            frame.insert(position, key, getattr(row, key))
-        frames.append(frame)
+def _read_tables(
+    root: Path,
+    runs: Iterable[str],
+    file: str,
+    columns: list[str],
+    text: Iterable[str] = PREDICTION_COLUMNS,
+) -> pd.DataFrame:
+    """Read one CSV file of several runs, from their folders or the archive, with a column run."""
+    frames, missing, names = [], [], set(runs)
+    for run in sorted(names):
+        if (path := root / run / file).is_file():
+            frames.append(_read_csv(path, text).assign(run=run))
+        else:
+            missing.append(run)
+    archive = archive_of(root)
+    if missing and archive is not None:
+        frame = _read_csv(archive / f"{file}.gz", text)
+        frames.append(frame[frame["run"].isin(missing)])
+        missing = sorted(set(missing) - set(frame["run"]))
     if missing:
-        log.warning("results folder %s: cannot read %s", root, ", ".join(missing))
-    columns = ["run", "seed", "split", "selection", *PREDICTION_COLUMNS]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+        log.warning("results folder %s: no %s of %s", root, file, ", ".join(missing))
+    if not frames:
+        return pd.DataFrame(columns=["run", *columns])
+    return pd.concat(frames, ignore_index=True)
 
 
-def _read_predictions(path: Path) -> pd.DataFrame:
-    # An id such as "03" stays text, and a speaker called NA is not missing.
-    text = {name: str for name in PREDICTION_COLUMNS}
-    frame = pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
-    absent = [name for name in PREDICTION_COLUMNS if name not in frame]
-    if absent:
-        raise StudyError(f"{path}: expected the columns {', '.join(absent)}")
-    return frame.fillna({name: "" for name in PREDICTION_COLUMNS})
-
-
-def load_history(store: RunStore | str | Path, runs: pd.DataFrame) -> pd.DataFrame:
-    """Read the history per epoch of some runs.
-
-    Parameters
-    ----------
-    store
-        The store or its folder.
-    runs
-        Rows of `load_runs`; a run with two rows is read once.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Columns run, seed, split, then those of ``history.csv``: epoch, loss and, where they were
-        measured, accuracy, val_loss, val_uar, test_war, test_uar and others.
-    """
-    root = store.root if isinstance(store, RunStore) else Path(store)
-    frames = []
-    for row in runs.drop_duplicates("run").itertuples():
-        try:
-            frame = pd.read_csv(root / row.run / "history.csv")
-        except (OSError, ValueError) as error:
-            log.warning("results folder %s: no history of run %s: %s", root, row.run, error)
-            continue
-        for position, key in enumerate(["run", "seed", "split"]):
-            frame.insert(position, key, getattr(row, key))
-        frames.append(frame)
-    columns = ["run", "seed", "split", "epoch", "loss"]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
-
-
-def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Summarise runs: a row per condition, each number with its 95 % interval.
-
-    Parameters
-    ----------
-    runs
-        From `load_runs`.
-    predictions
-        From `load_predictions`; without them the pooled columns are NaN.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The condition (task, corpus or source and target, protocol, method, recipe, normalisation,
-        selection, variant); ``optimistic``, True where the epoch was picked on the test part;
-        uar, war, macro_f1: mean over folds of the mean over seeds, with ``_low`` and ``_high`` by
-        Student's t over folds (over seeds where there is one split); ``pooled_uar``,
-        ``pooled_war`` over all utterances at once, mean over seeds, with a bootstrap interval over
-        utterances, and ``speaker_low``, ``speaker_high``: that of pooled UAR over speakers;
-        utterances (tested, in one seed), folds, each with ``of_``, how many the whole protocol
-        has; seeds, runs, splits, seconds (mean per run). Scores are fractions.
-    """
-    rows = []
-    for key, group in runs.groupby([*CONDITION, "selection", "variant"], sort=False):
-        row = dict(zip([*CONDITION, "selection", "variant"], key, strict=True))
-        row["optimistic"] = row["selection"] == OPTIMISTIC
-        for metric in ("uar", "war", "macro_f1"):
-            row |= _columns(metric, fold_interval(group, metric))
-        row |= _pooled(group, predictions)
-        splits = group.drop_duplicates("split")
-        row |= {
-            "utterances": int(splits["utterances"].sum()),
-            "of_utterances": group["of_utterances"].astype(float).max(),
-            "folds": len(splits),
-            "of_folds": group["of_folds"].astype(float).max(),
-            "seeds": group["seed"].nunique(),
-            "runs": len(group),
-            "splits": "; ".join(splits["split"].astype(str)),
-            "seconds": group["seconds"].astype(float).mean(),
-        }
-        rows.append(row)
-    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
-
-
-def fold_interval(runs: pd.DataFrame, column: str) -> Interval:
-    """Mean of a column over folds, of each fold over seeds, with its t interval.
-
-    Seeds of one fold are no independent folds: they are averaged first. Where there is one split
-    only, and across corpora, where each seed divides the target anew, the interval is over seeds.
-    """
-    across = (runs["task"] == "transfer").all()
-    unit = "seed" if across or runs["split"].nunique() == 1 else "split"
-    return mean_interval(runs.groupby(unit)[column].mean())
-
-
-def _columns(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-
-
-def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, float]:
-    uar = war = speakers = Interval(math.nan, math.nan, math.nan)
-    if predictions is not None:
-        mine = predictions[predictions["run"].isin(group["run"])]
-        mine = mine[mine["selection"] == group["selection"].iloc[0]]
-        if mine["run"].nunique() == len(group):
-            uar, war = pooled_interval(mine, "uar"), pooled_interval(mine, "war")
-            speakers = pooled_interval(mine, "uar", over_speakers=True)
-    return (
-        _columns("pooled_uar", uar)
-        | _columns("pooled_war", war)
-        | {"speaker_low": speakers.low, "speaker_high": speakers.high}
-    )
-
-
-def pooled_interval(
-    predictions: pd.DataFrame, metric: str, *, over_speakers: bool = False
-) -> Interval:
-    """Score all utterances of one condition at once, with its bootstrap interval.
-
-    Parameters
-    ----------
-    predictions
-        From `load_predictions`.
-    metric
-        ``"uar"`` or ``"war"``.
-    over_speakers
-        Draw whole speakers in place of utterances.
-
-    Returns
-    -------
-    Interval
-        Mean over seeds: several seeds speak about the same utterances, so they narrow nothing.
-    """
-    intervals = [
-        bootstrap_interval(
-            part["emotion"].to_numpy(),
-            part["predicted"].to_numpy(),
-            metric,
-            speakers=part["speaker"].to_numpy(str) if over_speakers else None,
-        )
-        for _, part in predictions.groupby("seed")
-    ]
-    return Interval(*(float(value) for value in np.mean(intervals, axis=0)))
+def _read_csv(path: Path, text: Iterable[str]) -> pd.DataFrame:
+    # A speaker "03" stays text, and one called NA is not missing.
+    words = dict.fromkeys(["run", *text], str)
+    frame = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
+    return frame.fillna({name: "" for name in words if name in frame})

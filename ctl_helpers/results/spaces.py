@@ -1,4 +1,4 @@
-"""Where the utterances of two corpora lie, before adaptation and after, and how far apart."""
+"""Where utterances lie in feature or embedding space: corpora, emotions and speakers in it."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -8,63 +8,71 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import (
+    GroupShuffleSplit,
+    ShuffleSplit,
+    StratifiedKFold,
+    cross_val_predict,
+)
+from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.functionals import mfcc_statistics
-from ctl_helpers.features.mfcc import Features
-from ctl_helpers.methods.transfers import SPLITS, shared, svm_on_features
 from ctl_helpers.results.naming import OURS, named_apart
 from ctl_helpers.results.published import published
-from ctl_helpers.results.runs import CONDITION
+from ctl_helpers.results.runs import CONDITION, root_of
 from ctl_helpers.results.statistics import mean_interval
-from ctl_helpers.runs.store import RunStore
-from ctl_helpers.scores import uar
+from ctl_helpers.scores import scores, uar
 
 BEFORE = "MFCC statistics"
+SPLITS = {"random": ShuffleSplit, "speaker": GroupShuffleSplit}
+_KEYS = ["source", "target", "protocol", "labels", "method", "recipe", "normalisation"]
 
 
 @dataclass(frozen=True, eq=False)
 class Space:
-    """Utterances of a source and a target as points.
+    """Utterances as points.
 
     Parameters
     ----------
     points : ndarray of shape (utterances, dimensions)
-        The source's, then the target's.
+        Features or embeddings.
     labels : DataFrame
-        A row per point: corpus, emotion.
+        A row per point: corpus, emotion, speaker.
     """
 
     points: np.ndarray
     labels: pd.DataFrame
 
 
-def feature_space(source: Features, target: Features) -> Space:
-    """Describe the utterances of two corpora by plain statistics of their MFCC.
+def feature_space(features) -> Space:
+    """Describe utterances by plain statistics of their features; nothing is learned.
 
     Parameters
     ----------
-    source, target : Features
-        As :func:`ctl_helpers.methods.transfers.transfer` takes them; emotions that the other corpus does
-        not have are left out.
+    features : Features
+        ``values`` of shape (utterances, numbers), or (utterances, frames, coefficients), of which
+        mean and standard deviation over time are taken; ``manifest`` of one corpus, or of two, of
+        which utterances are kept whose emotion both have.
 
     Returns
     -------
     Space
-        The points are those of :func:`ctl_helpers.features.functionals.mfcc_statistics`: nothing is learned
-        or normalised.
     """
-    sides = shared(source, target)
-    points = np.concatenate([mfcc_statistics(side) for side in sides])
-    labels = [side.manifest[["corpus", "emotion"]] for side in sides]
-    return Space(points, pd.concat(labels, ignore_index=True))
+    manifest = features.manifest
+    emotions = [set(part) for _, part in manifest.groupby("corpus")["emotion"]]
+    rows = np.flatnonzero(manifest["emotion"].isin(set.intersection(*emotions)))
+    points = np.asarray(features.values[rows])
+    if points.ndim == 3:
+        points = np.concatenate([points.mean(axis=1), points.std(axis=1)], axis=1)
+    labels = manifest[["corpus", "emotion", "speaker"]]
+    return Space(points, labels.iloc[rows].reset_index(drop=True))
 
 
 def run_space(run: str | Path) -> Space:
-    """Read the embeddings of a run across corpora: the source's, and the scored target's.
+    """Read the embeddings of a network's run: of its test part, after those of its source if any.
 
     Parameters
     ----------
@@ -74,24 +82,62 @@ def run_space(run: str | Path) -> Space:
     Returns
     -------
     Space
+        Speakers of the source are not kept: "".
 
     Raises
     ------
     StudyError
-        Where the folder holds no embeddings of two corpora.
+        Where the folder holds no embeddings.
     """
     run = Path(run)
     try:
         with np.load(run / "embeddings.npz", allow_pickle=False) as kept:
-            points = [kept["source_embeddings"], kept["embeddings"]]
-            spoken = kept["source_emotions"]
-        columns = {"dtype": str, "keep_default_na": False, "usecols": ["corpus", "emotion"]}
-        target = pd.read_csv(run / "predictions.csv", **columns)
-        source = pd.read_json(run / "spec.json", typ="series")["source"]
-    except (OSError, KeyError, ValueError) as error:
-        raise StudyError(f"{run}: expected a run across corpora with embeddings: {error}") from None
-    labels = [pd.DataFrame({"corpus": source, "emotion": spoken}), target]
-    return Space(np.concatenate(points), pd.concat(labels, ignore_index=True))
+            arrays = dict(kept)
+        table = pd.read_csv(run / "predictions.csv", dtype=str, keep_default_na=False)
+        source = pd.read_json(run / "spec.json", typ="series")["problem"]["source"]
+        points = arrays["embeddings"]
+        labels = table.loc[table["selection"] == table["selection"].iloc[0]]
+        labels = labels[["corpus", "emotion", "speaker"]]
+        if source:
+            points = np.concatenate([arrays["source_embeddings"], points])
+            first = {"corpus": source, "emotion": arrays["source_emotions"], "speaker": ""}
+            labels = pd.concat([pd.DataFrame(first), labels], ignore_index=True)
+        if len(points) != len(labels):
+            raise ValueError(f"{len(points)} embeddings of {len(labels)} utterances")
+    except (OSError, KeyError, IndexError, ValueError) as error:
+        raise StudyError(f"{run}: expected a run with embeddings: {error}") from None
+    return Space(points, labels.reset_index(drop=True))
+
+
+def neighbours(space: Space, by: tuple[str, ...] = ("emotion", "speaker")) -> pd.DataFrame:
+    """Count how often an utterance's nearest neighbour shares its emotion, speaker or corpus.
+
+    Parameters
+    ----------
+    space
+        Points, which are standardised per dimension, and their labels.
+    by
+        Columns of the labels; utterances whose label is "" do not count.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per column: by, share (fraction of the utterances), chance (what a neighbour drawn
+        at random would give), utterances.
+    """
+    rows = []
+    for column in by:
+        known = (space.labels[column] != "").to_numpy()
+        values = space.labels.loc[known, column].to_numpy(str)
+        groups, count = np.unique(values, return_counts=True)
+        if len(groups) < 2:
+            continue
+        points = StandardScaler().fit_transform(space.points[known])
+        nearest = NearestNeighbors(n_neighbors=1).fit(points).kneighbors(return_distance=False)
+        chance = (count * (count - 1)).sum() / (len(values) * (len(values) - 1))
+        share = (values[nearest[:, 0]] == values).mean()
+        rows.append((column, float(share), float(chance), len(values)))
+    return pd.DataFrame(rows, columns=["by", "share", "chance", "utterances"])
 
 
 def proxy_a_distance(points: ArrayLike, corpora: ArrayLike, folds: int = 5, seed: int = 0) -> float:
@@ -140,23 +186,21 @@ def proxy_a_distance(points: ArrayLike, corpora: ArrayLike, folds: int = 5, seed
         return float("nan")
     classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
     divided = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    said = cross_val_predict(
+    predicted = cross_val_predict(
         make_pipeline(StandardScaler(), classifier), points, corpora, cv=divided
     )
-    return 2 * (1 - 2 * (1 - uar(corpora, said)))
+    return 2 * (1 - 2 * (1 - uar(corpora, predicted)))
 
 
-def distances(
-    store: RunStore | str | Path, runs: pd.DataFrame, before: Space | None = None
-) -> pd.DataFrame:
+def distances(store: object, runs: pd.DataFrame, before: Space | None = None) -> pd.DataFrame:
     """Measure how far apart source and target lie, for each method.
 
     Parameters
     ----------
     store
-        The store or its folder.
+        The run store or its folder.
     runs
-        From `results.load_runs`; those across corpora count whose embeddings were kept.
+        From `runs.load_runs`; those across corpora count whose embeddings were kept.
     before
         From `feature_space`, of the one pair that the runs are of: a first row, of the features.
 
@@ -172,79 +216,123 @@ def distances(
         found = proxy_a_distance(before.points, before.labels["corpus"])
         place = kept.iloc[0][["source", "target"]].to_dict()
         rows.append({**place, "method": BEFORE, "distance": found})
-    keys = [*CONDITION[2:], "variant"]
-    for key, group in kept.groupby(keys, sort=False):
+    for row, group in _conditions(kept):
         spaces = [run_space(root / run) for run in group["run"]]
-        each = [proxy_a_distance(space.points, space.labels["corpus"]) for space in spaces]
+        source = row["source"]
+        each = [proxy_a_distance(s.points, s.labels["corpus"] == source) for s in spaces]
         ends = ("distance", "distance_low", "distance_high")
-        row = dict(zip(keys, key, strict=True)) | dict(zip(ends, mean_interval(each), strict=True))
+        row |= dict(zip(ends, mean_interval(each, (-2.0, 2.0)), strict=True))
         rows.append(row | {"runs": len(group)})
-    words = ["source", "target", "protocol", "recipe", "normalisation", "method"]
-    table = pd.DataFrame(
-        rows, columns=[*words, "distance", "distance_low", "distance_high", "runs"]
-    )
-    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
+    columns = [*_KEYS, "distance", "distance_low", "distance_high", "runs"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(_KEYS, ""))
 
 
-def labelled_svm(
-    store: RunStore | str | Path, runs: pd.DataFrame, repeats: int = 10
+def svm_on_features(
+    run: str | Path, split: str = "random", repeats: int = 10, seed: int = 0
 ) -> pd.DataFrame:
-    """Score a linear SVM on the embeddings of the target: table S5 of the paper's appendix.
+    """Score a linear SVM on a run's embeddings of the target: table S5 of the paper's appendix.
 
-    Four fifths of the *labelled* target train it, so this is no score across corpora: it tells how
-    well emotions can be told apart in the space that a method leaves.
+    Four fifths of the *labelled* target train it, one fifth tests it.
+
+    Parameters
+    ----------
+    run : path
+        A run's folder.
+    split : {"random", "speaker"}
+        ``"random"`` draws utterances, as published; ``"speaker"`` draws whole speakers.
+    repeats : int
+        Draws.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per draw: split, repeat, uar, war (fractions), train and test (utterances).
+
+    Raises
+    ------
+    StudyError
+        For an unknown split, a run without embeddings, or a target of a single speaker.
+
+    References
+    ----------
+    Wen, Ye et al., "CTL-MTNet", IJCAI 2022, table S5.
+    """
+    if split not in SPLITS:
+        raise StudyError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    space = run_space(run)
+    target = (space.labels["corpus"] == space.labels["corpus"].iloc[-1]).to_numpy()
+    points, labels = space.points[target], space.labels[target]
+    speakers, truth, rows = labels["speaker"].to_numpy(str), labels["emotion"].to_numpy(str), []
+    if split == "speaker" and len(set(speakers)) < 2:
+        raise StudyError(f"{run}: expected two speakers or more, got {len(set(speakers))}")
+    draws = SPLITS[split](repeats, test_size=0.2, random_state=seed)
+    groups = speakers if split == "speaker" else None
+    for repeat, (train, test) in enumerate(draws.split(points, truth, groups)):
+        machine = make_pipeline(StandardScaler(), SVC(kernel="linear"))
+        machine.fit(points[train], truth[train])
+        found = scores(truth[test], machine.predict(points[test]))
+        row = {"split": split, "repeat": repeat, "uar": found["uar"], "war": found["war"]}
+        rows.append(row | {"train": len(train), "test": len(test)})
+    return pd.DataFrame(rows)
+
+
+def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.DataFrame:
+    """Lay `svm_on_features` of all runs beside table S5 of the paper's appendix.
+
+    It is no score across corpora: it says how well emotions can be told apart in the space that a
+    method leaves.
 
     Parameters
     ----------
     store
-        The store or its folder.
+        The run store or its folder.
     runs
-        From `results.load_runs`; those across corpora count whose embeddings were kept.
+        From `runs.load_runs`; those across corpora count whose embeddings were kept.
     repeats
         Draws of the fifth that is tested.
 
     Returns
     -------
     pandas.DataFrame
-        The published rows of these pairs, then one per condition for each way to draw: ``split``
-        ``"random"``, as published, or ``"speaker"``, where no speaker is both in training and test
-        (left out where the target has but one). UAR and WAR in percent are means over draws and
-        runs, that of UAR with its interval over runs.
-
-    References
-    ----------
-    Wen, Ye et al., "CTL-MTNet", IJCAI 2022, table S5.
+        The published rows of these pairs and classes, then one per condition for each ``split``:
+        ``"random"``, as published, or ``"speaker"``, where no speaker is both in training and
+        test (left out where the target has but one). UAR and WAR in percent are means over draws
+        and runs, that of UAR with its interval over runs.
     """
     root, kept = _with_embeddings(store, runs)
     rows = []
-    keys = [*CONDITION[2:], "variant"]
-    for split, (key, group) in product(SPLITS, kept.groupby(keys, sort=False)):
-        if split == "speaker" and not all(_several_speakers(root / run) for run in group["run"]):
+    for split, (row, group) in product(SPLITS, list(_conditions(kept))):
+        try:
+            drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
+        except StudyError:  # a single speaker
             continue
-        drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
         means = 100 * pd.DataFrame([table[["uar", "war"]].mean() for table in drawn])
         ends = ("uar", "uar_low", "uar_high")
-        row = dict(zip(keys, key, strict=True)) | {"split": split, "runs": len(group)}
-        row |= dict(zip(ends, mean_interval(means["uar"]), strict=True))
-        rows.append(row | {"war": means["war"].mean(), "reported_by": OURS})
-    ours = named_apart(pd.DataFrame(rows))
-    theirs = published("transfer").query("protocol == 'svm'").assign(split="random", protocol="")
-    ran = pd.MultiIndex.from_frame(kept[["source", "target"]])
-    theirs = theirs[pd.MultiIndex.from_frame(theirs[["source", "target"]]).isin(ran)]
-    words = ["source", "target", "protocol", "split", "method", "recipe", "normalisation"]
-    notes = ["reported_by", "citation", "note"]
-    columns = [*words, "uar", "uar_low", "uar_high", "war", "runs", *notes]
-    both = [*theirs.to_dict("records"), *ours.to_dict("records")]
+        row = row | {"split": split, "runs": len(group), "war": means["war"].mean()}
+        row |= dict(zip(ends, mean_interval(means["uar"], (0.0, 100.0)), strict=True))
+        rows.append(row | {"reported_by": OURS})
+    theirs = published(across=True).query("protocol == 'svm'").assign(split="random", protocol="")
+    here = ["source", "target", "labels", "classes"]
+    ran = pd.MultiIndex.from_frame(kept[here])
+    theirs = theirs[pd.MultiIndex.from_frame(theirs[here]).isin(ran)]
+    words = [*_KEYS, "split", "reported_by", "citation", "note"]
+    columns = [*_KEYS, "split", "uar", "uar_low", "uar_high", "war", "runs", *words[-3:]]
+    both = [*theirs.to_dict("records"), *named_apart(pd.DataFrame(rows)).to_dict("records")]
     table = pd.DataFrame(both).reindex(columns=columns)
-    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words + notes, ""))
+    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
 
 
-def _with_embeddings(store, runs):
-    root = store.root if isinstance(store, RunStore) else Path(store)
+def _conditions(runs: pd.DataFrame):
+    """Each condition in words, and its runs."""
+    keys = [*CONDITION[1:], "variant"]
+    for key, group in runs.groupby(keys, sort=False):
+        yield dict(zip(keys, key, strict=True)), group
+
+
+def _with_embeddings(store: object, runs: pd.DataFrame) -> tuple[Path, pd.DataFrame]:
+    root = root_of(store)
     here = np.array([(root / run / "embeddings.npz").is_file() for run in runs["run"]], bool)
-    return root, runs[(runs["task"] == "transfer") & here].drop_duplicates("run")
-
-
-def _several_speakers(run):
-    table = pd.read_csv(run / "predictions.csv", dtype=str, usecols=["speaker"])
-    return table["speaker"].nunique() > 1
+    return root, runs[(runs["source"] != "") & here].drop_duplicates("run")

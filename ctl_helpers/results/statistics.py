@@ -17,6 +17,8 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.scores import as_labels, macro_f1, scores, uar, war  # noqa: F401
 
 METRICS = ("uar", "war")
+FEWEST = 3
+"""Folds, seeds or speakers below which no interval is given."""
 
 
 class Interval(NamedTuple):
@@ -95,7 +97,8 @@ def bootstrap_interval(
     Returns
     -------
     Interval
-        The score as measured and the interval; NaN ends for a single utterance or speaker.
+        The score as measured and the interval; NaN ends for a single utterance, fewer than three
+        speakers, or where no resample differs from another.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def bootstrap_interval(
         raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(groups)}")
     counts = _confusions(truth, predicted, groups)
     value = float(_score(counts.sum(axis=0), metric))
-    if (len(truth) if groups is None else len(counts)) < 2:
+    if (len(truth) < 2) if groups is None else (len(counts) < FEWEST):
         return Interval(value, np.nan, np.nan)
     generator = np.random.default_rng(seed)
     if groups is None:
@@ -133,33 +136,44 @@ def bootstrap_interval(
     sample = _score(drawn.reshape(resamples, *counts.shape[1:]), metric)
     tail = (1 - confidence) / 2
     low, high = np.quantile(sample, [tail, 1 - tail])
+    if np.isclose(low, high, atol=1e-12):
+        return Interval(value, np.nan, np.nan)
     return Interval(value, float(low), float(high))
 
 
-def mean_interval(values: ArrayLike, confidence: float = 0.95) -> Interval:
-    """Mean over folds with Student's t interval.
+def mean_interval(
+    values: ArrayLike, bounds: tuple[float, float] = (0.0, 1.0), confidence: float = 0.95
+) -> Interval:
+    """Mean over folds or seeds with Student's t interval.
 
-    The folds share training data, so the interval is a little too narrow; for a comparison of two
+    Folds share training data, so the interval is a little too narrow; for a comparison of two
     methods use `corrected_resampled_t_test`.
 
     Parameters
     ----------
     values
-        A score per fold.
+        A score per fold or seed.
+    bounds
+        Between which the score lies; the interval is cut off there.
     confidence
         Coverage, a fraction.
 
     Returns
     -------
     Interval
-        NaN ends for a single value.
+        NaN ends for fewer than three values, or where all are equal: too little to tell.
+
+    Examples
+    --------
+    >>> mean_interval([0.0, 0.5, 1.0])
+    Interval(value=0.5, low=0.0, high=1.0)
     """
     values = np.asarray(values, float)
     mean = float(values.mean())
-    if len(values) < 2:
+    if len(values) < FEWEST or np.ptp(values) < 1e-12:
         return Interval(mean, np.nan, np.nan)
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
-    return Interval(mean, mean - float(half), mean + float(half))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
+    return Interval(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))
 
 
 def proportion_interval(hits: float, total: float, confidence: float = 0.95) -> Interval:

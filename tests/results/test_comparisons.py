@@ -34,7 +34,7 @@ def test_gap_is_best_test_minus_last(runs):
 
 
 def test_compare_is_the_corrected_test_on_the_folds_that_both_ran(runs):
-    single = runs[(runs["task"] == "cpac") & (runs["corpus"] == "emodb")]
+    single = runs[runs["corpus"] == "emodb"]
     (row,) = comparisons.compare(single, {"recipe": "released"}).to_dict("records")
     last = single[(single["protocol"] == "kfold") & (single["selection"] == "last")]
     means = last.groupby(["recipe", "split"])["uar"].mean().unstack("recipe")
@@ -44,7 +44,7 @@ def test_compare_is_the_corrected_test_on_the_folds_that_both_ran(runs):
 
 
 def test_compare_across_corpora_is_over_seeds_with_mcnemar(runs, predictions):
-    transfer = runs[runs["task"] == "transfer"]
+    transfer = runs[runs["source"] != ""]
     table = comparisons.compare(transfer, {"method": "source-only"}, predictions)
     assert len(table) == 4 and (table["seeds"] == 3).all()
     assert table["mcnemar_p"].between(0, 1).all()
@@ -54,7 +54,7 @@ def test_compare_across_corpora_is_over_seeds_with_mcnemar(runs, predictions):
 
 def test_gains_are_within_a_recipe_and_a_seed_alone_has_no_test(runs, predictions, tmp_path):
     table = comparisons.gains(runs, predictions)
-    transfer = runs[runs["task"] == "transfer"]
+    transfer = runs[runs["source"] != ""]
     means = transfer.groupby(["source", "method"])["uar"].mean()
     for row in table.to_dict("records"):
         here = means[row["source"]]
@@ -78,7 +78,7 @@ def test_compare_needs_one_reference(runs):
     with pytest.raises(StudyError, match="to compare with; got none"):
         comparisons.compare(runs, {"recipe": "unheard"})
     with pytest.raises(StudyError, match=r"expected one condition .* got 3"):
-        comparisons.compare(runs, {"recipe": "released", "task": "transfer"})
+        comparisons.compare(runs, {"recipe": "released", "kind": "adaptation"})
 
 
 def test_methods_are_compared_with_cpac_like_with_like(tmp_path):
@@ -88,10 +88,10 @@ def test_methods_are_compared_with_cpac_like_with_like(tmp_path):
     tests = comparisons.against_cpac(runs, predictions)
     assert tests["normalisation"].tolist() == ["global", "speaker"]
     assert tests["reference"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
-    means = runs.groupby(["task", "normalisation"])["uar"].mean()
-    expected = 100 * (means["baseline"] - means["cpac"])
+    means = runs.groupby(["kind", "normalisation"])["uar"].mean()
+    expected = 100 * (means["shallow"] - means["network"])
     assert np.allclose(tests["difference"], expected) and (tests["mcnemar_p"] < 1).all()
 
 
 def test_without_cpac_nothing_is_compared(runs):
-    assert comparisons.against_cpac(runs[runs["task"] == "transfer"]).empty
+    assert comparisons.against_cpac(runs[runs["source"] != ""]).empty

@@ -1,13 +1,12 @@
-import os
 import re
-from pathlib import Path
 
+import fabricated
 import pytest
+from conftest import SHARED
 
-from ctl_helpers.errors import StudyError
-from ctl_helpers.results.published import COLUMNS, published
-
-SHARED = Path(os.environ.get("CTL_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+from ctl_helpers.results.published import COLUMNS, published, published_beside
+from ctl_helpers.results.runs import PLACE, load_runs
+from ctl_helpers.runs.store import RunStore
 
 
 def test_every_number_has_a_source_and_is_a_percentage():
@@ -16,17 +15,18 @@ def test_every_number_has_a_source_and_is_a_percentage():
     assert len(table) == 3 * 4 + 4 * 7 + 4 * 7
     assert table["citation"].str.contains("ICASSP 2023|2207.10644").all()
     assert table[["uar", "war"]].stack().between(15, 100).all()
-    assert not table.duplicated(["task", "method", "corpus", "source", "target", "protocol"]).any()
+    assert not table.duplicated(["method", *PLACE]).any()
 
 
 def test_casia_is_balanced_so_uar_is_war():
-    casia = published("cpac").query("corpus == 'casia'")
+    casia = published(across=False).query("corpus == 'casia'")
     assert (casia["uar"] == casia["war"]).all()
 
 
 @pytest.mark.parametrize("protocol", ["transductive", "svm"])
 def test_printed_means_are_the_means_of_the_pairs(protocol):
-    table = published("transfer").query("protocol == @protocol")
+    table = published(across=True).query("protocol == @protocol")
+    assert set(table["classes"]) == {"angry, fear, happy, neutral, sad"}
     for method, rows in table.groupby("method"):
         printed = rows[rows["source"] == "mean"][["uar", "war"]].to_numpy()[0]
         pairs = rows[rows["source"] != "mean"]
@@ -48,6 +48,29 @@ def test_the_numbers_are_those_of_the_reference():
     assert list(zip(table["uar"], table["war"], strict=True)) == expected
 
 
-def test_unknown_task():
-    with pytest.raises(StudyError, match="cpac, transfer; got 'asr'"):
-        published("asr")
+def test_nothing_stands_beside_a_number_of_other_classes(tmp_path):
+    store = RunStore(tmp_path)
+    pair = {"source": "casia", "target": "ravdess", "split": "all", "protocol": "transductive"}
+    five = fabricated.SHARED
+    fabricated.add_run(store, method="coral", **pair)
+    six = [*five, "surprise"]
+    other = pair | {"source": "ravdess", "target": "casia"}
+    fabricated.add_run(store, method="coral", classes=six, **other)
+    fabricated.add_run(store, method="dann", labels="arousal", classes=["high", "low"], **other)
+    fabricated.add_run(store, corpus="emodb", classes=five, split="fold 0")
+    found = published_beside(load_runs(store))
+    assert set(found["source"]) == {"casia"} and len(found) == 4
+    fabricated.add_run(store, corpus="emodb", split="fold 0")
+    fabricated.add_run(store, corpus="casia", protocol="loso", split="fold 0")
+    found = published_beside(load_runs(store))
+    assert set(found["corpus"]) == {"", "emodb"} and len(found) == 7
+
+
+def test_printed_means_stand_beside_all_of_their_pairs_only(tmp_path):
+    store, pairs = RunStore(tmp_path), published(across=True).query("protocol == 'transductive'")
+    pairs = pairs[pairs["source"] != "mean"][["source", "target"]].drop_duplicates()
+    for number, (source, target) in enumerate(pairs.to_numpy()):
+        assert "mean" not in set(published_beside(load_runs(store))["source"])
+        place = {"source": source, "target": target, "protocol": "transductive"}
+        fabricated.add_run(store, split="all", method="coral", seed=number, **place)
+    assert "mean" in set(published_beside(load_runs(store))["source"])

@@ -1,14 +1,13 @@
 """Spaces before and after adaptation, and the distance of corpora in them."""
 
+from types import SimpleNamespace
+
 import fabricated
 import numpy as np
 import pandas as pd
 import pytest
-from test_transfers import corpus
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.functionals import mfcc_statistics
-from ctl_helpers.methods.transfers import svm_on_features
 from ctl_helpers.results import spaces
 from ctl_helpers.results.runs import load_predictions, load_runs
 
@@ -45,28 +44,60 @@ def test_what_is_no_pair_of_corpora_is_named():
     assert np.isnan(spaces.proxy_a_distance(np.eye(3), ["casia", "emodb", "emodb"]))
 
 
+def joined(values, corpora, emotions):
+    manifest = pd.DataFrame({"corpus": corpora, "emotion": emotions, "speaker": "a"})
+    return SimpleNamespace(values=values, manifest=manifest)
+
+
 def test_the_features_of_both_corpora_over_shared_emotions():
-    source = corpus("casia", ["angry", "happy", "surprise"])
-    target = corpus("emodb", ["angry", "boredom", "happy"], speakers=5, seed=1)
-    space = spaces.feature_space(source, target)
-    assert list(space.labels["corpus"]) == ["casia"] * 8 + ["emodb"] * 10
-    assert set(space.labels["emotion"]) == {"angry", "happy"}
-    rows = target.manifest["emotion"] != "boredom"
-    np.testing.assert_allclose(space.points[8:], mfcc_statistics(target)[rows])
+    values = np.random.default_rng(0).normal(size=(6, 20, 3)).astype(np.float32)
+    corpora = ["casia"] * 3 + ["emodb"] * 3
+    emotions = ["angry", "happy", "surprise", "boredom", "happy", "angry"]
+    space = spaces.feature_space(joined(values, corpora, emotions))
+    rows = [0, 1, 4, 5]
+    assert list(space.labels["corpus"]) == ["casia", "casia", "emodb", "emodb"]
+    assert list(space.labels["emotion"]) == ["angry", "happy", "happy", "angry"]
+    expected = np.concatenate([values[rows].mean(axis=1), values[rows].std(axis=1)], axis=1)
+    np.testing.assert_allclose(space.points, expected)
+    plain = spaces.feature_space(joined(values[:, 0], corpora, emotions))
+    np.testing.assert_array_equal(plain.points, values[rows, 0])
+
+
+def test_nearest_neighbours_by_plain_loops():
+    generator = np.random.default_rng(1)
+    points = generator.normal(size=(30, 3)) * [1, 10, 100]
+    labels = pd.DataFrame({"emotion": generator.choice(["a", "b", "c"], 30), "corpus": "x"})
+    labels["speaker"] = [""] * 10 + ["1", "2"] * 10
+    found = spaces.neighbours(spaces.Space(points, labels), ("emotion", "speaker", "corpus"))
+    found = found.set_index("by")
+    assert list(found.index) == ["emotion", "speaker"]  # a single corpus says nothing
+    for by, rows in (("emotion", slice(0, 30)), ("speaker", slice(10, 30))):
+        some, values = points[rows] / points[rows].std(axis=0), labels[by].to_numpy()[rows]
+        same, chance = [], []
+        for i, point in enumerate(some):
+            others = [j for j in range(len(some)) if j != i]
+            nearest = min(others, key=lambda j: ((some[j] - point) ** 2).sum())
+            same.append(values[nearest] == values[i])
+            chance.append(np.mean([values[j] == values[i] for j in others]))
+        assert found.loc[by, "share"] == pytest.approx(np.mean(same))
+        assert found.loc[by, "chance"] == pytest.approx(np.mean(chance))
+        assert found.loc[by, "utterances"] == len(some)
 
 
 def test_a_runs_space_is_its_source_and_its_scored_target(store):
     runs = load_runs(store)
-    run = runs.loc[runs["task"] == "transfer", "run"].iloc[0]
+    run = runs.loc[runs["source"] != "", "run"].iloc[0]
     space = spaces.run_space(store / run)
     told = load_predictions(store, runs[runs["run"] == run])
     assert space.points.shape == (len(space.labels), 8)
     assert list(space.labels["emotion"][100:]) == list(told["emotion"])
     pair = runs.set_index("run").loc[run]
     assert list(space.labels["corpus"].unique()) == [pair["source"], pair["target"]]
-    inside = runs.loc[runs["task"] == "cpac", "run"].iloc[0]
-    with pytest.raises(StudyError, match="expected a run across corpora with embeddings"):
-        spaces.run_space(store / inside)
+    inside = runs.loc[runs["source"] == "", "run"].iloc[0]
+    alone = spaces.run_space(store / inside)
+    assert set(alone.labels["corpus"]) == {"casia"} and alone.points.shape == (54, 8)
+    with pytest.raises(StudyError, match="expected a run with embeddings"):
+        spaces.run_space(store)
 
 
 def test_distances_per_method_with_the_interval_over_seeds(store, tmp_path):
@@ -101,7 +132,7 @@ def test_the_svm_on_labelled_targets_stands_beside_the_published_one(store, tmp_
     }
     row = ours[(ours["method"] == "caam-mdd") & (ours["split"] == "speaker")].iloc[0]
     of_method = pair.loc[pair["method"] == "caam-mdd", "run"]
-    each = [svm_on_features(store / run, "speaker", 2)["uar"].mean() for run in of_method]
+    each = [spaces.svm_on_features(store / run, "speaker", 2)["uar"].mean() for run in of_method]
     assert row["runs"] == len(each) == 3
     assert row["uar"] == pytest.approx(100 * np.mean(each))
     assert row["uar_low"] <= 100 * min(each) <= 100 * max(each) <= row["uar_high"]

@@ -48,8 +48,7 @@ def test_bootstrap_holds_the_scores_it_is_about(pairs):
     for metric in statistics.METRICS:
         interval = statistics.bootstrap_interval(truth, predicted, metric, resamples=50)
         assert interval.value == pytest.approx(getattr(statistics, metric)(truth, predicted))
-        if len(pairs) > 1:
-            assert 0 <= interval.low <= interval.high <= 1
+        assert np.isnan(interval.low) or 0 <= interval.low < interval.high <= 1
 
 
 @pytest.mark.parametrize("metric", statistics.METRICS)
@@ -95,7 +94,18 @@ def test_mean_interval_by_the_table():
     half = 2.776 * np.std(values, ddof=1) / np.sqrt(5)
     found = statistics.mean_interval(values)
     assert found == pytest.approx((0.84, 0.84 - half, 0.84 + half), abs=1e-5)
-    assert np.isnan(statistics.mean_interval([0.8]).low)
+
+
+@pytest.mark.parametrize("values", [[0.8], [0.0, 0.333], [0.167] * 10])
+def test_too_little_gives_no_interval(values):
+    found = statistics.mean_interval(values)
+    assert found.value == pytest.approx(np.mean(values)) and np.isnan(found[1:]).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_mean_intervals_are_possible_and_hold_the_mean(values):
+    found = statistics.mean_interval(values)
+    assert np.isnan(found.low) or -1e-9 <= found.low <= found.value <= found.high <= 1 + 1e-9
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 5), (8, 10), (81, 81)])

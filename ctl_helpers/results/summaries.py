@@ -1,0 +1,136 @@
+"""Summaries: a row per condition, every number with its doubt."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
+from ctl_helpers.results.statistics import Interval, bootstrap_interval, mean_interval
+
+_SCORES = ("uar", "war", "macro_f1", "pooled_uar", "pooled_war")
+SUMMARY_COLUMNS = [
+    *(*CONDITION, "kind", "selection", "variant", "optimistic"),
+    *(f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high")),
+    *("speaker_low", "speaker_high"),
+    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs", "splits", "seconds"),
+]
+
+
+def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Summarise runs: a row per condition, each score with its 95 % interval.
+
+    Parameters
+    ----------
+    runs
+        From `runs.load_runs`.
+    predictions
+        From `runs.load_predictions`; without them the pooled columns are NaN.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The condition (corpus or source and target, protocol, labels, classes, method, recipe,
+        normalisation), kind, selection, variant; ``optimistic``, True where the epoch was picked
+        on the test part; uar, war, macro_f1: mean over folds of the mean over seeds, with ``_low``
+        and ``_high`` by Student's t over folds (over seeds across corpora and where there is one
+        split), NaN for fewer than three; ``pooled_uar``, ``pooled_war`` over all utterances at
+        once, mean over seeds, with a bootstrap interval over utterances; ``speaker_low``,
+        ``speaker_high``, that of pooled UAR over speakers; utterances (tested, in one seed) and
+        folds, each with ``of_``, how many the whole protocol has; seeds, runs, splits, seconds
+        (mean per run). Scores are fractions.
+    """
+    keys, rows = [*CONDITION, "kind", "selection", "variant"], []
+    for key, group in runs.groupby(keys, sort=False):
+        row = dict(zip(keys, key, strict=True))
+        row["optimistic"] = row["selection"] == OPTIMISTIC
+        for metric in ("uar", "war", "macro_f1"):
+            row |= _columns(metric, fold_interval(group, metric))
+        row |= _pooled(group, predictions)
+        splits = group.drop_duplicates("split")
+        row |= {
+            "utterances": int(splits["utterances"].sum()),
+            "of_utterances": group["of_utterances"].astype(float).max(),
+            "folds": len(splits),
+            "of_folds": group["of_folds"].astype(float).max(),
+            "seeds": group["seed"].nunique(),
+            "runs": len(group),
+            "splits": "; ".join(splits["split"].astype(str)),
+            "seconds": group["seconds"].astype(float).mean(),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def fold_interval(
+    runs: pd.DataFrame, column: str, bounds: tuple[float, float] = (0.0, 1.0)
+) -> Interval:
+    """Mean of a column over folds, of each fold over seeds, with its t interval.
+
+    Seeds of one fold are no independent folds: they are averaged first. Where there is one split
+    only, and across corpora, where each seed divides the target anew, the interval is over seeds.
+
+    Parameters
+    ----------
+    runs
+        Of one condition.
+    column
+        What is averaged.
+    bounds
+        Between which it lies; the interval is cut off there.
+    """
+    across = (runs["source"] != "").all()
+    unit = "seed" if across or runs["split"].nunique() == 1 else "split"
+    return mean_interval(runs.groupby(unit)[column].mean(), bounds)
+
+
+def pooled_interval(
+    predictions: pd.DataFrame, metric: str, *, over_speakers: bool = False
+) -> Interval:
+    """Score all utterances of one condition at once, with its bootstrap interval.
+
+    Parameters
+    ----------
+    predictions
+        From `runs.load_predictions`.
+    metric
+        ``"uar"`` or ``"war"``.
+    over_speakers
+        Draw whole speakers in place of utterances.
+
+    Returns
+    -------
+    Interval
+        Mean over seeds: several seeds speak about the same utterances, so they narrow nothing.
+    """
+    intervals = [
+        bootstrap_interval(
+            part["emotion"].to_numpy(),
+            part["predicted"].to_numpy(),
+            metric,
+            speakers=(part["corpus"] + " " + part["speaker"]).to_numpy(str)
+            if over_speakers
+            else None,
+        )
+        for _, part in predictions.groupby("seed")
+    ]
+    return Interval(*(float(value) for value in np.mean(intervals, axis=0)))
+
+
+def _columns(name: str, interval: Interval) -> dict[str, float]:
+    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+
+
+def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, float]:
+    uar = war = speakers = Interval(math.nan, math.nan, math.nan)
+    if predictions is not None:
+        mine = predictions[predictions["run"].isin(group["run"])]
+        mine = mine[mine["selection"] == group["selection"].iloc[0]]
+        if mine["run"].nunique() == len(group):
+            uar, war = pooled_interval(mine, "uar"), pooled_interval(mine, "war")
+            speakers = pooled_interval(mine, "uar", over_speakers=True)
+    return (
+        _columns("pooled_uar", uar)
+        | _columns("pooled_war", war)
+        | {"speaker_low": speakers.low, "speaker_high": speakers.high}
+    )

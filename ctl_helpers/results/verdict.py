@@ -1,0 +1,80 @@
+"""The verdict: which published numbers hold when they are computed again."""
+
+import pandas as pd
+
+from ctl_helpers.results.naming import name_of, place_of
+from ctl_helpers.results.published import published
+from ctl_helpers.results.runs import OPTIMISTIC, PLACE
+from ctl_helpers.results.summaries import fold_interval
+
+HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
+RULE = (
+    "A claim holds if it lies inside the 95 % interval of our score at the last epoch, over all "
+    "folds (over seeds across corpora); where folds or seeds are missing it cannot be told."
+)
+# Which of our methods tests what was published under a name, in order of the recipes.
+TESTED_BY = {
+    "CPAC": ("cpac", ("released", "paper")),
+    "TIM-Net": ("timnet", ("timnet",)),
+    "source only": ("source-only", ("released", "paper")),
+    "CAAM": ("caam-released", ("released", "paper")),
+    "CDAN": ("cdan", ("released", "paper")),
+    "DANN": ("dann", ("released", "paper")),
+}
+
+
+def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+    """Set every published number that this study computed again beside what came out.
+
+    Parameters
+    ----------
+    runs
+        From `runs.load_runs`.
+    metric
+        ``"uar"`` or ``"war"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per claim and recipe that ran: claim (words), corpus, source, target, recipe,
+        published (percent), citation, last with its interval ``last_low``, ``last_high``, and
+        best_test (ours, percent; NaN where it was not computed), folds, of_folds, seeds, verdict
+        (see `RULE`).
+    """
+    rows = []
+    for claim in published().to_dict("records"):
+        method, recipes = TESTED_BY.get(claim["method"], ("", ()))
+        here = runs[(runs[PLACE] == pd.Series({key: claim[key] for key in PLACE})).all(axis=1)]
+        here = here[here["method"] == method]
+        for recipe in recipes:
+            ours = here[here["recipe"] == recipe]
+            last = ours[ours["selection"] == "last"]
+            if len(last):
+                rows.append(_row(claim, recipe, last, ours, metric))
+    columns = ["claim", "corpus", "source", "target", "recipe", "published", "citation"]
+    columns += ["last", "last_low", "last_high", OPTIMISTIC, "folds", "of_folds", "seeds"]
+    return pd.DataFrame(rows, columns=[*columns, "verdict"])
+
+
+def _row(claim: dict, recipe: str, last: pd.DataFrame, ours: pd.DataFrame, metric: str) -> dict:
+    score = fold_interval(last, metric)
+    best = ours[ours["selection"] == OPTIMISTIC]
+    row = {
+        **{key: claim[key] for key in ("corpus", "source", "target", "citation")},
+        "claim": f"{name_of(claim['method'])}, {place_of(claim)}",
+        **{"recipe": recipe, "published": claim[metric], "last": 100 * score.value},
+        **{"last_low": 100 * score.low, "last_high": 100 * score.high},
+        OPTIMISTIC: 100 * fold_interval(best, metric).value if len(best) else float("nan"),
+        **{"folds": last["split"].nunique(), "of_folds": last["of_folds"].astype(float).max()},
+        "seeds": last["seed"].nunique(),
+    }
+    return row | {"verdict": judge(row)}
+
+
+def judge(row: dict) -> str:
+    """Say whether a claim holds by `RULE`, and if not, on which side of it we are."""
+    if row["folds"] < row["of_folds"] or pd.isna(row["last_low"]):
+        return OPEN
+    if row["last_low"] <= row["published"] <= row["last_high"]:
+        return HOLDS
+    return f"{FAILS} (ours is {'lower' if row['last'] < row['published'] else 'higher'})"

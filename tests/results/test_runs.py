@@ -1,0 +1,191 @@
+"""Reading runs, from folders and from the archive."""
+
+import json
+import logging
+import shutil
+import time
+
+import fabricated
+import pandas as pd
+import pytest
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.results import runs as results
+from ctl_helpers.results.archive import write_archive
+from ctl_helpers.results.summaries import SUMMARY_COLUMNS, summary
+from ctl_helpers.runs.store import RunStore
+from ctl_helpers.scores import scores
+
+KFOLD = {"corpus": "emodb", "recipe": fabricated.recipe("released")}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return fabricated.fill(tmp_path_factory.mktemp("report") / "runs", seeds=(0, 1))
+
+
+def pick(frame, **values):
+    for column, value in values.items():
+        frame = frame[frame[column] == value]
+    return frame
+
+
+def test_load_runs_gives_a_row_per_run_and_selection(store):
+    runs = results.load_runs(store)
+    assert list(runs.columns) == results.RUN_COLUMNS
+    folders = [path for path in store.root.iterdir() if path.is_dir()]
+    assert runs["run"].nunique() == len(folders)
+    released = pick(runs, recipe="released", protocol="kfold", corpus="emodb", seed=0)
+    assert released["selection"].value_counts().to_dict() == {"last": 10, "best_test": 10}
+    assert released["run"].nunique() == 10 and set(released["of_folds"]) == {10}
+    pair = runs[runs["source"] != ""].iloc[0]
+    assert (pair["corpus"], pair["source"], pair["target"]) == ("", "casia", "emodb")
+    assert pair["classes"] == "angry, fear, happy, neutral, sad"
+    assert pick(runs, recipe="modern")["normalisation"].unique().tolist() == ["global"]
+    pd.testing.assert_frame_equal(results.load_runs(str(store.root)), runs)
+
+
+def test_only_the_runs_asked_for_are_opened(store, caplog):
+    names = list(results.load_runs(store)["run"].unique()[:3])
+    broken = RunStore(store.root.parent / "broken")
+    shutil.copytree(store.root, broken.root)
+    others = [path for path in broken.root.iterdir() if path.name not in names]
+    for path in others:
+        (path / "record.json").write_text("{")
+    assert set(results.load_runs(broken, only=names)["run"]) == set(names)
+    assert not caplog.records
+
+
+def test_load_runs_of_nothing(tmp_path):
+    for frame in (results.load_runs(tmp_path), results.load_runs(tmp_path / "absent")):
+        assert frame.empty and list(frame.columns) == results.RUN_COLUMNS
+    assert list(summary(frame).columns) == SUMMARY_COLUMNS
+    assert results.load_predictions(tmp_path, frame).empty
+    assert results.load_history(tmp_path, frame).empty
+
+
+def test_folds_are_in_the_order_of_their_numbers(tmp_path):
+    for fold in (10, 9, 2):
+        fabricated.add_run(RunStore(tmp_path), split=f"fold {fold}", **KFOLD)
+    assert results.load_runs(tmp_path)["split"].tolist() == ["fold 2", "fold 9", "fold 10"]
+
+
+def cut_short(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def old(path):
+    path.write_text(json.dumps({"task": "cpac", "corpus": "emodb"}))
+
+
+DAMAGES = {
+    "record.json": [lambda path: path.unlink(), lambda path: path.write_text("")],
+    "spec.json": [lambda path: path.write_bytes(b"\xff"), old],
+    "predictions.csv": [lambda path: path.unlink(), cut_short],
+    "history.csv": [cut_short],
+}
+
+
+def test_damaged_runs_are_left_out_with_one_warning(tmp_path, caplog):
+    store = RunStore(tmp_path)
+    damages = [(name, damage) for name, several in DAMAGES.items() for damage in several]
+    folders = []
+    for number, (name, damage) in enumerate(damages):
+        folders.append(fabricated.add_run(store, split=f"fold {number}", **KFOLD))
+        damage(folders[-1] / name)
+    whole = fabricated.add_run(store, split="fold 9", **KFOLD)
+    (tmp_path / "0123456789ab.partial").mkdir()
+    (tmp_path / "notes").mkdir()
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        runs = results.load_runs(store)
+    assert runs["run"].tolist() == [whole.name]
+    (record,) = caplog.records
+    message = record.getMessage()
+    assert f"{len(folders)} damaged" in message and "\n" not in message
+    assert all(folder.name in message for folder in folders)
+
+
+def test_thousands_of_runs_are_read_in_seconds(tmp_path):
+    first = fabricated.add_run(RunStore(tmp_path / "one"), split="fold 0", **KFOLD)
+    for number in range(2000):
+        shutil.copytree(first, tmp_path / f"{number:012x}")
+    begin = time.monotonic()
+    assert len(results.load_runs(tmp_path)) == 2000
+    assert time.monotonic() - begin < 30
+
+
+def test_predictions_keep_ids_as_text_and_say_where_they_come_from(store):
+    runs = pick(results.load_runs(store), protocol="loso", corpus="emodb")
+    frame = results.load_predictions(store, runs)
+    assert list(frame.columns[:6]) == ["run", "seed", "split", "selection", "utterance", "corpus"]
+    assert sorted(frame["speaker"].unique()) == fabricated.SPEAKERS["emodb"]
+    assert len(frame) == runs["utterances"].sum()
+    assert frame["p_angry"].dtype == float
+
+
+def test_a_speaker_called_na_is_a_speaker(tmp_path):
+    fabricated.add_run(RunStore(tmp_path), split="fold 0", speakers=["NA", "None"], **KFOLD)
+    runs = results.load_runs(tmp_path)
+    assert set(results.load_predictions(tmp_path, runs)["speaker"]) == {"NA", "None"}
+
+
+def test_scores_recompute_from_the_predictions_of_each_selection(store):
+    runs = results.load_runs(store)
+    frame = results.load_predictions(store, runs)
+    assert set(runs["selection"]) == {"last", "best_test"}
+    for (run, selection), mine in frame.groupby(["run", "selection"]):
+        (row,) = pick(runs, run=run, selection=selection).to_dict("records")
+        assert scores(mine["emotion"], mine["predicted"])["uar"] == pytest.approx(row["uar"])
+
+
+def test_history_is_read_once_per_run_and_of_networks_alone(store, tmp_path, caplog):
+    runs = pick(results.load_runs(store), recipe="released", corpus="emodb", seed=0)
+    frame = results.load_history(store, runs)
+    assert len(frame) == 10 * 30 and set(frame["split"]) == {f"fold {i}" for i in range(10)}
+    shallow = RunStore(tmp_path)
+    fabricated.add_run(shallow, split="fold 0", corpus="emodb", method="egemaps+rbf")
+    assert results.load_history(shallow, results.load_runs(shallow)).empty
+    assert not caplog.records
+
+
+# --- the archive -----------------------------------------------------------------------------
+
+
+def test_an_archive_is_read_like_the_folders(store, tmp_path):
+    shutil.copytree(store.root, tmp_path / "runs")
+    before = results.load_runs(tmp_path / "runs")
+    predicted = results.load_predictions(tmp_path / "runs", before)
+    told = results.load_history(tmp_path / "runs", before)
+    first = [path.read_bytes() for path in write_archive(tmp_path)]
+    assert [path.read_bytes() for path in write_archive(tmp_path)] == first
+    shutil.rmtree(tmp_path / "runs")
+    assert [path.read_bytes() for path in write_archive(tmp_path)] == first  # from itself
+    after = results.load_runs(tmp_path / "runs")
+    pd.testing.assert_frame_equal(after, before)
+    found = results.load_predictions(tmp_path / "runs", after)
+    words = ["run", "utterance", "selection", "speaker", "emotion", "predicted"]
+    pd.testing.assert_frame_equal(found[words], predicted[words])
+    assert (found["p_angry"] - predicted["p_angry"]).abs().max() <= 5.1e-5
+    pd.testing.assert_frame_equal(summary(after, found), summary(before, predicted))
+    curves = results.load_history(tmp_path / "runs", after)
+    pd.testing.assert_frame_equal(curves, told, rtol=1e-4)
+    pd.testing.assert_frame_equal(results.load_runs(tmp_path), before)
+
+
+def test_an_archive_holds_what_was_asked_for_and_a_folder_counts_before_it(tmp_path, caplog):
+    store = RunStore(tmp_path / "runs")
+    for fold in range(3):
+        fabricated.add_run(store, split=f"fold {fold}", **KFOLD)
+    names = results.load_runs(store)["run"].tolist()
+    write_archive(tmp_path, names[:2])
+    shutil.rmtree(store.root / names[1])
+    assert results.load_runs(store)["run"].tolist() == names
+    shutil.rmtree(store.root / names[2])
+    assert results.load_runs(store)["run"].tolist() == names[:2]
+    assert results.load_runs(store, only=[names[1]])["run"].tolist() == [names[1]]
+    with pytest.raises(StudyError, match="expected runs in"):
+        write_archive(tmp_path, ["0" * 12])
+    cut_short(tmp_path / "runs.jsonl.gz")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert results.load_runs(store)["run"].tolist()[:1] == names[:1]
+    assert "cannot be read further" in caplog.text

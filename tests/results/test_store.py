@@ -1,0 +1,229 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.runs import store as store_module
+from ctl_helpers.runs.store import RunStore, canonical, spec_hash, write_json
+
+ROOT = Path(store_module.__file__).resolve().parents[2]
+SPEC = {"task": "cpac", "corpus": "emodb", "seed": 0}
+
+
+def write_metrics(folder):
+    write_json(folder / "metrics.json", {"last": {"uar": 0.5}})
+
+
+def start(code, *arguments):
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT)
+
+
+def wait_for(path, seconds=120):
+    until = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} never came"
+        time.sleep(0.02)
+
+
+# --- names -----------------------------------------------------------------------------------
+
+
+def test_hash_is_stable_and_ignores_order_and_number_types():
+    assert spec_hash(SPEC) == "a298cf37578a"  # `sha256sum` of the JSON; kept results are so named
+    assert spec_hash(dict(reversed(SPEC.items()))) == spec_hash(SPEC)
+    assert spec_hash({**SPEC, "seed": np.int64(0)}) == spec_hash(SPEC)
+    assert spec_hash({**SPEC, "seed": 1}) != spec_hash(SPEC)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text(), values, max_size=4))
+def test_hash_survives_a_round_trip_through_json(spec):
+    assert spec_hash(json.loads(json.dumps(canonical(spec)))) == spec_hash(spec)
+
+
+def test_canonical_takes_dataclasses_arrays_and_paths():
+    @dataclass(frozen=True)
+    class Settings:
+        rate: float = 0.25
+        shape: tuple = (3, 3)
+
+    value = {"settings": Settings(), "mean": np.array([1.5, np.nan]), "path": Path("a") / "b"}
+    expected = {"settings": {"rate": 0.25, "shape": [3, 3]}, "mean": [1.5, None], "path": "a/b"}
+    assert canonical(value) == expected
+    with pytest.raises(StudyError, match="JSON can hold, got object"):
+        canonical({"a": object()})
+
+
+# --- whole or not at all ---------------------------------------------------------------------
+
+
+def test_a_run_is_computed_once(tmp_path):
+    store, calls = RunStore(tmp_path / "new" / "store"), []
+
+    def function(folder):
+        calls.append(folder)
+        write_metrics(folder)
+
+    assert not store.has(SPEC)
+    first = store.compute(SPEC, function)
+    assert store.compute(SPEC, function) == first == store.folder(SPEC)
+    assert store.has(SPEC) and len(calls) == 1
+    assert json.loads((first / "spec.json").read_text()) == SPEC
+    assert [path.name for path in store.root.iterdir()] == [spec_hash(SPEC)]
+
+
+def test_a_failure_leaves_no_run_but_keeps_the_checkpoint(tmp_path):
+    store = RunStore(tmp_path)
+
+    def fail(folder):
+        (folder / "checkpoint").write_text("epoch 7")
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        store.compute(SPEC, fail)
+    assert not store.has(SPEC)
+
+    def resume(folder):
+        assert (folder / "checkpoint").read_text() == "epoch 7"
+        write_metrics(folder)
+
+    store.compute(SPEC, resume)
+    assert store.has(SPEC)
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from ctl_helpers.runs.store import RunStore
+def function(folder):
+    (folder / "metrics.json").write_text("{}")
+    (folder / "checkpoint").write_text("epoch 7")
+    Path(sys.argv[2]).touch()
+    time.sleep(60)
+RunStore(sys.argv[1]).compute({"task": "cpac", "corpus": "emodb", "seed": 0}, function)
+"""
+
+
+def test_sigkill_in_the_middle_is_never_taken_for_a_run(tmp_path):
+    store, ready = RunStore(tmp_path / "store"), tmp_path / "ready"
+    process = start(KILLED, store.root, ready)
+    wait_for(ready)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not store.has(SPEC)
+    seen = []
+
+    def resume(folder):
+        seen.append((folder / "checkpoint").read_text())
+
+    store.compute(SPEC, resume)
+    assert seen == ["epoch 7"]
+    assert [path.name for path in store.root.iterdir()] == [spec_hash(SPEC)]
+
+
+RACE = """
+import os, sys, time
+from pathlib import Path
+from ctl_helpers.runs import store
+locks = sys.argv[3] == "with locks"
+if not locks:
+    store.fcntl = None
+def function(folder):
+    with open(sys.argv[2], "a") as calls:
+        calls.write("x")
+    time.sleep(1.5 if locks else 0)
+    until = time.monotonic() + 120
+    while not locks and os.path.getsize(sys.argv[2]) < 2 and time.monotonic() < until:
+        time.sleep(0.01)  # the second has to begin before the first may end
+    (folder / "metrics.json").write_text("{}")
+spec = {"task": "cpac", "corpus": "emodb", "seed": 0}
+assert store.RunStore(sys.argv[1]).compute(spec, function).is_dir()
+"""
+
+
+@pytest.mark.parametrize(("locks", "computed"), [("with locks", 1), ("without locks", 2)])
+def test_two_processes_end_with_one_run(tmp_path, locks, computed):
+    store, calls = RunStore(tmp_path / "store"), tmp_path / "calls"
+    first = start(RACE, store.root, calls, locks)
+    wait_for(calls)
+    second = start(RACE, store.root, calls, locks)
+    assert first.wait() == second.wait() == 0
+    assert len(calls.read_text()) == computed
+    assert [path.name for path in store.root.iterdir()] == [spec_hash(SPEC)]
+
+
+def test_remains_without_a_specification_are_replaced(tmp_path):
+    store = RunStore(tmp_path)
+    store.folder(SPEC).mkdir()
+    (store.folder(SPEC) / "metrics.json").write_text("{")
+    assert not store.has(SPEC)
+    store.compute(SPEC, write_metrics)
+    assert json.loads((store.folder(SPEC) / "metrics.json").read_text())["last"]["uar"] == 0.5
+
+
+# --- bad places to write ---------------------------------------------------------------------
+
+
+def assert_one_line(error, *words):
+    message = str(error.value)
+    assert "\n" not in message
+    for word in words:
+        assert word in message
+
+
+def test_results_folder_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StudyError) as error:
+        RunStore(tmp_path / "file").compute(SPEC, write_metrics)
+    assert_one_line(error, str(tmp_path / "file"), "cannot write run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_read_only_results_folder(tmp_path):
+    tmp_path.chmod(0o555)
+    with pytest.raises(StudyError) as error:
+        RunStore(tmp_path).compute(SPEC, write_metrics)
+    assert_one_line(error, str(tmp_path), "Permission denied")
+
+
+def test_read_only_results_folder_simulated(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StudyError) as error:
+        RunStore(tmp_path / "store").compute(SPEC, write_metrics)
+    assert_one_line(error, str(tmp_path / "store"), "Permission denied")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_full_disk_leaves_no_run(tmp_path):
+    store = RunStore(tmp_path)
+    with pytest.raises(StudyError) as error:
+        store.compute(SPEC, lambda folder: Path("/dev/full").write_text("x"))
+    assert_one_line(error, str(tmp_path), "No space left on device")
+    assert not store.has(SPEC)
+
+
+def test_finished_runs_of_a_read_only_folder_are_read(tmp_path, monkeypatch):
+    store = RunStore(tmp_path)
+    store.compute(SPEC, write_metrics)
+    monkeypatch.setattr(Path, "mkdir", lambda *a, **k: pytest.fail("wrote"))
+    assert store.compute(SPEC, write_metrics) == store.folder(SPEC)
