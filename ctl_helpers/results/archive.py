@@ -23,7 +23,7 @@ from ctl_helpers.results.runs import (
 def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list[Path]:
     """Write a report's runs as ``runs.jsonl.gz``, ``predictions.csv.gz`` and ``history.csv.gz``.
 
-    Everything but networks and embeddings is kept. Probabilities keep four decimals; true and
+    Everything but networks and embeddings is kept. Probabilities keep five decimals; true and
     predicted emotions are kept as they are, so that scores recompute exactly. The same runs give
     the same bytes.
 
@@ -61,7 +61,7 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
     )
     texts = {
         ARCHIVED_RUNS: "".join(lines),
-        "predictions.csv.gz": _csv(predictions, "%.4f"),
+        "predictions.csv.gz": _csv(predictions, "%.5f"),
         "history.csv.gz": _csv(history, "%.5g"),
     }
     return [_write(folder / name, text) for name, text in texts.items()]

@@ -167,7 +167,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
     outcome = run.method.run(problem.with_features(*found), run.seed, folder, members)
     _check(outcome, run)
     predictions = _predictions(problem, outcome)
-    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.6g")
+    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.5f")
     if outcome.history:
         history = pd.DataFrame(outcome.history)
         history.to_csv(folder / "history.csv", index=False, float_format="%.6g")
