@@ -1,7 +1,7 @@
 """The plan of a study: every run that it asks for, before anything is computed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import permutations, product
 from pathlib import Path
 
@@ -53,7 +53,8 @@ class Plan:
     runs : dict of Group to list of Run
         Each run is in one group.
     settings : dict of Group to Settings
-        The settings of the block that a group is from.
+        What asks for a group's runs alone: the settings of its block, with one method inside a
+        corpus, and the methods of one recipe across corpora.
     problems : list of str
         A line for each corpus, protocol, pair or method that was left out.
     manifests : dict
@@ -174,7 +175,7 @@ def _add(
     seeds: tuple[int, ...] | None = None,
 ) -> None:
     across = len(place) > 1
-    for text, normalisation, method in _methods(settings, across):
+    for text, normalisation, change, method in _methods(settings, across):
         suiting = [problem for problem in problems if method.suits(problem)]
         if not suiting:
             continue
@@ -193,10 +194,17 @@ def _add(
                 if run.name not in names:
                     names.add(run.name)
                     plan.runs.setdefault(group, []).append(run)
-                    plan.settings.setdefault(group, settings)
+            asked = plan.settings.get(group)
+            texts = (*asked.methods, text) if asked else (text,)
+            plan.settings[group] = replace(
+                settings,
+                methods=tuple(dict.fromkeys(texts)),
+                normalisations=(normalisation,),
+                changes=(change,),
+            )
 
 
-def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, Method]]:
+def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, dict, Method]]:
     """Every method of a block under every normalisation, those that come out alike once."""
     seen = []
     for text, normalisation, change in product(
@@ -207,7 +215,7 @@ def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, Metho
         described = method.spec()
         if described not in seen:
             seen.append(described)
-            yield text, normalisation, method
+            yield text, normalisation, dict(change), method
 
 
 def _names(settings: Settings, found: list[str]) -> list[str]:
