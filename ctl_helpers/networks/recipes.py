@@ -131,7 +131,7 @@ class Recipe:
             changes["settings"] = {**self.settings, **changes["settings"]}
         new = {k: v for k, v in changes.items() if v != getattr(self, k)}
         said = [f"{k}={v}" for k, v in new.items() if k not in ("settings", "normalisation")]
-        said += [f"{k}={v}" for k, v in new.get("settings", {}).items() if self.settings.get(k) != v]
+        said += [f"{k}={v}" for k, v in new.get("settings", {}).items() if self.settings.get(k, ...) != v]
         name = f"{self.name} ({', '.join(said)})" if said else self.name
         return dataclasses.replace(self, **{"name": name} | new)
 
