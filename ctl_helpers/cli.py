@@ -129,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
     sub = command("predict", _predict, "tell the emotion of recordings with a trained network")
-    sub.add_argument("--model", metavar="FILE", required=True, help="a .keras file, or a run folder")
+    sub.add_argument("--model", metavar="FILE", required=True, help="a .keras file or a run folder")
     sub.add_argument("files", metavar="FILE", nargs="+", help="recordings, wav or flac")
     sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub = command("runs", _runs, "list the runs of a report, a row each")
