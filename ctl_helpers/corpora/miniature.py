@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -28,17 +28,42 @@ from ctl_helpers.parallel import cache_folder
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
+_TREMOR = 9.0  # dB up and down
 _CHILD = "import sys; from ctl_helpers.corpora import miniature as m; m._speak(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)
 class Prosody:
-    """How an emotion is spoken: factor on the rate, shift and range of pitch (0 to 99), dB."""
+    """How an emotion is spoken.
+
+    Parameters
+    ----------
+    rate : float
+        Factor on the speaker's rate.
+    pitch, range : float
+        Shift of the pitch and its range, on eSpeak's scale from 0 to 99.
+    gain : float
+        Loudness in dB, against neutral speech.
+    tilt : float
+        What the spectrum gains (or loses) per octave above 500 Hz, in dB: a tense or a lax voice.
+    swell : float
+        How much louder the end is than the beginning, in dB.
+    tremor : float
+        How often the voice trembles, in Hz; 0 for not at all.
+    breath : float
+        Noise that follows the voice, as a share of its amplitude.
+    ending : str
+        Punctuation mark, which gives the melody of the sentence.
+    """
 
     rate: float
     pitch: float
     range: float
     gain: float
+    tilt: float = 0
+    swell: float = 0
+    tremor: float = 0
+    breath: float = 0
     ending: str = "."
 
 
@@ -65,15 +90,15 @@ class Line:
 
 
 PROSODY = {
-    "angry": Prosody(1.15, 8, 80, 5, "!"),
-    "boredom": Prosody(0.80, -12, 20, -5),
-    "calm": Prosody(0.88, -5, 35, -6),
-    "disgust": Prosody(0.82, -8, 55, -2),
-    "fear": Prosody(1.25, 22, 35, -1),
-    "happy": Prosody(1.10, 14, 90, 2, "!"),
+    "angry": Prosody(1.25, 8, 85, 6, tilt=4, swell=-4, ending="!"),
+    "boredom": Prosody(0.75, -12, 15, -4, tilt=-2, swell=-12),
+    "calm": Prosody(0.88, -5, 35, -7, tilt=-4, breath=0.25),
+    "disgust": Prosody(0.80, -10, 60, -1, tilt=3, swell=8, tremor=3),
+    "fear": Prosody(1.30, 24, 30, -1, tilt=1, tremor=6, breath=0.25),
+    "happy": Prosody(1.12, 14, 95, 3, tilt=1, tremor=4, ending="!"),
     "neutral": Prosody(1.00, 0, 50, 0),
-    "sad": Prosody(0.75, -6, 18, -8),
-    "surprise": Prosody(1.05, 20, 99, 2, "?"),
+    "sad": Prosody(0.70, -6, 12, -9, tilt=-6, swell=-6),
+    "surprise": Prosody(1.05, 22, 99, 2, tilt=2, swell=14, ending="?"),
 }
 
 _EMODB = {
@@ -159,12 +184,12 @@ def _ravdess_lines() -> Iterator[Line]:
 
 def _stronger(prosody: Prosody) -> Prosody:
     """Take an emotion a third further from neutral."""
-    return Prosody(
+    return replace(
+        prosody,
         rate=1 + 1.3 * (prosody.rate - 1),
         pitch=1.3 * prosody.pitch,
         range=50 + 1.3 * (prosody.range - 50),
-        gain=1.3 * prosody.gain,
-        ending=prosody.ending,
+        **{name: 1.3 * getattr(prosody, name) for name in ("gain", "tilt", "swell", "breath")},
     )
 
 
@@ -277,7 +302,7 @@ def _speak(folder: str, seed: str) -> None:
     say, rate = _espeak(int(seed))
     for number, line in enumerate(_lines()):
         rng = np.random.default_rng([int(seed), number])
-        signal = _render(say, line, rng)
+        signal = _colour(_render(say, line, rng), rate, line.prosody, rng)
         _write(Path(folder) / line.file, signal, rate, line, rng)
 
 
@@ -337,6 +362,21 @@ def _render(say: Callable, line: Line, rng: np.random.Generator) -> np.ndarray:
     }
     voice = f"{line.language}+{line.voice.variant}"
     return say(voice, line.text + prosody.ending, parameters)
+
+
+def _colour(signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Generator):
+    """Change the voice as the emotion says: breath, tilt, tremor and swell."""
+    if prosody.breath:
+        envelope = np.convolve(np.abs(signal), np.ones(rate // 50) / (rate // 50), "same")
+        signal = signal + prosody.breath * envelope * rng.normal(0, 1, len(signal))
+    spectrum, frequencies = np.fft.rfft(signal), np.fft.rfftfreq(len(signal), 1 / rate)
+    octaves = np.log2(np.clip(frequencies, 500, 8000) / 500)
+    signal = np.fft.irfft(spectrum * 10 ** (prosody.tilt * octaves / 20), len(signal))
+    time = np.arange(len(signal)) / rate
+    level = prosody.swell * (np.linspace(0, 1, len(signal)) - 0.5)
+    if prosody.tremor:
+        level += _TREMOR * np.sin(2 * np.pi * (prosody.tremor * time + rng.uniform()))
+    return signal * 10 ** (level / 20)
 
 
 def _write(path: Path, signal: np.ndarray, rate: int, line: Line, rng: np.random.Generator) -> None:
