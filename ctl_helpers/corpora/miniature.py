@@ -109,17 +109,22 @@ _EMODB = {
     "11": Voice("m7", 178, 42),
 }
 _EMODB_TEXTS = {
-    "a01": "Das Fenster ist noch offen",
-    "a02": "Morgen kommt der neue Zug",
-    "b01": "Die Tasse steht neben dem Brot",
+    "a01": "Das Fenster in der Küche ist noch offen",
+    "a02": "Morgen früh kommt der neue Zug nach Bremen",
+    "b01": "Die blaue Tasse steht neben dem frischen Brot",
 }
 _CASIA = {
-    "liuchanhg": Voice("f1", 230, 50),
-    "zhaoquanyin": Voice("f4", 240, 47),
-    "wangzhe": Voice("m2", 225, 48),
-    "ZhaoZuoxiang": Voice("m3", 235, 44),
+    "liuchanhg": Voice("f1", 200, 50),
+    "zhaoquanyin": Voice("f4", 208, 47),
+    "wangzhe": Voice("m2", 196, 48),
+    "ZhaoZuoxiang": Voice("m3", 204, 44),
 }
-_CASIA_TEXTS = {201: "今天下午下雨", 202: "他在门口等车", 203: "桌上有一本书"}
+_CASIA_TEXTS = {
+    201: "今天下午城里一直在下雨",
+    202: "他站在学校门口等公共汽车",
+    203: "桌子上有一本书和一支笔",
+    204: "明天早上我们坐火车回家",
+}
 _SAVEE = {
     "DC": Voice("m1", 190, 46),
     "JE": Voice("m3", 198, 50),
@@ -127,12 +132,12 @@ _SAVEE = {
     "KL": Voice("m7", 192, 48),
 }
 _SAVEE_TEXTS = (
-    "The kettle is on the stove",
-    "We left the boat by the bridge",
-    "Your letter came this morning",
-    "The garden gate was painted green",
-    "He counts the steps to the door",
-    "There is a map on the wall",
+    "The old kettle is still standing on the stove",
+    "We left the little boat down by the bridge",
+    "Your second letter came early this morning",
+    "The garden gate was painted green last summer",
+    "He always counts the steps up to the door",
+    "There is a map of the city on the wall",
 )
 _RAVDESS = {
     "01": Voice("m1", 190, 47),
@@ -140,7 +145,7 @@ _RAVDESS = {
     "03": Voice("m6", 196, 44),
     "04": Voice("f3", 194, 47),
 }
-_RAVDESS_TEXTS = {"01": "The train is leaving from here", "02": "The birds are singing out there"}
+_RAVDESS_TEXTS = {"01": "The train to the coast is leaving from here", "02": "The birds in the garden are singing out there"}
 
 
 def _emodb_lines() -> Iterator[Line]:
