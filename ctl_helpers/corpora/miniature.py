@@ -19,6 +19,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+import scipy.fft
 import soundfile
 
 from ctl_helpers.corpora.native import CASIA_EMOTIONS, EMODB_LETTERS, RAVDESS_CODES, SAVEE_CODES
@@ -114,16 +115,16 @@ _EMODB_TEXTS = {
     "b01": "Die blaue Tasse steht neben dem frischen Brot",
 }
 _CASIA = {
-    "liuchanhg": Voice("f1", 200, 50),
-    "zhaoquanyin": Voice("f4", 208, 47),
-    "wangzhe": Voice("m2", 196, 48),
-    "ZhaoZuoxiang": Voice("m3", 204, 44),
+    "liuchanhg": Voice("f1", 215, 50),
+    "zhaoquanyin": Voice("f4", 223, 47),
+    "wangzhe": Voice("m2", 211, 48),
+    "ZhaoZuoxiang": Voice("m3", 219, 44),
 }
 _CASIA_TEXTS = {
-    201: "今天下午城里一直在下雨",
-    202: "他站在学校门口等公共汽车",
-    203: "桌子上有一本书和一支笔",
-    204: "明天早上我们坐火车回家",
+    201: "今天下午城里下雨",
+    202: "他在学校门口等车",
+    203: "桌上有一本书和笔",
+    204: "明天我们坐火车回家",
 }
 _SAVEE = {
     "DC": Voice("m1", 190, 46),
@@ -374,9 +375,10 @@ def _colour(signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Gene
     if prosody.breath:
         envelope = np.convolve(np.abs(signal), np.ones(rate // 50) / (rate // 50), "same")
         signal = signal + prosody.breath * envelope * rng.normal(0, 1, len(signal))
-    spectrum, frequencies = np.fft.rfft(signal), np.fft.rfftfreq(len(signal), 1 / rate)
-    octaves = np.log2(np.clip(frequencies, 500, 8000) / 500)
-    signal = np.fft.irfft(spectrum * 10 ** (prosody.tilt * octaves / 20), len(signal))
+    size = scipy.fft.next_fast_len(len(signal), real=True)
+    octaves = np.log2(np.clip(scipy.fft.rfftfreq(size, 1 / rate), 500, 8000) / 500)
+    spectrum = scipy.fft.rfft(signal, size) * 10 ** (prosody.tilt * octaves / 20)
+    signal = scipy.fft.irfft(spectrum, size)[: len(signal)]
     time = np.arange(len(signal)) / rate
     level = prosody.swell * (np.linspace(0, 1, len(signal)) - 0.5)
     if prosody.tremor:
