@@ -47,6 +47,8 @@ class Prosody:
         Loudness in dB, against neutral speech.
     tilt : float
         What the spectrum gains (or loses) per octave above 500 Hz, in dB: a tense or a lax voice.
+    lips : float
+        What it gains around 2.5 kHz, in dB: lips that are spread, or, less than 0, rounded.
     swell : float
         How much louder the end is than the beginning, in dB.
     tremor : float
@@ -62,6 +64,7 @@ class Prosody:
     range: float
     gain: float
     tilt: float = 0
+    lips: float = 0
     swell: float = 0
     tremor: float = 0
     breath: float = 0
@@ -91,15 +94,15 @@ class Line:
 
 
 PROSODY = {
-    "angry": Prosody(1.25, 8, 85, 6, tilt=4, swell=-4, ending="!"),
-    "boredom": Prosody(0.75, -12, 15, -4, tilt=-2, swell=-12),
+    "angry": Prosody(1.25, 8, 85, 6, tilt=4, swell=-6, ending="!"),
+    "boredom": Prosody(0.78, -12, 15, -4, tilt=-1, swell=-16),
     "calm": Prosody(0.88, -5, 35, -7, tilt=-4, breath=0.25),
     "disgust": Prosody(0.80, -10, 60, -1, tilt=3, swell=8, tremor=3),
     "fear": Prosody(1.30, 24, 30, -1, tilt=1, tremor=6, breath=0.25),
-    "happy": Prosody(1.12, 14, 95, 3, tilt=1, tremor=4, ending="!"),
+    "happy": Prosody(1.12, 14, 95, 3, lips=12, tremor=4, ending="!"),
     "neutral": Prosody(1.00, 0, 50, 0),
-    "sad": Prosody(0.70, -6, 12, -9, tilt=-6, swell=-6),
-    "surprise": Prosody(1.05, 22, 99, 2, tilt=2, swell=14, ending="?"),
+    "sad": Prosody(0.70, -6, 12, -9, tilt=-6, swell=-4),
+    "surprise": Prosody(1.05, 22, 99, 2, tilt=1, lips=-12, swell=18, ending="?"),
 }
 
 _EMODB = {
@@ -195,7 +198,7 @@ def _stronger(prosody: Prosody) -> Prosody:
         rate=1 + 1.3 * (prosody.rate - 1),
         pitch=1.3 * prosody.pitch,
         range=50 + 1.3 * (prosody.range - 50),
-        **{name: 1.3 * getattr(prosody, name) for name in ("gain", "tilt", "swell", "breath")},
+        **{name: 1.3 * getattr(prosody, name) for name in ("gain", "tilt", "lips", "swell", "breath")},
     )
 
 
@@ -377,7 +380,8 @@ def _colour(signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Gene
         signal = signal + prosody.breath * envelope * rng.normal(0, 1, len(signal))
     size = scipy.fft.next_fast_len(len(signal), real=True)
     octaves = np.log2(np.clip(scipy.fft.rfftfreq(size, 1 / rate), 500, 8000) / 500)
-    spectrum = scipy.fft.rfft(signal, size) * 10 ** (prosody.tilt * octaves / 20)
+    decibels = prosody.tilt * octaves + prosody.lips * np.exp(-8 * (octaves - np.log2(5)) ** 2)
+    spectrum = scipy.fft.rfft(signal, size) * 10 ** (decibels / 20)
     signal = scipy.fft.irfft(spectrum, size)[: len(signal)]
     time = np.arange(len(signal)) / rate
     level = prosody.swell * (np.linspace(0, 1, len(signal)) - 0.5)
