@@ -142,14 +142,13 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
     """Say how many published numbers hold, and what picking the epoch adds."""
     sentences = []
     if len(claims):
-        kinds = [claims["verdict"].str.startswith(kind).sum() for kind in (HOLDS, FAILS, OPEN)]
-        holds, fails = (
-            f"{count} {word}{ending * (count == 1)}"
-            for count, word, ending in zip(kinds, ("hold", "do"), ("s", "es"), strict=False)
+        held, failed, unknown = (
+            int(claims["verdict"].str.startswith(kind).sum()) for kind in (HOLDS, FAILS, OPEN)
         )
         sentences.append(
             f"Of {len(claims)} published numbers that were computed again with their own settings, "
-            f"{holds} at the last epoch, {fails} not, {kinds[2]} cannot be told."
+            f"{held} hold{'s' * (held == 1)} at the last epoch, {failed} "
+            f"do{'es' * (failed == 1)} not, and {unknown} cannot be told."
         )
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):
