@@ -15,7 +15,7 @@ from ctl_helpers.errors import StudyError
 
 def _option(default: Any, kind: str, text: str, name: str = "NAME", known: str = "") -> Any:
     """Declare a setting: its default, kind, help, what its values are called, what they may be."""
-    return field(default=default, metadata=locals())
+    return field(default_factory=lambda: default, metadata=locals())
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Settings:
     )
     notebooks: bool = _option(True, "flag", "execute the notebooks that tell the runs")
     out: str = _option("reports", "word", "folder of the report and its runs", "FOLDER")
-    jobs: int | None = _option(None, "count", "processes side by side; by default one per core", "N")
+    jobs: int | None = _option(None, "count", "processes side by side; one per core", "N")
     engine: str = _option("local", "word", "local or dask", known="engines")
     scheduler: str | None = _option(None, "word", "of Dask, as tcp://host:8786", "ADDRESS")
 
@@ -120,7 +120,7 @@ def read_study(file: str | Path | None = None, changes: Mapping[str, Any] | None
     StudyError
         When the file cannot be read, a key is not known or a value is not valid.
     """
-    changes = {name: parse(name, value, "option") for name, value in (changes or {}).items()}
+    changes = {name: parse(name, value, "") for name, value in (changes or {}).items()}
     if file is None:
         settings = replace(Settings(), **changes)
         return Study(settings, {"": settings})
@@ -152,7 +152,7 @@ def _read_yaml(file: Path) -> dict:
         reason = " ".join(str(error).split())
         raise StudyError(f"study {file}: expected a YAML file, got: {reason}") from error
     if not isinstance(content, dict):
-        raise StudyError(f"study {file}: expected settings such as 'names: [emodb]', got {content!r}")
+        raise StudyError(f"study {file}: expected settings, as names: [emodb], got {content!r}")
     return content
 
 
@@ -171,21 +171,19 @@ def parse(name: str, value: Any, where: str) -> Any:
     if name not in FIELDS:
         near = difflib.get_close_matches(str(name), [*FIELDS, "blocks", "about"], 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise StudyError(f"{where}: no setting {name!r}{hint}")
-    metadata = FIELDS[name].metadata
+        raise StudyError(f"{where or 'study'}: no setting {name!r}{hint}")
+    metadata, place = FIELDS[name].metadata, f"{where}: {name}" if where else f"--{name}"
     if value is None:
         return metadata["default"]
     try:
         found = _KINDS[metadata["kind"]](value)
     except (ValueError, TypeError) as error:
-        raise StudyError(f"{where}: {name}: expected {error}, got {value!r}") from error
+        raise StudyError(f"{place}: expected {error}, got {value!r}") from error
     if metadata["known"]:
         allowed = _known()[metadata["known"]]
         for word in found if isinstance(found, tuple) else (found,):
             if word not in allowed:
-                raise StudyError(
-                    f"{where}: {name}: expected one of {', '.join(allowed)}, got {word!r}"
-                )
+                raise StudyError(f"{place}: expected one of {', '.join(allowed)}, got {word!r}")
     return found
 
 
