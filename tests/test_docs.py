@@ -4,6 +4,7 @@ import importlib
 import re
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -50,9 +51,9 @@ def commands(text: str) -> list[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def options() -> dict[str, set[str]]:
-    """The options of every command, as its help lists them."""
-    known = {}
+def options() -> Callable:
+    """Return a function that lists the options of a command, from its help."""
+    known: dict[str, set[str]] = {}
 
     def of(command: str, capsys) -> set[str]:
         if command not in known:
@@ -192,9 +193,10 @@ def test_what_one_brings_is_at_most_30_lines_and_runs(title, tmp_path, monkeypat
     for kind, name, body in blocks:
         if name:
             assert len(body.splitlines()) <= 30
+            Path(name).parent.mkdir(exist_ok=True)
             Path(name).write_text(body.replace(CORPORA, str(miniature)), encoding="utf-8")
         if kind == "csv":
-            lay_out_clips(Path("clips"), miniature)
+            lay_out_clips(Path(name).parent, miniature)
     for kind, _, body in blocks:
         for line in body.splitlines() if kind == "sh" else ():
             run(shlex.split(line.replace(CORPORA, str(miniature))))
@@ -211,6 +213,5 @@ def run(words: list[str]) -> None:
 
 
 def lay_out_clips(folder: Path, miniature: Path) -> None:
-    folder.mkdir()
     for number, path in enumerate(load_manifest(miniature, "emodb")["path"].head(4), 1):
         shutil.copy(path, folder / f"{number}.wav")
