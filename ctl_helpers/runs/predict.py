@@ -15,7 +15,8 @@ import soundfile
 from ctl_helpers.corpora import read_audio
 from ctl_helpers.corpora.signals import READ, inspect
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FeatureSettings, Normalised, mfcc, normalise
+from ctl_helpers.features import FeatureSettings, Normalised, apply_statistics, normalise
+from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.parallel import parallel_map
 from ctl_helpers.runs.model import load_network
 
@@ -172,8 +173,7 @@ def _normalised(described: list[tuple], card: Mapping[str, Any]) -> Normalised:
     speech = np.stack([one[4] for one in described]) if card["padding"] == "zeroed" else None
     kind = card["normalisation"]
     if kind == "global":
-        mean, scale = (np.float32([card[name]]) for name in ("mean", "scale"))
-        return Normalised(values, kind, np.zeros(len(values), int), mean, scale, speech)
+        return apply_statistics(values, (card["mean"], card["scale"]), speech)
     manifest = pd.DataFrame({"corpus": ["given"] * len(values), "speaker": "given", "path": ""})
     return normalise(values, manifest, kind, speech=speech)
 
