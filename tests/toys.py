@@ -16,12 +16,6 @@ def network(frames, coefficients, classes, dropout=0.0):
     x = layers.GlobalAveragePooling1D()(x)
     x = layers.Dense(6, "relu", name="embedding")(layers.Dropout(dropout)(x))
     return Model(inputs, layers.Dense(classes, "softmax")(x))
-
-def inverted(frames, coefficients, classes):
-    """Its first epoch is its best: it is right from the start, and its steps lead away."""
-    inputs = Input((frames, coefficients))
-    x = layers.Rescaling(1.0, name="embedding")(layers.GlobalAveragePooling1D()(inputs))
-    return Model(inputs, layers.Dense(classes, "softmax")(x))
 '''
 CLASSIFIER = """
 from sklearn.naive_bayes import GaussianNB
@@ -88,7 +82,7 @@ def write_array(file: Path, manifest, values) -> Path:
 
 def toy_corpus(root: Path, name: str, emotions=("angry", "sad"), utterances=16, speakers=4) -> Path:
     """Write recordings of tones in noise, and the table that says who speaks and how."""
-    rng = np.random.default_rng(len(name))
+    rng = np.random.default_rng(list(name.encode()))
     manifest = toy_manifest(emotions, utterances, speakers, name)
     seconds = np.arange(3200) / 8000
     for row, emotion in enumerate(manifest["emotion"]):
