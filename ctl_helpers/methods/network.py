@@ -180,12 +180,12 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> "Normalis
 
 def card(problem: Problem, recipe: Recipe, inputs: "Normalised") -> dict[str, Any]:
     """Describe what a saved network needs to be used on new recordings."""
-    shared = inputs.kind == "global"
+    shared, settings = inputs.kind == "global", problem.features[0].settings
     return {
         "classes": list(problem.classes),
         "corpora": sorted(set(problem.manifest["corpus"])),
         "recipe": recipe.name,
-        "features": asdict(problem.features[0].settings),
+        "features": asdict(settings) if settings else None,  # of an array of one's own: none
         "normalisation": inputs.kind,
         "padding": recipe.padding,
         "mean": inputs.mean[0].tolist() if shared else None,

@@ -96,6 +96,11 @@ def predict_files(
     """
     path = Path(model)
     network, card = load_network(path / "model.keras" if path.is_dir() else path)
+    if card["features"] is None:
+        raise StudyError(
+            f"model {path}: it was trained on an array of features, which this package cannot "
+            "compute from a recording"
+        )
     settings = FeatureSettings(**card["features"])
     length = window or settings.samples / settings.sampling_rate
     problems: list[str] = []
