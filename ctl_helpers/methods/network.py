@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +82,7 @@ class NetworkMethod:
     def versions(self) -> dict[str, str]:
         """Give the versions of Keras, its backend and NumPy, without importing them."""
         backend = os.environ["KERAS_BACKEND"]
-        found = {name: metadata.version(name) for name in ("keras", "numpy")}
+        found = {name: version_of(name) for name in ("keras", "numpy")}
         return found | {backend: version_of(backend, f"{backend}-cpu")}
 
     def work(self, problem: Problem) -> float:
