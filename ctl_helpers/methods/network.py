@@ -61,8 +61,8 @@ class NetworkMethod:
             return (self.recipe.features,)
         if self.recipe.features not in PRESETS:
             raise StudyError(
-                f"recipe {self.recipe.name}: expected features of {', '.join(PRESETS)} to resample, "
-                f"got {self.recipe.features!r}"
+                f"recipe {self.recipe.name}: expected features that can be resampled "
+                f"({', '.join(PRESETS)}), got {self.recipe.features!r}"
             )
         settings = PRESETS[self.recipe.features]
         versions = (replace(settings, factor=factor) for factor in self.recipe.resampled)

@@ -70,7 +70,8 @@ def encoder(
             f"CPAC: expected features of at least {least} frames and {least} coefficients, "
             f"got {frames} x {coefficients}"
         )
-    inputs = x = keras.Input((frames, coefficients, 1), name="features")
+    inputs = keras.Input((frames, coefficients), name="features")
+    x = layers.Reshape((frames, coefficients, 1), name="image")(inputs)
     for block, rate in enumerate(dropout, start=1):
         if convolutions:
             factors = precision if block > 1 else "float32"  # the first is a pass, not a product
