@@ -69,7 +69,7 @@ def cached_rows(
     file, failures = folder / f"{rows_key(folder.name, names)}.npy", {}
     if _heads(file)["name"].astype(str).tolist() != names:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        _sweep(folder.parent)
         with TemporaryDirectory(prefix="partial-", dir=folder) as partial_folder:
             made = Path(partial_folder, "rows.npy")
             failures = _make(made, folder, names, sources, compute, shape, each)
@@ -181,9 +181,9 @@ def _write(rows: Iterable[tuple[int, np.void]], file: Path, offset: int) -> None
             stream.write(record.tobytes())
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(cache: Path) -> None:
     """Remove what processes that were killed have left behind."""
-    for leftover in folder.glob("partial-*"):
+    for leftover in cache.glob("*/partial-*"):
         with suppress(OSError):  # another process was faster
             times = [path.stat().st_mtime for path in (leftover, *leftover.iterdir())]
             if time.time() - max(times) > _HOUR:
