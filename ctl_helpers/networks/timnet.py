@@ -108,7 +108,7 @@ class TemporalBlocks(layers.Layer):
         self.input_kernel = self.add_weight((2, features, channels), glorot, name="input_kernel")
         self.input_bias = self.add_weight((2, channels), "zeros", name="input_bias")
         stack, glorot = (self.levels, 2, 2), uniform((6 / (4 * channels)) ** 0.5)
-        self.kernel = self.add_weight((*stack, 2 * channels, channels), glorot, name="kernel")
+        self.kernel = self.add_weight((*stack, 2, channels, channels), glorot, name="kernel")
         shape = (*stack, channels)
         self.bias = self.add_weight(shape, "zeros", name="bias")
         self.gamma = self.add_weight(shape, "ones", name="gamma")
@@ -139,27 +139,27 @@ class TemporalBlocks(layers.Layer):
     def _inference(self):
         scale = self.gamma * ops.rsqrt(self.moving_variance + self.epsilon)
         shifts = _unstack(self.beta + (self.bias - self.moving_mean) * scale)
-        weights = zip(_unstack(self.kernel * scale[..., None, :], 2), shifts, strict=True)
+        weights = zip(_unstack(self.kernel * scale[..., None, None, :], 3), shifts, strict=True)
 
         def convolve(x, dilation):
             kernel, shift = next(weights)
-            return ops.relu(_product(_pairs(x, dilation), kernel, shift))
+            return ops.relu(_convolve(x, kernel, shift, dilation))
 
         return convolve
 
     def _training(self, batch, moments):
-        shape = (*self.bias.shape[:3], batch, self.channels)
+        shape = (4 * self.levels, batch, self.channels)
         kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
-        masks = _unstack(ops.cast(kept, "float32") * (1 / (1 - self.rate)), 2)
+        masks = ops.unstack(ops.cast(kept, "float32") * (1 / (1 - self.rate)))
         beta = self.beta + 0 * self.bias  # the batch norm takes away what a bias adds
-        weights = zip(_unstack(self.kernel, 2), _unstack(self.gamma), _unstack(beta), masks)
+        weights = zip(_unstack(self.kernel, 3), _unstack(self.gamma), _unstack(beta), masks)
 
         def convolve(x, dilation):
             kernel, *norm, mask = next(weights)
-            y, mean, variance = _centred(*map(ops.stop_gradient, (x, kernel)), dilation)
+            y, mean, variance, sums = _centred(*map(ops.stop_gradient, (x, kernel)), dilation)
             moments.append((mean, variance))
             spread = ops.rsqrt(variance + self.epsilon)
-            return ops.relu(_normalised(x, kernel, *norm, y, spread, mask, dilation))
+            return ops.relu(_normalised(x, kernel, *norm, y, spread, sums, mask, dilation))
 
         return convolve
 
@@ -182,64 +182,79 @@ class TemporalBlocks(layers.Layer):
 
 
 def _centred(x, kernel, dilation):
-    """Convolve without bias; return the result less its mean, the mean, and the variance."""
-    rows = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
-    total = ops.sum(x, axis=(0, 1))
-    early = total - ops.sum(x[max(0, x.shape[0] - dilation) :], axis=(0, 1))
-    mean = ops.matmul(ops.concatenate([early, total])[None], kernel)[0] / rows
-    y = _product(_pairs(x, dilation), kernel, -mean)
-    return y, mean, ops.sum(ops.square(y), axis=(0, 1)) / rows
+    """Convolve without bias and take off the mean; return that, mean, variance and input sums.
+
+    The sums are over what each of the kernel's two taps meets: shape (2, channels).
+    """
+    total = ops.sum(ops.sum(x, axis=0), axis=0)
+    last = ops.sum(ops.sum(x[max(0, x.shape[0] - dilation) :], axis=0), axis=0)
+    sums = ops.stack([total - last, total])
+    mean = ops.sum(ops.matmul(sums[:, None], kernel), axis=(0, 1)) / _rows(x)
+    y = _convolve(x, kernel, -mean, dilation)
+    return y, mean, ops.sum(ops.sum(ops.square(y), axis=0), axis=0) / _rows(x), sums
 
 
-def _normalised(x, kernel, gamma, beta, y, spread, mask, dilation):
+def _normalised(x, kernel, gamma, beta, y, spread, sums, mask, dilation):
     """Scale and shift a convolution as a batch norm does, and drop what the mask drops.
 
     ``y`` is the convolution of ``x`` by ``kernel`` less its mean, and ``spread`` one by its
-    standard deviation. The gradient is written out, since what is derived from the steps passes
+    standard deviation; ``sums`` are those of :func:`_centred`. The gradient is written out, since what is derived from the steps passes
     over the activations twice as often.
     """
 
     @ops.custom_gradient
     def normalised(x, kernel, gamma, beta):
+        scale = gamma * spread
+
         def gradient(*arguments, upstream=None):
             g = arguments[0] if upstream is None else upstream
-            rows = ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
             to_beta = ops.sum(ops.sum(g, axis=0) * mask, axis=0)
             to_gamma = ops.sum(ops.sum(g * y, axis=0) * mask, axis=0) * spread
-            slope = ops.broadcast_to(gamma * spread**2 * to_gamma / rows, ops.shape(mask))
-            # Every frame's share in the mean is the same: it is added to the products' results.
-            constant = -gamma * spread * to_beta / rows
-            g = g * (mask * (gamma * spread)) - y * slope
-            outside = ops.broadcast_to(-constant, ops.shape(g[:dilation]))
-            later = ops.concatenate([g[dilation:], outside], axis=0)
-            pairs = ops.concatenate([later, g], axis=-1)
-            taps = ops.transpose(ops.reshape(kernel, (2, -1, kernel.shape[1])), (0, 2, 1))
-            shift = ops.matmul(constant[None], ops.sum(taps, axis=0))[0]
-            to_x = _product(pairs, ops.reshape(taps, (-1, x.shape[2])), shift)
-            to_taps = ops.matmul(ops.transpose(_flat(x)), _flat(pairs))
-            to_taps = to_taps + ops.sum(x, axis=(0, 1))[:, None] * ops.tile(constant, 2)
-            to_kernel = ops.concatenate(ops.split(to_taps, 2, axis=1), axis=0)
+            slope = ops.broadcast_to(scale * spread * to_gamma / _rows(x), ops.shape(mask))
+            g = g * (mask * scale) - y * slope
+            # What every frame adds to the mean's gradient is the same, and is added to products.
+            constant = -scale * to_beta / _rows(x)
+            back = ops.transpose(kernel, (0, 2, 1))
+            shifts = ops.matmul(constant[None, None], back)[:, 0]
+            later = _product(g[dilation:], back[0], shifts[0])
+            later = ops.concatenate([later, ops.zeros_like(x[:dilation])], axis=0)
+            to_x = _product(g, back[1], shifts[1]) + later
+            to_kernel = ops.stack(
+                [
+                    ops.matmul(ops.transpose(_flat(x[:-dilation])), _flat(g[dilation:])),
+                    ops.matmul(ops.transpose(_flat(x)), _flat(g)),
+                ]
+            )
+            to_kernel = to_kernel + sums[..., None] * constant
             return to_x, to_kernel, to_gamma, to_beta
 
-        return y * (mask * (gamma * spread)) + mask * beta, gradient
+        return y * (mask * scale) + mask * beta, gradient
 
     return normalised(x, kernel, gamma, beta)
 
 
-def _pairs(x, dilation):
-    """Put each frame beside the one ``dilation`` frames before it, nought before the first."""
-    earlier = ops.concatenate([ops.zeros_like(x[:dilation]), x[:-dilation]], axis=0)
-    return ops.concatenate([earlier, x], axis=-1)
+def _convolve(x, kernel, shift, dilation):
+    """Add the product of each frame and that of the one ``dilation`` frames before it."""
+    earlier = ops.matmul(_flat(x[:-dilation]), kernel[0])
+    earlier = ops.concatenate([ops.zeros_like(x[:dilation]), _like(earlier, x)], axis=0)
+    return _product(x, kernel[1], shift) + earlier
 
 
 def _product(x, kernel, shift):
     """Multiply and add over the last axis, as one product of two matrices."""
-    flat = ops.matmul(_flat(x), kernel) + shift
-    return ops.reshape(flat, (x.shape[0], -1, kernel.shape[1]))
+    return _like(ops.matmul(_flat(x), kernel) + shift, x)
+
+
+def _rows(x):
+    return ops.cast(ops.shape(x)[0] * ops.shape(x)[1], "float32")
 
 
 def _flat(x):
     return ops.reshape(x, (-1, x.shape[-1]))
+
+
+def _like(flat, x):
+    return ops.reshape(flat, (-1, ops.shape(x)[1], flat.shape[-1]))
 
 
 def _unstack(x, axes=1):
