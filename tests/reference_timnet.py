@@ -26,6 +26,7 @@ class Reverse(layers.Layer):
 
 
 def temporal_aware_block(inputs, dilation, rate, name):
+    """Multiply the input by the sigmoid of two convolutions."""
     x = inputs
     for stage in (1, 2):
         x = layers.Conv1D(
@@ -37,6 +38,7 @@ def temporal_aware_block(inputs, dilation, rate, name):
 
 
 def stock_timnet(frames, coefficients=39, classes=7, rate=0.1):
+    """TIM-Net layer by layer; a convolution is named by direction, level, and first or second."""
     inputs = keras.Input((frames, coefficients))
     sides = dict(zip(DIRECTIONS, (inputs, Reverse()(inputs)), strict=True))
     for side, x in sides.items():
@@ -49,3 +51,21 @@ def stock_timnet(frames, coefficients=39, classes=7, rate=0.1):
     x = layers.Concatenate(axis=1)([layers.Reshape((1, 39))(average) for average in averages])
     x = LevelSum(name="embedding")(x)
     return keras.Model(inputs, layers.Dense(classes, "softmax", name="emotion")(x))
+
+
+def stock_weights(stock, ours):
+    """Weights of the fast network in the order in which the stock one takes them."""
+    blocks = {w.name: ops.convert_to_numpy(w) for w in ours.get_layer("temporal_blocks").weights}
+    weights = []
+    for layer in stock.layers:
+        side, *place = layer.name.split("_")
+        if side in DIRECTIONS and place == ["input"]:
+            names = ("input_kernel", "input_bias")
+            weights += [blocks[name][DIRECTIONS.index(side)] for name in names]
+        elif side in DIRECTIONS:
+            norm = ("gamma", "beta", "moving_mean", "moving_variance")
+            index = int(place[0]), DIRECTIONS.index(side), int(place[1]) - 1
+            weights += [blocks[name][index] for name in (norm if place[2:] else ("kernel", "bias"))]
+        elif layer.name in ("embedding", "emotion"):
+            weights += ours.get_layer(layer.name).get_weights()
+    return [value.reshape(w.shape) for value, w in zip(weights, stock.weights, strict=True)]

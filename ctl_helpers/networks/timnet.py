@@ -152,7 +152,9 @@ class TemporalBlocks(layers.Layer):
         kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
         masks = ops.unstack(ops.cast(kept, "float32") * (1 / (1 - self.rate)))
         beta = self.beta + 0 * self.bias  # the batch norm takes away what a bias adds
-        weights = zip(_unstack(self.kernel, 3), _unstack(self.gamma), _unstack(beta), masks)
+        weights = zip(
+            _unstack(self.kernel, 3), _unstack(self.gamma), _unstack(beta), masks, strict=True
+        )
 
         def convolve(x, dilation):
             kernel, *norm, mask = next(weights)
@@ -187,7 +189,7 @@ def _centred(x, kernel, dilation):
     The sums are over what each of the kernel's two taps meets: shape (2, channels).
     """
     total = ops.sum(ops.sum(x, axis=0), axis=0)
-    last = ops.sum(ops.sum(x[max(0, x.shape[0] - dilation) :], axis=0), axis=0)
+    last = ops.sum(ops.sum(x[-dilation:], axis=0), axis=0)
     sums = ops.stack([total - last, total])
     mean = ops.sum(ops.matmul(sums[:, None], kernel), axis=(0, 1)) / _rows(x)
     y = _convolve(x, kernel, -mean, dilation)
@@ -197,9 +199,9 @@ def _centred(x, kernel, dilation):
 def _normalised(x, kernel, gamma, beta, y, spread, sums, mask, dilation):
     """Scale and shift a convolution as a batch norm does, and drop what the mask drops.
 
-    ``y`` is the convolution of ``x`` by ``kernel`` less its mean, and ``spread`` one by its
-    standard deviation; ``sums`` are those of :func:`_centred`. The gradient is written out, since what is derived from the steps passes
-    over the activations twice as often.
+    ``y``, ``sums`` and ``spread``, one by the standard deviation, come from :func:`_centred`. The
+    gradient is written out: what is derived from the single steps passes over the activations
+    twice as often.
     """
 
     @ops.custom_gradient
@@ -263,5 +265,5 @@ def _unstack(x, axes=1):
 
 
 def uniform(limit):
-    """Initial values between minus and plus a limit."""
+    """Make initial values between minus and plus a limit."""
     return keras.initializers.RandomUniform(-limit, limit)

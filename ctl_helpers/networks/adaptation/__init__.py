@@ -53,7 +53,7 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain
     Returns
     -------
     keras.Model
-        (batch, frames, coefficients, 1) to probabilities (batch, classes).
+        (batch, frames, coefficients) to probabilities (batch, classes).
     """
     body = cpac.encoder(frames, coefficients, **settings)
     x = Dropout(head_dropout, name="head_dropout")(body.output)
