@@ -136,7 +136,7 @@ def _recalls(rows: list, unit: str, predictions: pd.DataFrame, title: str) -> Fi
 
 
 def _dot(row: dict, metric: str = "uar", **look) -> Dot:
-    """A score with its interval over folds or seeds, or over utterances where that is unknown."""
+    """Make a dot with the interval over folds or seeds, or else over utterances."""
     thin = pd.isna(row[f"{metric}_low"])
     name = f"pooled_{metric}" if thin and f"pooled_{metric}_low" in row else metric
     ends = [row[f"{name}_low"], row[f"{name}_high"]]
