@@ -42,7 +42,7 @@ CAPTIONS = {
     "utterances": "One utterance per emotion: waveform, spectrogram, and the MFCC that the network "
     "gets.",
 }
-_ROWS = 10  # of a corpus in the first figure
+_ROWS = 12  # of a corpus in the first figure
 
 
 def read_study(out: str | Path) -> dict:

@@ -1,4 +1,4 @@
-"""The index page, looked at in a browser where there is one, and the sections of README and docs."""
+"""The index page, in a browser where there is one, and the sections of README and docs."""
 
 import json
 import os
