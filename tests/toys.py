@@ -1,5 +1,7 @@
 """Small corpora, features, networks, classifiers and protocols, as somebody outside brings them."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,11 @@ import pandas as pd
 from conftest import write_wav
 
 from ctl_helpers.features import Features
+from ctl_helpers.methods import parse
+from ctl_helpers.protocols import problems_inside
+from ctl_helpers.runs.run import seeded
 
-NETWORK = '''
+NETWORK = """
 from keras import Input, Model, layers
 
 def network(frames, coefficients, classes, dropout=0.0):
@@ -16,7 +21,7 @@ def network(frames, coefficients, classes, dropout=0.0):
     x = layers.GlobalAveragePooling1D()(x)
     x = layers.Dense(6, "relu", name="embedding")(layers.Dropout(dropout)(x))
     return Model(inputs, layers.Dense(classes, "softmax")(x))
-'''
+"""
 CLASSIFIER = """
 from sklearn.naive_bayes import GaussianNB
 
@@ -94,3 +99,40 @@ def toy_corpus(root: Path, name: str, emotions=("angry", "sad"), utterances=16, 
     table = manifest.assign(path=manifest["utterance"])[columns]
     table.to_csv(root / name / "manifest.csv", index=False)
     return root
+
+
+CHANGES = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05, "settings": {"dropout": 0.3}}
+MORTAL = {"epochs": 3, "averaging": 1.0, "settings": {}}
+
+
+@dataclass(frozen=True)
+class Toys:
+    """A corpus, arrays of its features, and code of somebody's own."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self):
+        return toy_manifest()
+
+    def write(self):
+        write_code(self.folder, "network.py", NETWORK)
+        write_code(self.folder, "classifier.py", CLASSIFIER)
+        for name, frames in (("frames", 6), ("vectors", None)):
+            values = toy_features(self.manifest, frames).values
+            write_array(self.folder / f"{name}.npz", self.manifest, values)
+        return self
+
+    @property
+    def network(self):
+        return f"{self.folder}/network.py:network/quick"
+
+    @property
+    def classifier(self):
+        return f"{self.folder}/vectors.npz+{self.folder}/classifier.py:classifier"
+
+    def runs(self, method=None, protocol="kfold", only=None, seeds=(0,), selection="last", **more):
+        changes = CHANGES | {"features": f"{self.folder}/frames.npz"} | more
+        chosen = parse(method or self.network, "global", selection, changes)
+        problems = problems_inside(self.manifest, protocol, 2, only=only)
+        return [seeded(problem, chosen, seed) for seed in seeds for problem in problems]
