@@ -63,18 +63,21 @@ def toy_manifest(emotions=("angry", "sad"), utterances=24, speakers=4, corpus="t
             "duration": 1.0,
             "sampling_rate": 16_000,
             "utterance": names,
+            "start": np.nan,
+            "end": np.nan,
             "digest": [f"{corpus}{row}" for row in rows],
+            "fingerprint": b"",
         }
     )
 
 
 def toy_features(manifest, frames=6, coefficients=4, seed=0, level=1.0):
-    """Noise around a level that tells the emotion; a vector an utterance where frames is None."""
+    """Noise, and a coefficient an emotion that is raised; vectors where frames is None."""
     shape = (coefficients,) if frames is None else (frames, coefficients)
     classes = sorted(set(manifest["emotion"]))
-    place = manifest["emotion"].map(classes.index).to_numpy() * level
+    raised = np.eye(len(classes), coefficients)[manifest["emotion"].map(classes.index)] * level
     values = np.random.default_rng(seed).normal(size=(len(manifest), *shape))
-    values = (values + place.reshape(-1, *[1] * len(shape))).astype(np.float32)
+    values = (values + (raised if frames is None else raised[:, None])).astype(np.float32)
     speech = None if frames is None else np.tile([0, frames], (len(manifest), 1))
     return Features(values=values, manifest=manifest, key="toy", speech=speech, settings=None)
 
