@@ -73,6 +73,10 @@ def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
         (lambda f: f.assign(p_sad=np.nan), "expected probabilities of 0 or more"),
         (lambda f: f.assign(p_sad=-0.5), "expected probabilities of 0 or more"),
         (lambda f: f.drop(columns="utterance"), "expected the columns utterance and p_<emotion>"),
+        (
+            lambda f: f[["utterance"]].assign(predicted="anger"),
+            "expected predictions among angry, sad, got 'anger'",
+        ),
         (lambda f: f[["utterance"]], "expected the columns utterance and p_<emotion>"),
         (lambda f: f.assign(p_sad="much"), "given:.*theirs.csv: expected probabilities"),
     ],

@@ -56,9 +56,7 @@ def test_a_classifier_of_ones_own_is_part_of_the_specification(tmp_path):
     method = parse(f"egemaps+{file}:classifier")
     assert method.classifier == f"{file}:classifier"
     other = write_code(tmp_path / "other", "mine.py", CLASSIFIER + "\n# changed\n")
-    sources = [
-        parse(f"egemaps+{f}:classifier").spec()["recipe"]["source"] for f in (file, other)
-    ]
+    sources = [parse(f"egemaps+{f}:classifier").spec()["recipe"]["source"] for f in (file, other)]
     assert sources[0] != sources[1]
 
 

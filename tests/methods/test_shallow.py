@@ -30,7 +30,9 @@ def solve(text, problem, tmp_path, normalisation="own"):
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 def test_every_classifier_learns_what_can_be_separated(tmp_path, classifier):
     manifest = toy_manifest(EMOTIONS, 36)
-    problem = problem_of(manifest, toy_features(manifest, None, level=20.0))
+    features = toy_features(manifest, None, level=20.0)
+    many = replace(features, values=np.tile(features.values, 50))  # as weak machines want them
+    problem = problem_of(manifest, many)
     p = solve(f"x.npz+{classifier}", problem, tmp_path)
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
     np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
@@ -84,9 +86,7 @@ def test_a_classifier_of_ones_own(tmp_path):
 
 
 def across():
-    manifests = {
-        name: toy_manifest(EMOTIONS, 36, corpus=name) for name in ("source", "target")
-    }
+    manifests = {name: toy_manifest(EMOTIONS, 36, corpus=name) for name in ("source", "target")}
     problem = problems_across(manifests, "source", "target")[0]
     features = toy_features(problem.manifest, None, level=20.0)
     values = np.array(features.values)
