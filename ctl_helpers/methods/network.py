@@ -104,9 +104,9 @@ class NetworkMethod:
             watch = training.Watch("validation", rows, problem.truth[rows])
         elif self.selection == "best_test":
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
-        inputs = normalised(problem, recipe, train)
         shape = problem.features[0].values.shape[1:]
         model = _built(recipe, shape, len(problem.classes))
+        inputs = normalised(problem, recipe, train)
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])
