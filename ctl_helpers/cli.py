@@ -1,6 +1,7 @@
 """The command line: ``ctl-mtnet``."""
 
 import argparse
+import json
 import logging
 import os
 import sys
@@ -20,7 +21,8 @@ examples:
   ctl-mtnet study --corpora /data/ser              real speech, as it is distributed
   ctl-mtnet study studies/reference.yaml --corpora /data/ser
   ctl-mtnet corpora /data/ser
-  ctl-mtnet predict --model reports/runs/0123456789ab/model.keras my.wav
+  ctl-mtnet predict my.wav                         with the model that comes with the package
+  ctl-mtnet train --corpora /data/ser --names emodb --out my.keras
 
 exit status: 0 all done; 1 something was left out, and named; 2 nothing could be done;
 130 stopped"""
@@ -48,6 +50,11 @@ examples:
 casia/liuchanhg/angry/201.wav, savee/AudioData/DC/a01.wav, ravdess/Actor_01/*.wav, emovo/f1/*.wav),
 or one of your own: NAME/<emotion>/*.wav, NAME/manifest.csv or NAME.csv with the columns path,
 emotion and speaker."""
+_PREDICT_TEXT = """\
+Predict the emotion of recordings, and the probability of each emotion, with the network that comes
+with this package (EmoDB: acted German speech) or one that `ctl-mtnet train` or a study has made.
+Long recordings are divided into windows, with times. Read are wav, flac, ogg and mp3, as libsndfile
+reads them; for m4a and other formats convert first (ffmpeg -i my.m4a my.wav)."""
 _STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 
@@ -128,10 +135,22 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("corpora", _corpora, "find corpora, compare them with what was published of them")
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
-    sub = command("predict", _predict, "tell the emotion of recordings with a trained network")
-    sub.add_argument("--model", metavar="FILE", required=True, help="a .keras file, or a run folder")
-    sub.add_argument("files", metavar="FILE", nargs="+", help="recordings, wav or flac")
+    sub = command("train", _train, "train a network on whole corpora and save it as one file")
+    sub.add_argument("--corpora", metavar="FOLDER", help="folder of corpora; without: miniature")
+    sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="which [all found]")
+    sub.add_argument("--recipe", metavar="NAME", default="modern", help="of CPAC [modern]")
+    sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network and its recipe")
+    sub.add_argument("--seed", metavar="N", type=int, default=0, help="of the training [0]")
+    sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
+    sub.add_argument("--out", metavar="FILE.keras", required=True, help="what is written")
+    sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
+    sub.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders or patterns")
+    sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
+    sub.add_argument("--window", metavar="SECONDS", type=float, help="of pieces of long recordings")
+    sub.add_argument("--json", action="store_true", help="print JSON lines in place of a table")
     sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
+    sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
+    sub.add_argument("--card", action="store_true", help="print what is known of the model")
     sub = command("runs", _runs, "list the runs of a report, a row each")
     sub.add_argument("out", metavar="OUT", nargs="?", default="reports", help="[reports]")
     sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
@@ -211,15 +230,39 @@ def _corpora(parsed: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _train(parsed: argparse.Namespace) -> int:
+    from ctl_helpers.study.train import train_network
+
+    method = parsed.method or f"cpac/{parsed.recipe}"
+    asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
+    print(f"model: {train_network(*asked)}")
+    return 0
+
+
 def _predict(parsed: argparse.Namespace) -> int:
+    from ctl_helpers.runs.model import MODEL, load_network
     from ctl_helpers.runs.predict import predict_files
 
-    table, notes, problems = predict_files(parsed.model, parsed.files)
+    model = parsed.model or MODEL
+    if parsed.card:
+        print(json.dumps(load_network(model)[1], indent=1, ensure_ascii=False))
+        return 0
+    if not parsed.files:
+        raise StudyError("predict: expected recordings, got none; see ctl-mtnet predict --help")
+    table, notes, problems = predict_files(model, parsed.files, parsed.window)
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
     for line in problems:
         print(f"left out: {' '.join(line.split())}", file=sys.stderr)
-    _print(table, parsed.csv)
+    if parsed.json:
+        print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
+    elif len(table):
+        whole = table["start"].isna().all()
+        _print(table.drop(columns=["start", "end"]) if whole else table, parsed.csv)
+    if parsed.plot and len(table):
+        from ctl_helpers.report.figures import timeline
+
+        timeline(table).savefig(parsed.plot, dpi=160)
     return 1 if problems else 0
 
 

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from joblib.externals.loky import ProcessPoolExecutor
+from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from tqdm import tqdm
 
 from ctl_helpers.errors import StudyError
 
 ENGINES = ("local", "dask")
-_PARENT = os.getppid()
+_WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
+_WATCH = "ends with its parent"
 
 
 def cache_folder() -> Path:
@@ -49,9 +52,29 @@ def environment(**changes: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def orphaned() -> bool:
-    """Say whether the process that started this one, such as a study its workers, is gone."""
-    return os.getppid() != _PARENT
+def end_with(parent: int) -> None:
+    """Let this process end soon after its parent does, where it is a worker of it.
+
+    Workers of joblib otherwise wait minutes for the next task of a study that was killed.
+
+    Parameters
+    ----------
+    parent : int
+        Process that hands out the tasks; nothing happens where it is not the parent of this one.
+    """
+    if os.getppid() != parent or any(t.name == _WATCH for t in threading.enumerate()):
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
+
+
+class WorkerError(StudyError):
+    """A process died while it was working."""
 
 
 def parallel_map(
@@ -88,6 +111,8 @@ def parallel_map(
     ------
     StudyError
         When `jobs` is less than one.
+    WorkerError
+        When a process died, such as for want of memory.
 
     Examples
     --------
@@ -103,17 +128,23 @@ def parallel_map(
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory has grown, as it does over a few trainings.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        return list(
-            tqdm(
-                results,
-                desc=description or None,
-                total=len(items),
-                unit=unit,
-                delay=1,
-                mininterval=interval,
-                disable=os.environ.get("CTL_PROGRESS") == "0",
-            )
+        bar = tqdm(
+            results,
+            desc=description or None,
+            total=len(items),
+            unit=unit,
+            delay=1,
+            mininterval=interval,
+            disable=os.environ.get("CTL_PROGRESS") == "0",
         )
+        try:
+            return list(bar)
+        except BrokenProcessPool as error:
+            raise WorkerError(f"{description}: a process died; was there enough memory?") from error
+        except Exception as error:
+            if type(error).__name__ == "KilledWorker":  # Dask's
+                raise WorkerError(f"{description}: a worker died: {error}") from error
+            raise
 
 
 def _results(function: Callable, items: list, jobs: int | None) -> Iterator:
@@ -172,8 +203,11 @@ def _dask_client(scheduler: str | None):
             "install the extra: pip install 'ctl-helpers[cluster]'"
         ) from error
     try:
-        return Client(scheduler)
+        client = Client(scheduler)
+        client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
     except (OSError, ValueError) as error:
         raise StudyError(
-            f"engine 'dask': expected a scheduler at {scheduler}, got: {error}"
+            f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
         ) from error
+    print(f"dask: {client.dashboard_link}", file=sys.stderr)
+    return client

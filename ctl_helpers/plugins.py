@@ -1,4 +1,4 @@
-"""Things of a user's own, named in a study as ``file.py:function`` or ``package.module:function``."""
+"""Functions of a user's own, named in a study as ``file.py:function`` or ``module:function``."""
 
 import hashlib
 import importlib
@@ -43,7 +43,8 @@ def load(reference: str) -> Any:
         raise StudyError(f"{reference!r}: expected FILE.py:NAME or PACKAGE.MODULE:NAME")
     place, name = match["module"], match["name"]
     try:
-        module = _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        is_file = place.endswith(".py")
+        module = _from_file(Path(place)) if is_file else importlib.import_module(place)
     except FileNotFoundError as error:
         raise StudyError(f"{reference}: expected a file {place}, found none") from error
     except Exception as error:  # whatever the user's own code may raise

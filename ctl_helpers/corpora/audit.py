@@ -6,13 +6,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ctl_helpers.corpora.catalogue import CATALOGUE, Corpus, signal_length
-from ctl_helpers.corpora.manifest import Survey, survey
+from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus
+from ctl_helpers.corpora.manifest import survey
 from ctl_helpers.corpora.miniature import is_miniature
 from ctl_helpers.corpora.native import Labels
-
-RATE = 22_050
-"""Rate in Hz at which signal lengths are counted."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Audit:
     found : int
         Usable utterances.
     expected : int or None
-        Published utterances; None for a corpus outside the catalogue and for a miniature one.
+        Published utterances; None for a corpus that is not known and for a miniature one.
     counts : DataFrame
         Utterances per emotion (index): found and published.
     speakers : DataFrame
@@ -67,48 +64,50 @@ def _tally(problems: pd.DataFrame, title: str) -> str:
     return f"{len(problems)} {title}" + ("" if set(kinds) == {title} else f" ({listed})")
 
 
-def audit(root: str | Path, name: str, jobs: int | None = None) -> Audit:
+def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Audit:
     """Compare a corpus with the published counts, and list what is wrong with its files.
 
     Parameters
     ----------
-    root, name, jobs
+    root, name, jobs, **options
         As for :func:`~ctl_helpers.corpora.load_manifest`.
 
     Returns
     -------
     Audit
-        Left out are files that are extra, duplicate, misplaced beside a copy in its place,
-        unreadable, empty, silent, nan, short. Noted but kept are those that are misplaced without
-        another copy, duplicate in sound under another name, clipped, stereo, long (to be cropped).
+        Left out are files that are extra, unpublished, duplicate (also in sound), misplaced beside
+        a copy in its place, unreadable, missing, empty, silent, antiphase, absurd, nan, short; rows
+        of a table that are a contradiction, or name no segment; and a folder of other signals
+        under the same names. Noted but kept are utterances that are misplaced without another
+        copy, truncated, clipped, stereo, long (to be cropped), and what a published corpus holds
+        under two emotions.
 
     Raises
     ------
     StudyError
         As :func:`~ctl_helpers.corpora.load_manifest`.
     """
-    result = survey(root, name, jobs)
-    entry = CATALOGUE.get(result.corpus)
-    if entry is not None and is_miniature(result.folder):
-        entry = None
-    problems = result.problems + _notes(result)
+    manifest = survey(root, name, jobs, **options)
+    name, folder = manifest["corpus"].iloc[0], Path(manifest.attrs["folder"])
+    entry = None if is_miniature(folder) else LAYOUTS.get(name)
+    problems = [found | {"left_out": True} for found in manifest.attrs["problems"]]
+    problems += [found | {"left_out": False} for found in manifest.attrs["notes"]]
     if entry is not None:
-        problems += _missing(result, entry)
-    utterances = result.utterances
-    emotions = _beside(utterances["emotion"], entry.emotions if entry else {})
-    speakers = _beside(utterances["speaker"], entry.speaker_counts if entry else {})
-    sexes = utterances.groupby("speaker")["sex"].first()
+        problems += _missing(manifest, entry)
+    emotions = _beside(manifest["emotion"], entry.emotions if entry else {})
+    speakers = _beside(manifest["speaker"], entry.speaker_counts if entry else {})
+    sexes = manifest.groupby("speaker")["sex"].first()
     if entry:
         sexes = pd.Series(entry.speakers).combine_first(sexes)
     speakers.insert(0, "sex", sexes.reindex(speakers.index))
     return Audit(
-        corpus=result.corpus,
-        found=len(utterances),
+        corpus=name,
+        found=len(manifest),
         expected=entry.size if entry else None,
         counts=emotions,
         speakers=speakers,
         problems=pd.DataFrame(problems, columns=["path", "kind", "reason", "left_out"]),
-        folder=result.folder,
+        folder=folder,
     )
 
 
@@ -125,39 +124,15 @@ def _beside(labels: pd.Series, published: dict[str, int]) -> pd.DataFrame:
     )
 
 
-def _notes(result: Survey) -> list[dict]:
-    """Note what is worth knowing of utterances that are kept."""
-    longest = signal_length(result.corpus) / RATE
-    first, notes = {}, []
-    for row in result.utterances.itertuples():
-        found = []
-        if row.misplaced:
-            found.append(("misplaced", row.misplaced))
-        if (same := first.setdefault(row.digest, row.file)) != row.file:
-            found.append(("duplicate", f"the same sound as {same}"))
-        if row.clipped:
-            found.append(("clipped", "three samples or more in a row at full scale"))
-        if row.channels > 1:
-            found.append(("stereo", f"{row.channels} channels, averaged"))
-        if row.duration > longest:
-            found.append(("long", f"{row.duration:.2f} s, cropped to {longest:.2f} s"))
-        notes += [
-            {"path": row.file, "kind": kind, "reason": reason, "left_out": False}
-            for kind, reason in found
-        ]
-    return notes
-
-
-def _missing(result: Survey, entry: Corpus) -> list[dict]:
+def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
     """List published utterances without a file, by name where names are known, else by speaker."""
-    unusable = [entry.parse(PurePosixPath(p["path"])) for p in result.problems]
-    unusable = {u.utterance: u.speaker for u in unusable if isinstance(u, Labels)}
-    there = dict(zip(result.utterances["utterance"], result.utterances["speaker"], strict=True))
-    there = unusable | there
+    files = [*manifest["utterance"], *(found["path"] for found in manifest.attrs["problems"])]
+    parsed = [entry.parse(PurePosixPath(file)) for file in files]
+    there = {found.identity: found.speaker for found in parsed if isinstance(found, Labels)}
     if there.keys() & entry.utterances.keys():
         gaps = [(path, "no such file") for u, path in entry.utterances.items() if u not in there]
     else:
-        counts = Counter(there.values())
+        counts = Counter(there.values()) if there else Counter(manifest["speaker"])
         gaps = [
             ("", f"speaker {speaker}: {counts[speaker]} of {published} utterances")
             for speaker, published in entry.speaker_counts.items()

@@ -1,20 +1,17 @@
-"""What is known of each corpus, and how its file names are read.
+"""What is known of each corpus (catalogue.toml), and how its file names are read."""
 
-Counts per emotion are those of table S2 of the CTL-MTNet appendix (arXiv 2207.10644), signal
-lengths those of the authors' TIM-Net README. EMOVO, which the paper does not
-use, follows Costantini et al. (LREC 2014). Licences are short hints from public lists of corpora
-(such as github.com/SuperKogito/SER-datasets); what the distributor says holds.
-"""
-
+import tomllib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
-from pathlib import PurePath
+from pathlib import Path, PurePath, PurePosixPath
 
 import pandas as pd
 
 from ctl_helpers.corpora import native
-from ctl_helpers.corpora.native import EMOTIONS, Labels
+from ctl_helpers.corpora.native import Labels
 from ctl_helpers.errors import StudyError
 
 CROSS_CORPUS_SAMPLES = 96_000
@@ -47,9 +44,9 @@ class Corpus:
         From a path relative to the corpus's folder to :class:`Labels`, or to the reason (str)
         why the file is not part of the corpus.
     speaker_counts : dict
-        Published number of utterances per speaker.
+        Published number of utterances per speaker, where they are known.
     utterances : dict
-        Native path of each utterance by its identity, where the corpus is a full design.
+        Native path of each utterance by its identity, where all of them are known.
     """
 
     name: str
@@ -73,124 +70,81 @@ class Corpus:
         return sum(self.emotions.values())
 
 
-def _ravdess_utterances() -> dict[str, str]:
+def _ravdess_utterances(speakers: dict[str, str]) -> dict[str, str]:
     """Native path of each of the 1440 utterances."""
+    two = ("01", "02")
     stems = (
         f"03-01-{code}-{intensity}-{statement}-{repetition}-{actor}"
         for actor, code, intensity, statement, repetition in product(
-            native.RAVDESS_SPEAKERS, native.RAVDESS_CODES, ("01", "02"), ("01", "02"), ("01", "02")
+            speakers, native.RAVDESS_CODES, two, two, two
         )
         if (code, intensity) != ("01", "02")
     )
     return {stem: f"Actor_{stem[-2:]}/{stem}.wav" for stem in stems}
 
 
-def _savee_utterances() -> dict[str, str]:
+def _savee_utterances(speakers: dict[str, str]) -> dict[str, str]:
     """Native path of each of the 480 utterances."""
     texts = [f"{c}{n:02d}" for c in native.SAVEE_CODES for n in range(1, 31 if c == "n" else 16)]
-    identities = (f"{speaker}/{text}" for speaker in native.SAVEE_SPEAKERS for text in texts)
+    identities = (f"{speaker}/{text}" for speaker in speakers for text in texts)
     return {identity: f"AudioData/{identity}.wav" for identity in identities}
 
 
-def _casia_utterances() -> dict[str, str]:
+def _casia_utterances(speakers: dict[str, str]) -> dict[str, str]:
     """Native path of each of the 1200 utterances."""
-    design = product(native.CASIA_SPEAKERS, native.CASIA_EMOTIONS, range(201, 251))
+    design = product(speakers, native.CASIA_EMOTIONS, range(201, 251))
     identities = (f"{speaker}/{emotion}/{number}" for speaker, emotion, number in design)
     return {identity: f"{identity}.wav" for identity in identities}
 
 
-def _counts(angry, boredom, calm, disgust, fear, happy, neutral, sad, surprise) -> dict[str, int]:
-    """Name counts by emotion, without the emotions that a corpus does not have."""
-    values = (angry, boredom, calm, disgust, fear, happy, neutral, sad, surprise)
-    return {emotion: count for emotion, count in zip(EMOTIONS, values, strict=True) if count}
+def _listed_utterances(published: str) -> dict[str, str]:
+    """Native path of each utterance of a list such as ``03: a01 Fa Nc, a02 Fc``."""
+    stems = []
+    for line in published.strip().splitlines():
+        speaker, texts = line.split(": ")
+        for text, *takes in map(str.split, texts.split(", ")):
+            stems += [f"{speaker}{text}{take}" for take in takes]
+    return {stem: f"wav/{stem}.wav" for stem in stems}
 
 
-CATALOGUE: dict[str, Corpus] = {
-    entry.name: entry
-    for entry in (
-        Corpus(
-            name="casia",
-            title="CASIA Chinese emotional speech corpus",
-            language="Mandarin",
-            sampling_rate=16_000,
-            emotions=_counts(200, 0, 0, 0, 200, 200, 200, 200, 200),
-            speakers=native.CASIA_SPEAKERS,
-            samples=88_000,
-            licence="terms not known here; ask the distributor",
-            home_page="http://www.chineseldc.org/",
-            folders=("casia",),
-            example="liuchanhg/angry/201.wav",
-            parse=native.parse_casia,
-            speaker_counts=dict.fromkeys(native.CASIA_SPEAKERS, 300),
-            utterances=_casia_utterances(),
-        ),
-        Corpus(
-            name="emodb",
-            title="Berlin Database of Emotional Speech (Emo-DB)",
-            language="German",
-            sampling_rate=16_000,
-            emotions=_counts(127, 81, 0, 46, 69, 71, 79, 62, 0),
-            speakers=native.EMODB_SPEAKERS,
-            samples=96_000,
-            licence="free to download; see the home page for the terms",
-            home_page="http://emodb.bilderbar.info/",
-            folders=("emodb", "berlin"),
-            example="wav/03a01Fa.wav",
-            parse=native.parse_emodb,
-            speaker_counts=dict(
-                zip(native.EMODB_SPEAKERS, (49, 58, 43, 38, 55, 35, 61, 69, 56, 71), strict=True)
-            ),
-        ),
-        Corpus(
-            name="savee",
-            title="Surrey Audio-Visual Expressed Emotion (SAVEE)",
-            language="British English",
-            sampling_rate=44_100,
-            emotions=_counts(60, 0, 0, 60, 60, 60, 120, 60, 60),
-            speakers=native.SAVEE_SPEAKERS,
-            samples=130_000,
-            licence="free for research, on request; see the home page for the terms",
-            home_page="http://kahlan.eps.surrey.ac.uk/savee/",
-            folders=("savee", "surreyaudiovisual"),
-            example="AudioData/DC/a01.wav",
-            parse=native.parse_savee,
-            speaker_counts=dict.fromkeys(native.SAVEE_SPEAKERS, 120),
-            utterances=_savee_utterances(),
-        ),
-        Corpus(
-            name="ravdess",
-            title="Ryerson Audio-Visual Database of Emotional Speech and Song (speech, audio only)",
-            language="North American English",
-            sampling_rate=48_000,
-            emotions=_counts(192, 0, 192, 192, 192, 192, 96, 192, 192),
-            speakers=native.RAVDESS_SPEAKERS,
-            samples=110_000,
-            licence="CC BY-NC-SA 4.0",
-            home_page="https://zenodo.org/record/1188976",
-            folders=("ravdess", "audiospeechactors", "audiospeech"),
-            example="Actor_01/03-01-01-01-01-01-01.wav",
-            parse=native.parse_ravdess,
-            speaker_counts=dict.fromkeys(native.RAVDESS_SPEAKERS, 60),
-            utterances=_ravdess_utterances(),
-        ),
-        Corpus(
-            name="emovo",
-            title="EMOVO, Italian emotional speech",
-            language="Italian",
-            sampling_rate=48_000,
-            emotions=_counts(84, 0, 0, 84, 84, 84, 84, 84, 84),
-            speakers=native.EMOVO_SPEAKERS,
-            samples=CROSS_CORPUS_SAMPLES,
-            licence="free to download; see the home page for the terms",
-            home_page="http://voice.fub.it/activities/corpora/emovo/index.html",
-            folders=("emovo",),
-            example="f1/dis-f1-b1.wav",
-            parse=native.parse_emovo,
-            speaker_counts=dict.fromkeys(native.EMOVO_SPEAKERS, 98),
-        ),
+def _corpus(name: str, facts: dict) -> Corpus:
+    """Build an entry from its facts in catalogue.toml."""
+    facts = {"samples": CROSS_CORPUS_SAMPLES, "men": "", "women": ""} | facts
+    sexes = [("m", facts.pop("men")), ("f", facts.pop("women"))]
+    sex_of = {speaker: sex for sex, speakers in sexes for speaker in speakers.split()}
+    speakers = dict(sorted(sex_of.items()))
+    designs = {
+        "ravdess": _ravdess_utterances,
+        "savee": _savee_utterances,
+        "casia": _casia_utterances,
+    }
+    if published := facts.pop("published", ""):
+        utterances = _listed_utterances(published)
+    else:
+        utterances = designs[name](speakers) if name in designs else {}
+    each = facts.pop("each", None)
+    parse = partial(getattr(native, f"parse_{name}"), speakers=speakers)
+    speakers_of = (parse(PurePosixPath(path)).speaker for path in utterances.values())
+    counts = dict.fromkeys(speakers, each) if each else dict(Counter(speakers_of))
+    facts["folders"] = tuple(facts["folders"])
+    return Corpus(
+        name=name,
+        speakers=speakers,
+        parse=parse,
+        speaker_counts=counts,
+        utterances=utterances,
+        **facts,
     )
-}
-"""The five corpora that are known by name: casia, emodb, savee, ravdess, emovo."""
+
+
+_FACTS = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
+_STUDY = {name: facts.pop("study", True) for name, facts in _FACTS.items()}
+
+LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in _FACTS.items()}
+"""Every corpus whose file names are read: the catalogue, and tess, cremad, esd, iemocap."""
+
+CATALOGUE: dict[str, Corpus] = {name: entry for name, entry in LAYOUTS.items() if _STUDY[name]}
+"""The five corpora of the study: casia, emodb, savee, ravdess, emovo."""
 
 
 def corpus(name: str) -> Corpus:

@@ -1,27 +1,45 @@
 """Find the corpora under a folder, whatever their folders are called."""
 
-import csv
+import logging
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
-from ctl_helpers.corpora.catalogue import CATALOGUE, Corpus
-from ctl_helpers.corpora.native import Labels, emotion_named
+from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus
+from ctl_helpers.corpora.native import Labels
+from ctl_helpers.corpora.signals import READ
+from ctl_helpers.corpora.tables import is_audformat, is_table, problem, tables_in
+from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 
-READ = (".wav", ".flac")
-"""Suffixes of the recordings that are read."""
+OWN = "<emotion>/*.wav or a manifest.csv with the columns path and emotion"
+"""How a corpus of one's own may look."""
 
 _EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
+_log = logging.getLogger("ctl_helpers")
 
 
 def recordings(
-    folder: Path, suffixes: tuple[str, ...] = READ, most: int | None = None
+    folder: Path,
+    suffixes: tuple[str, ...] = READ,
+    most: int | None = None,
+    problems: list[dict] | None = None,
 ) -> Iterator[PurePosixPath]:
-    """Visible files of some kinds below a folder (at most `most` sub-folders), relative to it."""
+    """Visible files of some kinds below a folder (at most `most` sub-folders), relative to it.
+
+    Sub-folders that can not be read are added to `problems`.
+    """
+
+    def name_it(error: OSError) -> None:
+        if problems is not None:
+            path = PurePath(os.path.relpath(error.filename, folder)).as_posix()
+            reason = f"the folder can not be read ({error.strerror})"
+            problems.append(problem(path, "unreadable", reason))
+
     seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True):
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=name_it):
         real = os.path.realpath(parent)
         if real in seen or len(seen) == most:
             folders.clear()
@@ -45,13 +63,22 @@ def _holds(sample: list[PurePosixPath], entry: Corpus) -> bool:
     return bool(sample) and 2 * parts >= len(sample)
 
 
+def _may_hold(sample: list[PurePosixPath], entry: Corpus) -> bool:
+    """Whether any recording has a name of the right form."""
+    return any(not str(entry.parse(path)).startswith("its name is not") for path in sample)
+
+
 def _same_name(name: str) -> str:
     """Name without case and punctuation."""
     return "".join(filter(str.isalnum, name.casefold()))
 
 
 def _is_named(folder: Path, entry: Corpus) -> bool:
-    return any(alias in _same_name(folder.name) for alias in entry.folders)
+    """Whether whole words of a folder's name (`EmoDB 2.0`, not `TurkishEmoDB`) are a corpus's."""
+    words = re.findall(r"[^\W_]+", folder.name.casefold())
+    starts = range(len(words))
+    runs = {"".join(words[i:j]).rstrip("0123456789") for i in starts for j in range(i + 1, 9)}
+    return not runs.isdisjoint(entry.folders)
 
 
 def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
@@ -61,24 +88,24 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
         name = _same_name(folder.name)
         return not samples[folder], "song" in name, name not in entry.folders, name, folder
 
-    named = [f for f in samples if _is_named(f, entry)]
-    named = [f for f in named if samples[f] or _same_name(f.name) in entry.folders]
-    return min(named, key=rank, default=None)
+    plain = [folder for folder in samples if _same_name(folder.name) in entry.folders]
+    others = [f for f in samples if _is_named(f, entry) and _may_hold(samples[f], entry)]
+    return min({*plain, *others}, key=rank, default=None)
 
 
 def _native_corpora(root: Path, folders: list[Path]) -> dict[str, Path]:
-    """Corpora of the catalogue under root, or root itself, by names of folders, then of files."""
+    """Corpora with known names under root, or root itself, by names of folders, then of files."""
     samples = {folder: _sample(folder) for folder in folders}
     filled = [folder for folder in folders if samples[folder]]
     below = _sample(root)
     scattered = len(filled) > 1 or any(len(path.parts) == 1 for path in below[:1])
-    named = {e.name: f for e in CATALOGUE.values() if (f := _by_name(samples, e))}
-    whole = [e for e in CATALOGUE.values() if _holds(below, e)]
+    named = {e.name: f for e in LAYOUTS.values() if (f := _by_name(samples, e))}
+    whole = [e for e in LAYOUTS.values() if _holds(below, e)]
     for entry in whole:
         if scattered and _is_named(root, entry) and named.keys() <= {entry.name}:
             return {entry.name: root}
     found = dict(named)
-    for entry in CATALOGUE.values():
+    for entry in LAYOUTS.values():
         holding = [f for f in filled if f not in named.values() and _holds(samples[f], entry)]
         if entry.name not in named and holding:
             found[entry.name] = holding[0] if len(holding) == 1 else root
@@ -87,46 +114,39 @@ def _native_corpora(root: Path, folders: list[Path]) -> dict[str, Path]:
     return found or {entry.name: root for entry in whole}
 
 
-def parse_generic(path: PurePath) -> Labels | None:
+def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> Labels | str:
     """Read ``<emotion>/*.wav``."""
-    for part in path.parts[:-1]:
-        if emotion := emotion_named(part):
-            return Labels(emotion, utterance=path.as_posix())
-    return None
+    emotions = {e: part for part in path.parts[:-1] if (e := emotion_named(part, labels))}
+    if len(emotions) == 1:
+        return Labels(next(iter(emotions)), identity=path.as_posix())
+    if emotions:
+        return f"its folders {' and '.join(emotions.values())} contradict each other"
+    if len(path.parts) < 2:
+        return "not in a folder named after an emotion"
+    return f"unknown emotion {path.parts[0]!r}"
 
 
-def _header(table: Path) -> list[str]:
-    try:
-        with open(table, encoding="utf-8-sig", newline="") as lines:
-            return [name.strip().lower() for name in next(csv.reader(lines), [])]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
+def _is_own(place: Path) -> bool:
+    """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
+    if tables_in(place) or is_audformat(place):
+        return True
+    return any(isinstance(parse_generic(path), Labels) for path in _sample(place))
 
 
-def find_corpora(root: str | Path) -> dict[str, Path]:
-    """Find the corpora under one folder.
+def _own_corpora(root: Path, children: list[Path], taken: set[Path]) -> dict[str, Path]:
+    """Corpora outside the catalogue: folders by emotion, tables, databases."""
+    by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
+    if not taken and (tables_in(root)[:1] or is_audformat(root) or any(map(_sample, by_emotion))):
+        return {root.name: root}
+    found = {p.name: p for p in children if p.is_dir() and p not in taken and _is_own(p)}
+    for table in filter(is_table, children):
+        name = table.stem.casefold()
+        found.setdefault(name if name in CATALOGUE else table.stem, table)
+    return found
 
-    Corpora of the catalogue are known by the name of their folder, whatever its case and
-    punctuation, or else by the names of their files. Any other sub-folder is a corpus if it holds
-    a ``manifest.csv`` or ``<emotion>/*.wav``; so is a table ``<name>.csv``. `root` may itself be
-    the folder of one corpus.
 
-    Parameters
-    ----------
-    root : str or Path
-        The folder that holds the corpora.
-
-    Returns
-    -------
-    dict of str to Path
-        Folder (or CSV manifest) by name of corpus, sorted by name.
-
-    Raises
-    ------
-    StudyError
-        If there is no such folder, or no corpus in it.
-    """
-    root = Path(root).expanduser().absolute()
+def _look(root: Path) -> tuple[dict[str, Path], list[str]]:
+    """Corpora under a folder by name, and the names of what holds recordings but is none."""
     if not root.is_dir():
         what = "not a folder" if root.exists() else "no such folder"
         raise StudyError(f"corpora root {root}: {what}; {_EXPECTED}")
@@ -139,51 +159,74 @@ def find_corpora(root: str | Path) -> dict[str, Path]:
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
         found = _own_corpora(root, children, set(found.values())) | found
-    if not found:
-        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}")
-    found = {name: _with_manifest(place) for name, place in found.items()}
-    return dict(sorted(found.items()))
+    others = [] if root in found.values() else [p for p in children if p not in found.values()]
+    strangers = [p.name for p in others if p.suffix.lower() in READ or (p.is_dir() and _sample(p))]
+    return {name: _with_manifest(found[name]) for name in sorted(found)}, strangers
 
 
 def _with_manifest(place: Path) -> Path:
-    """Take the manifest of a corpus's folder, where there is one: it says what counts."""
-    table = place / "manifest.csv"
-    return table if place.is_dir() and table.is_file() else place
+    """Take the table of a corpus's folder, where there is one: it says what counts."""
+    return next((t for t in tables_in(place) if t.parent == place), place)
 
 
-def _own_corpora(root: Path, children: list[Path], taken: set[Path]) -> dict[str, Path]:
-    """Corpora outside the catalogue: folders by emotion and CSV manifests."""
-    by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
-    if not taken and ((root / "manifest.csv").is_file() or any(map(_sample, by_emotion))):
-        return {root.name: root}
-    found = {}
-    for place in children:
-        if place.is_dir() and place not in taken:
-            if (place / "manifest.csv").is_file() or any(map(parse_generic, _sample(place))):
-                found[place.name] = place
-        elif place.suffix.lower() == ".csv" and {"path", "emotion"} & set(_header(place)):
-            name = place.stem.casefold()
-            found.setdefault(name if name in CATALOGUE else place.stem, place)
+def _strange(strangers: list[str]) -> str:
+    """Say what was not understood, and how it would be."""
+    return f"; not understood: {', '.join(strangers)} (expected {OWN})" if strangers else ""
+
+
+def find_corpora(root: str | Path) -> dict[str, Path]:
+    """Find the corpora under one folder.
+
+    Corpora whose file names are known are found by the name of their folder, whatever its case and
+    punctuation, or else by the names of their files. Any other sub-folder is a corpus if it holds a
+    ``manifest.csv``, an audiofolder's ``metadata.csv``, an audformat ``db.yaml``, or
+    ``<emotion>/*.wav``; so is a table ``<name>.csv`` or ``<name>.tsv``. `root` may itself be the
+    folder of one corpus. Other folders with recordings are named in a line of warning.
+
+    Parameters
+    ----------
+    root : str or Path
+        The folder that holds the corpora.
+
+    Returns
+    -------
+    dict of str to Path
+        Folder (or table) by name of corpus, sorted by name.
+
+    Raises
+    ------
+    StudyError
+        If there is no such folder, or no corpus in it.
+    """
+    root = Path(root).expanduser().absolute()
+    found, strangers = _look(root)
+    if not found:
+        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{_strange(strangers)}")
+    if strangers:
+        _log.warning("corpora root %s%s", root, _strange(strangers))
     return found
 
 
 def place_of(root: str | Path, name: str) -> tuple[str, Path]:
     """Find the name as spelled and the folder (or table) of a corpus asked for by name."""
     root = Path(root).expanduser().absolute()
-    table = root / f"{name}.csv"
+    tables = [table for suffix in (".csv", ".tsv") if (table := root / (name + suffix)).is_file()]
     try:
-        found = find_corpora(root)
+        found, strangers = _look(root)
     except StudyError:
-        if not table.is_file():
+        if not tables:
             raise
-        found = {}
+        found, strangers = {}, []
     for spelled, place in found.items():
         if _same_name(spelled) == _same_name(name):
             return spelled, place
-    if table.is_file():
-        return name, table
-    entry = CATALOGUE.get(name.casefold())
+    if tables:
+        return name, tables[0]
+    if not found:
+        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{_strange(strangers)}")
+    entry = LAYOUTS.get(_same_name(name))
     example = f"{name.casefold()}/{entry.example}" if entry else f"{name}/<emotion>/*.wav"
     raise StudyError(
-        f"no corpus {name!r} under {root} (found: {', '.join(found)}); expected {root}/{example}"
+        f"no corpus {name!r} under {root} (found: {', '.join(found)}); "
+        f"expected {root}/{example}{_strange(strangers)}"
     )

@@ -1,306 +1,337 @@
 """List the utterances of a corpus that can be used, and why others can not."""
 
-import csv
-import hashlib
 import logging
+import math
 import os
-from collections import Counter
-from dataclasses import dataclass
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 import pandas as pd
-import soundfile
 
-from ctl_helpers.corpora.catalogue import CATALOGUE
-from ctl_helpers.corpora.find import READ, parse_generic, place_of, recordings
-from ctl_helpers.corpora.native import Labels, emotion_named
+from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, signal_length
+from ctl_helpers.corpora.copies import same_sounds
+from ctl_helpers.corpora.find import OWN, parse_generic, place_of, recordings
+from ctl_helpers.corpora.native import Labels
+from ctl_helpers.corpora.signals import READ, inspect
+from ctl_helpers.corpora.tables import Listing, Part, is_audformat, list_table, problem, tables_in
+from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
 
-COLUMNS = ("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate")
-REQUIRED = ("path", "emotion", "speaker")
-"""Columns that a CSV manifest must have; sex and text are read where they are there."""
-SHORTEST = 0.1
-"""Seconds below which a recording is no utterance."""
+COLUMNS = (
+    *("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate"),
+    *("start", "end", "utterance", "digest", "fingerprint"),
+)
+RATE = 22_050
+"""Rate in Hz at which signal lengths are counted."""
 
-_KNOWN = (*READ, ".mp3", ".ogg", ".aif", ".aiff", ".m4a", ".mp4", ".avi", ".mov", ".wma")
-_SILENCE = 1e-4
-_CLIPPED = 0.9998
+_KNOWN = (*READ, ".m4a", ".mp4", ".avi", ".mov", ".wma")
+_DERIVED = re.compile(r"laryngo|noise|noisy|augm|sampl|enhanc|cop(y|ies)|backup|\dk", re.I)
 _INLINE = 5000
 _log = logging.getLogger("ctl_helpers")
 
 
-@dataclass(frozen=True)
-class Signal:
-    """What reading a recording tells: `kind` and `reason` say why it can not be used, if so."""
-
-    duration: float = 0.0
-    sampling_rate: int = 0
-    channels: int = 0
-    clipped: bool = False
-    digest: str = ""
-    kind: str = ""
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Survey:
-    """All that was found of a corpus: usable utterances, and the files with a problem."""
-
-    corpus: str
-    folder: Path
-    utterances: pd.DataFrame
-    problems: list[dict]
-
-
-def _read(path: str | Path) -> tuple[np.ndarray, int]:
-    """Read float32 samples (frames, channels) and the rate in Hz; one kind of error."""
-    try:
-        return soundfile.read(str(path), dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError, ValueError) as error:
-        reason = str(error).removeprefix(f"Error opening {str(path)!r}: ").strip()
-        raise StudyError(f"{path}: not a readable recording ({reason})") from error
-
-
-def read_audio(path: str | Path, sampling_rate: int) -> np.ndarray:
-    """Read a recording as one channel at the rate asked for.
-
-    Parameters
-    ----------
-    path : str or Path
-        A wav or flac file. Several channels are averaged.
-    sampling_rate : int
-        Rate to resample to, in Hz.
-
-    Returns
-    -------
-    ndarray of float32, shape (samples,)
-        The signal, full scale at 1.
-
-    Raises
-    ------
-    StudyError
-        If the file can not be read, is empty, or holds values that are not finite.
-    """
-    import librosa
-
-    samples, rate = _read(path)
-    if not len(samples):
-        raise StudyError(f"{path}: the recording is empty")
-    signal = samples.mean(axis=1)
-    if not np.isfinite(signal).all():
-        raise StudyError(f"{path}: the recording holds values that are not finite (NaN)")
-    if rate == sampling_rate:
-        return signal
-    return librosa.resample(signal, orig_sr=rate, target_sr=sampling_rate, res_type="soxr_hq")
-
-
-def inspect(path: str | Path) -> Signal:
-    """Read a recording once and say what it is, and whether it can be used."""
-    if not os.path.isfile(path):
-        return Signal(kind="missing", reason="there is no such file")
-    if os.path.getsize(path) == 0:
-        return Signal(kind="empty", reason="the file has no bytes")
-    try:
-        samples, rate = _read(path)
-    except StudyError as error:
-        return Signal(kind="unreadable", reason=str(error).removeprefix(f"{path}: "))
-    duration = len(samples) / rate
-    kind, reason = _fault(samples, duration)
-    hit = (np.abs(samples) >= _CLIPPED).any(axis=1)
-    return Signal(
-        duration=duration,
-        sampling_rate=int(rate),
-        channels=samples.shape[1],
-        clipped=bool((hit[:-2] & hit[1:-1] & hit[2:]).any()),
-        digest=hashlib.blake2b(samples.tobytes(), digest_size=16).hexdigest(),
-        kind=kind,
-        reason=reason,
-    )
-
-
-def _fault(samples: np.ndarray, duration: float) -> tuple[str, str]:
-    if not len(samples):
-        return "empty", "it holds no samples"
-    if not np.isfinite(samples).all():
-        return "nan", "it holds values that are not finite"
-    signal = samples.mean(axis=1)
-    if np.abs(signal - signal.mean()).max() < _SILENCE:
-        return "silent", "no sample rises above -80 dB"
-    if duration < SHORTEST:
-        return "short", f"{duration:.3f} s, shorter than {SHORTEST} s"
-    return "", ""
-
-
-def _native_files(name: str, folder: Path) -> tuple[list[tuple[str, Labels]], list[dict]]:
+def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
-    entry = CATALOGUE.get(name)
-    parts, problems = [], []
-    for path in recordings(folder, _KNOWN if entry else READ):
+    listing = Listing()
+    files = recordings(folder, _KNOWN if entry else READ, problems=listing.problems)
+    for path in files:
         if (shown := _printable(path)) != path.as_posix():
-            problems.append(_problem(shown, "unreadable", "its name is not UTF-8"))
+            listing.problems.append(problem(shown, "unreadable", "its name is not UTF-8"))
             continue
-        labels = entry.parse(path) if entry else parse_generic(path) or _stranger(path)
-        if isinstance(labels, Labels) and path.suffix.lower() not in READ:
-            labels = f"{path.suffix} is not read, only wav and flac"
-        if isinstance(labels, Labels):
-            parts.append((path.as_posix(), labels))
+        found = entry.parse(path) if entry else parse_generic(path, labels)
+        if entry and isinstance(found, Labels):
+            emotion = emotion_named(found.emotion, labels)
+            found = replace(found, emotion=emotion) if emotion else "left out by the label map"
+        if isinstance(found, Labels) and path.suffix.lower() not in READ:
+            found = f"{path.suffix} is not read, only {' '.join(READ)}"
+        if isinstance(found, Labels):
+            listing.parts.append(Part(path.as_posix(), found))
         else:
-            problems.append(_problem(path.as_posix(), "extra", labels))
-    return parts, problems
+            listing.problems.append(problem(path.as_posix(), "extra", found))
+    return listing
 
 
 def _printable(path: PurePath) -> str:
     return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
-def _stranger(path: PurePath) -> str:
-    if len(path.parts) < 2:
-        return "not in a folder named after an emotion"
-    return f"unknown emotion {path.parts[0]!r}"
+def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
+    """Leave out what the published corpus does not have, where most of a folder is published."""
+    identities = {part.labels.identity for part in listing.parts}
+    published = entry.utterances.keys()
+    if 2 * len(identities & published) <= len(identities):
+        return
+    # A name may lack the letter of its version.
+    published |= {identity[:-1] for identity in published}
+    others = [part for part in listing.parts if part.labels.identity not in published]
+    listing.parts = [part for part in listing.parts if part.labels.identity in published]
+    reason = f"not among the {entry.size} published utterances"
+    listing.problems += [problem(part.file, "unpublished", reason) for part in others]
 
 
-def _problem(path: str, kind: str, reason: str, left_out: bool = True) -> dict:
-    return {"path": path, "kind": kind, "reason": reason, "left_out": left_out}
-
-
-def _table_files(name: str, table: Path) -> tuple[list[tuple[str, Labels]], list[dict]]:
-    """List the recordings of a CSV manifest with their labels, and the rows that are no use."""
-    try:
-        with open(table, encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines)
-            reader.fieldnames = [word.strip().lower() for word in reader.fieldnames or ()]
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise StudyError(f"corpus {name!r}: {table} is not a CSV table ({error})") from error
-    if absent := [column for column in REQUIRED if column not in reader.fieldnames]:
-        raise StudyError(
-            f"corpus {name!r}: no column {', '.join(map(repr, absent))} in {table}; "
-            f"expected {', '.join(REQUIRED)} (and sex, text), got {', '.join(reader.fieldnames)}"
-        )
-    parts, problems = [], []
-    for row in rows:
-        said = {key: (value or "").strip() for key, value in row.items() if isinstance(key, str)}
-        path = PurePosixPath(said["path"].replace("\\", "/")).as_posix()
-        emotion = emotion_named(said["emotion"])
-        if emotion is None:
-            problems.append(_problem(path, "extra", f"unknown emotion {said['emotion']!r}"))
-            continue
-        sex = said.get("sex", "").casefold()
-        sex = {"male": "m", "female": "f"}.get(sex, sex)
-        labels = Labels(emotion, said["speaker"], sex, said.get("text", ""), utterance=path)
-        parts.append((path, labels))
-    return parts, problems
-
-
-def survey(root: str | Path, name: str, jobs: int | None = None) -> Survey:
-    """Read every recording of a corpus once, and sort out what can be used.
-
-    Parameters
-    ----------
-    root, name
-        As for :func:`load_manifest`.
-    jobs : int or None
-        Processes that read; by default this one, and all cores for thousands of recordings.
-
-    Returns
-    -------
-    Survey
-        Its utterances have the columns of a manifest and ``file`` (path below the folder),
-        ``channels``, ``clipped``, ``digest``, ``misplaced``, ``utterance``.
-    """
-    name, place = place_of(root, name)
-    folder, files = (place.parent, _table_files) if place.is_file() else (place, _native_files)
-    parts, problems = files(name, place)
-    if not parts and not problems:
-        entry = CATALOGUE.get(name)
-        example = entry.example if entry else "<emotion>/*.wav"
-        raise StudyError(
-            f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"
-        )
-    paths = [str(folder / file) for file, _ in parts]
-    jobs = 1 if jobs is None and len(paths) < _INLINE else jobs
-    signals = parallel_map(inspect, paths, jobs=jobs, description=f"reading {name}", unit="file")
+def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[dict]:
+    """Read each file once; what can be used becomes a record, what can not a problem."""
+    by_file = defaultdict(list)
+    for part in listing.parts:
+        by_file[part.file].append(part)
+    items = [
+        (str(folder / file), [part.segment for part in parts]) for file, parts in by_file.items()
+    ]
+    jobs = 1 if jobs is None and len(listing.parts) < _INLINE else jobs
+    read = parallel_map(inspect, items, jobs=jobs, description=f"reading {name}", unit="file")
     records = []
-    for (file, labels), path, signal in zip(parts, paths, signals, strict=True):
-        if signal.kind:
-            problems.append(_problem(file, signal.kind, signal.reason))
+    for (path, _), parts, signals in zip(items, by_file.values(), read, strict=True):
+        for part, signal in zip(parts, signals, strict=True):
+            start, end = part.segment
+            whole = math.isnan(start) and math.isnan(end)
+            if not whole and signal.duration:
+                start = 0.0 if math.isnan(start) else start
+                end = start + signal.duration if math.isnan(end) else end
+            segment = "" if whole else f"[{start:.2f}-{end:.2f}]"
+            if signal.kind:
+                at = part.file + (segment if signal.duration else "")
+                listing.problems.append(problem(at, signal.kind, signal.reason))
+                continue
+            record = {"file": part.file, "segment": segment, "utterance": part.file + segment}
+            record |= vars(part.labels) | vars(signal)
+            records.append(record | {"path": path, "corpus": name, "start": start, "end": end})
+    for utterance, count in Counter(record["utterance"] for record in records).items():
+        for record in [r for r in records if r["utterance"] == utterance] if count > 1 else []:
+            if record["segment"]:
+                record["utterance"] = f"{record['file']}[{record['start']!r}-{record['end']!r}]"
+    return records
+
+
+def _tree(file: str, entry: Corpus) -> str:
+    """Folders above those that name an emotion or a speaker, such as ``wav`` of ``wav/*.wav``."""
+    folders = list(PurePosixPath(file).parts[:-1])
+    speakers = {speaker.casefold() for speaker in entry.speakers}
+    while folders:
+        words = re.split(r"[\W_]+", folders[-1].casefold())
+        if not emotion_named(folders[-1]) and sum(word in speakers for word in words) != 1:
+            break
+        folders.pop()
+    return "/".join(folders)
+
+
+def _one_of_each(entry: Corpus | None, records: list[dict], listing: Listing) -> list[dict]:
+    """Keep one file of each utterance: of the folder that the layout names, and in its place.
+
+    A folder with other signals under the names of those that are kept (a laryngograph's, or copies
+    with noise) is left out as a whole.
+    """
+    trees = defaultdict(list)
+    for record in records:
+        trees[_tree(record["file"], entry) if entry else ""].append(record)
+    native = _tree(entry.example, entry).casefold() if entry else ""
+
+    def rank(tree: str) -> tuple:
+        other = native and tree.casefold().split("/")[-1] != native
+        return bool(_DERIVED.search(tree)), other, tree.count("/") + bool(tree), tree
+
+    first: dict[str, dict] = {}
+    candidates = []
+    for order, tree in enumerate(sorted(trees, key=rank)):
+        both = [record for record in trees[tree] if record["identity"] in first]
+        kept = [first[record["identity"]] for record in both]
+        others = sum(a["digest"] != b["digest"] for a, b in zip(both, kept, strict=True))
+        if 2 * others > len(both) and any(_tree(a["file"], entry) != tree for a in kept):
+            where = _tree(kept[0]["file"], entry) or "the folder above"
+            reason = f"{len(trees[tree])} files with other signals under the names of {where}"
+            listing.problems = [
+                p for p in listing.problems if not tree or not p["path"].startswith(f"{tree}/")
+            ]
+            listing.problems.append(problem(tree or ".", "folder", reason))
+            continue
+        for record in trees[tree]:
+            first.setdefault(record["identity"], record)
+            rank_in = bool(record["misplaced"]), order, record["file"].count("/"), record["file"]
+            candidates.append((rank_in, record))
+    return _once([record for _, record in sorted(candidates, key=lambda c: c[0])], listing)
+
+
+def _once(records: list[dict], listing: Listing) -> list[dict]:
+    """Keep the first record of each utterance."""
+    kept: dict[str, dict] = {}
+    for record in records:
+        first = kept.setdefault(record["identity"], record)
+        if first is record:
+            continue
+        same = first["digest"] == record["digest"]
+        reason = f"a second copy of {first['file']}"
+        reason = reason if same else f"another sound under the name of {first['file']}"
+        if record["misplaced"]:
+            reason = f"{record['misplaced']}; {reason}"
+        kind = "misplaced" if record["misplaced"] else "duplicate"
+        listing.problems.append(problem(record["file"], kind, reason))
+    return list(kept.values())
+
+
+def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.DataFrame:
+    """Keep one of several utterances with the same sound, and none where their emotions differ.
+
+    A published corpus that holds changed copies of a sound under two emotions keeps them, noted:
+    its counts include them.
+    """
+    gone = np.zeros(len(frame), bool)
+    groups = pd.Series(np.arange(len(frame))).groupby(same_sounds(frame))
+    for rows in (group.to_numpy() for _, group in groups if len(group) > 1):
+        ranked = sorted(rows, key=lambda row: (_is_derived(frame["file"][row]), row))
+        first, *others = ranked
+        name, emotion = frame["utterance"][first], frame["emotion"][first]
+        if frame["emotion"][rows].nunique() == 1:
+            gone[others] = True
+            for row in others:
+                reason = f"the same sound as {name}"
+                listing.problems.append(problem(frame["utterance"][row], "duplicate", reason))
+            continue
+        kept = published and frame["digest"][rows].is_unique
+        gone[rows] = not kept
+        for row in rows:
+            other = first if row != first else others[0]
+            name, emotion = frame["utterance"][other], frame["emotion"][other]
+            reason = f"the same sound as {name}, which is {emotion}"
+            found = problem(frame["utterance"][row], "contradiction", reason)
+            (listing.notes if kept else listing.problems).append(found)
+    return frame[~gone]
+
+
+def _is_derived(file: str) -> bool:
+    return bool(_DERIVED.search(str(PurePosixPath(file).parent)))
+
+
+def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
+    """Note what is worth knowing of utterances that are kept."""
+    longest = signal_length(name) / RATE
+    for row in frame.itertuples():
+        found = [("misplaced", row.misplaced)] if row.misplaced else []
+        found += row.notes
+        if row.duration > longest:
+            found.append(("long", f"{row.duration:.2f} s, cropped to {longest:.2f} s"))
+        listing.notes += [problem(row.utterance, *note) for note in found]
+
+
+def survey(
+    root: str | Path,
+    name: str,
+    jobs: int | None = None,
+    labels: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    votes: bool = False,
+    unpublished: bool = False,
+) -> pd.DataFrame:
+    """Make a manifest as :func:`load_manifest` does, without a warning."""
+    name, place = place_of(root, name)
+    entry = LAYOUTS.get(name)
+    folder = place.parent if place.is_file() else place
+    try:
+        if place.is_file() or (not entry and (tables_in(place) or is_audformat(place))):
+            listing = list_table(place, labels, columns, votes, entry.speakers if entry else ())
+            entry_of_files = None
         else:
-            records.append(
-                vars(labels) | vars(signal) | {"path": path, "file": file, "corpus": name}
-            )
-    kept, copies = _once(records)
-    problems = sorted(problems + copies, key=lambda problem: problem["path"])
-    if not kept:
+            listing, entry_of_files = _list_folder(entry, folder, labels), entry
+    except StudyError as error:
+        raise StudyError(f"corpus {name!r}: {error}") from error
+    if not listing.parts and not listing.problems:
+        example = f"{folder}/{entry.example}" if entry else f"{folder}/<emotion>/*.wav"
+        raise StudyError(f"corpus {name!r}: no wav files under {folder}; expected {example}")
+    if entry_of_files and entry.utterances and not unpublished:
+        _leave_unpublished(entry, listing)
+    records = _read(name, folder, listing, jobs)
+    if entry_of_files:
+        records = _one_of_each(entry, records, listing)
+    records.sort(key=lambda record: (record["file"], record["start"]))
+    frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
+    frame = _leave_copies(frame, entry is not None, listing)
+    _note(frame, name, listing)
+    problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
+    if frame.empty:
         raise StudyError(
             f"corpus {name!r}: none of {len(problems)} files under {folder} can be used, "
             f"e.g. {problems[0]['path']}: {problems[0]['reason']}"
         )
-    columns = [*COLUMNS, "file", "channels", "clipped", "digest", "misplaced", "utterance"]
-    utterances = pd.DataFrame(kept, columns=columns).sort_values("file", ignore_index=True)
-    return Survey(name, folder, utterances, problems)
+    manifest = frame[list(COLUMNS)].reset_index(drop=True)
+    manifest.attrs |= {
+        "folder": str(folder),
+        "problems": problems,
+        "notes": _distinct(listing.notes),
+    }
+    return manifest
 
 
-def _once(records: list[dict]) -> tuple[list[dict], list[dict]]:
-    """Keep one copy of each utterance: the one in its place, and nearest to the folder."""
-    kept, copies = {}, []
-
-    def rank(record: dict) -> tuple:
-        return bool(record["misplaced"]), record["file"].count("/"), record["file"]
-
-    for record in sorted(records, key=rank):
-        first = kept.setdefault(record["utterance"], record)
-        if first is record:
-            continue
-        reason = f"a second copy of {first['file']}"
-        problem = _problem(record["file"], "duplicate", reason)
-        if record["misplaced"]:
-            problem |= {"kind": "misplaced", "reason": f"{record['misplaced']}; {reason}"}
-        copies.append(problem)
-    return list(kept.values()), copies
+def _distinct(found: list[dict]) -> list[dict]:
+    return list({tuple(one.values()): one for one in found}.values())
 
 
-def load_manifest(root: str | Path, name: str, jobs: int | None = None) -> pd.DataFrame:
+def load_manifest(
+    root: str | Path,
+    name: str,
+    jobs: int | None = None,
+    *,
+    labels: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    votes: bool = False,
+    unpublished: bool = False,
+) -> pd.DataFrame:
     """List the usable utterances of a corpus, one row each.
 
     Every recording is read once. What can not be used is left out and named: in the manifest's
-    ``attrs["problems"]`` (dicts of path, kind, reason) and in one line of warning.
+    ``attrs["problems"]`` and in one line of warning. So is all but one of several utterances with
+    the same sound (also where it was changed a little), and all of them where their emotions
+    differ. What is worth knowing of utterances that are kept is in ``attrs["notes"]``.
 
     Parameters
     ----------
     root : str or Path
         The folder that holds the corpora (see :func:`find_corpora`).
     name : str
-        Name of the corpus: of the catalogue, of a folder or of a CSV manifest.
+        Name of the corpus: of the catalogue, of a folder or of a table.
     jobs : int or None
         Processes that read; by default this one, and all cores for thousands of recordings.
+    labels : mapping, optional
+        Label map, such as ``{"excited": "happy"}``: from words in tables and folders, or from the
+        emotions that they mean, to labels of one's own; ``""`` leaves utterances out.
+    columns : mapping, optional
+        Names of columns here by their names in the table, such as ``{"clip": "path"}``, beside the
+        other names that are known (see ``ALIASES`` in ``tables``).
+    votes : bool
+        For tables with a row per rater: take the emotion that most rows of an utterance say, and
+        leave out where there is no such. By default, rows that differ contradict each other.
+    unpublished : bool
+        Whether to use utterances that the first edition of a corpus does not have: EmoDB 2.0 has
+        281 beside the 535 that were published.
 
     Returns
     -------
     DataFrame
-        Columns path (absolute), corpus, emotion, speaker, sex, text, duration (s) and
-        sampling_rate (Hz), sorted by the path below the corpus's folder, which is
-        ``attrs["folder"]``. Labels that are not known are "".
+        Columns path (absolute), corpus, emotion, speaker, sex, text, duration (s), sampling_rate
+        (Hz), start and end (s; NaN where the utterance is the whole file), utterance (name below
+        the corpus's folder, such as ``a.wav`` or ``a.wav[1.20-3.40]``), digest (hash of the decoded
+        samples and the rate) and fingerprint (see :mod:`~ctl_helpers.corpora.fingerprints`), sorted
+        by file and start. Labels that are not known are "". ``attrs`` holds folder, problems (dicts
+        of path, kind, reason) and notes (the same).
 
     Raises
     ------
     StudyError
         If the folder, the corpus or a column is not there, or nothing in it can be used.
     """
-    result = survey(root, name, jobs)
-    manifest = result.utterances[list(COLUMNS)].copy()
-    problems = [{k: p[k] for k in ("path", "kind", "reason")} for p in result.problems]
-    manifest.attrs |= {"folder": str(result.folder), "problems": problems}
+    manifest = survey(root, name, jobs, labels, columns, votes, unpublished)
+    problems = manifest.attrs["problems"]
     if problems:
-        kinds = Counter(problem["kind"] for problem in problems)
+        kinds = Counter(found["kind"] for found in problems)
         first = problems[0]
         _log.warning(
             "%s: %d of %d files under %s left out (%s), e.g. %s: %s",
-            result.corpus,
+            manifest["corpus"].iloc[0],
             len(problems),
             len(problems) + len(manifest),
-            result.folder,
+            manifest.attrs["folder"],
             ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())),
             first["path"],
             first["reason"],

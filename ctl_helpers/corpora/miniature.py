@@ -14,11 +14,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+import scipy.fft
 import soundfile
 
 from ctl_helpers.corpora.native import CASIA_EMOTIONS, EMODB_LETTERS, RAVDESS_CODES, SAVEE_CODES
@@ -28,17 +29,45 @@ from ctl_helpers.parallel import cache_folder
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
+_TREMOR = 9.0  # dB up and down
 _CHILD = "import sys; from ctl_helpers.corpora import miniature as m; m._speak(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)
 class Prosody:
-    """How an emotion is spoken: factor on the rate, shift and range of pitch (0 to 99), dB."""
+    """How an emotion is spoken.
+
+    Parameters
+    ----------
+    rate : float
+        Factor on the speaker's rate.
+    pitch, range : float
+        Shift of the pitch and its range, on eSpeak's scale from 0 to 99.
+    gain : float
+        Loudness in dB, against neutral speech.
+    tilt : float
+        What the spectrum gains (or loses) per octave above 500 Hz, in dB: a tense or a lax voice.
+    lips : float
+        What it gains around 2.5 kHz, in dB: lips that are spread, or, less than 0, rounded.
+    swell : float
+        How much louder the end is than the beginning, in dB.
+    tremor : float
+        How often the voice trembles, in Hz; 0 for not at all.
+    breath : float
+        Noise that follows the voice, as a share of its amplitude.
+    ending : str
+        Punctuation mark, which gives the melody of the sentence.
+    """
 
     rate: float
     pitch: float
     range: float
     gain: float
+    tilt: float = 0
+    lips: float = 0
+    swell: float = 0
+    tremor: float = 0
+    breath: float = 0
     ending: str = "."
 
 
@@ -65,15 +94,15 @@ class Line:
 
 
 PROSODY = {
-    "angry": Prosody(1.15, 8, 80, 5, "!"),
-    "boredom": Prosody(0.80, -12, 20, -5),
-    "calm": Prosody(0.88, -5, 35, -6),
-    "disgust": Prosody(0.82, -8, 55, -2),
-    "fear": Prosody(1.25, 22, 35, -1),
-    "happy": Prosody(1.10, 14, 90, 2, "!"),
+    "angry": Prosody(1.25, 8, 85, 6, tilt=4, swell=-6, ending="!"),
+    "boredom": Prosody(0.78, -12, 15, -4, tilt=-1, swell=-16),
+    "calm": Prosody(0.88, -5, 35, -7, tilt=-4, breath=0.25),
+    "disgust": Prosody(0.80, -10, 60, -1, tilt=3, swell=8, tremor=3),
+    "fear": Prosody(1.30, 24, 30, -1, tilt=1, tremor=6, breath=0.25),
+    "happy": Prosody(1.12, 14, 95, 3, lips=12, tremor=4, ending="!"),
     "neutral": Prosody(1.00, 0, 50, 0),
-    "sad": Prosody(0.75, -6, 18, -8),
-    "surprise": Prosody(1.05, 20, 99, 2, "?"),
+    "sad": Prosody(0.70, -6, 12, -9, tilt=-6, swell=-4),
+    "surprise": Prosody(1.05, 22, 99, 2, tilt=1, lips=-12, swell=18, ending="?"),
 }
 
 _EMODB = {
@@ -84,17 +113,22 @@ _EMODB = {
     "11": Voice("m7", 178, 42),
 }
 _EMODB_TEXTS = {
-    "a01": "Das Fenster ist noch offen",
-    "a02": "Morgen kommt der neue Zug",
-    "b01": "Die Tasse steht neben dem Brot",
+    "a01": "Das Fenster in der Küche ist noch offen",
+    "a02": "Morgen früh kommt der neue Zug nach Bremen",
+    "b01": "Die blaue Tasse steht neben dem frischen Brot",
 }
 _CASIA = {
-    "liuchanhg": Voice("f1", 230, 50),
-    "zhaoquanyin": Voice("f4", 240, 47),
-    "wangzhe": Voice("m2", 225, 48),
-    "ZhaoZuoxiang": Voice("m3", 235, 44),
+    "liuchanhg": Voice("f1", 215, 50),
+    "zhaoquanyin": Voice("f4", 223, 47),
+    "wangzhe": Voice("m2", 211, 48),
+    "ZhaoZuoxiang": Voice("m3", 219, 44),
 }
-_CASIA_TEXTS = {201: "今天下午下雨", 202: "他在门口等车", 203: "桌上有一本书"}
+_CASIA_TEXTS = {
+    201: "今天下午城里下雨",
+    202: "他在学校门口等车",
+    203: "桌上有一本书和笔",
+    204: "明天我们坐火车回家",
+}
 _SAVEE = {
     "DC": Voice("m1", 190, 46),
     "JE": Voice("m3", 198, 50),
@@ -102,12 +136,12 @@ _SAVEE = {
     "KL": Voice("m7", 192, 48),
 }
 _SAVEE_TEXTS = (
-    "The kettle is on the stove",
-    "We left the boat by the bridge",
-    "Your letter came this morning",
-    "The garden gate was painted green",
-    "He counts the steps to the door",
-    "There is a map on the wall",
+    "The old kettle is still standing on the stove",
+    "We left the little boat down by the bridge",
+    "Your second letter came early this morning",
+    "The garden gate was painted green last summer",
+    "He always counts the steps up to the door",
+    "There is a map of the city on the wall",
 )
 _RAVDESS = {
     "01": Voice("m1", 190, 47),
@@ -115,7 +149,7 @@ _RAVDESS = {
     "03": Voice("m6", 196, 44),
     "04": Voice("f3", 194, 47),
 }
-_RAVDESS_TEXTS = {"01": "The train is leaving from here", "02": "The birds are singing out there"}
+_RAVDESS_TEXTS = {"01": "The train to the coast is leaving from here", "02": "The birds in the garden are singing out there"}
 
 
 def _emodb_lines() -> Iterator[Line]:
@@ -159,12 +193,12 @@ def _ravdess_lines() -> Iterator[Line]:
 
 def _stronger(prosody: Prosody) -> Prosody:
     """Take an emotion a third further from neutral."""
-    return Prosody(
+    return replace(
+        prosody,
         rate=1 + 1.3 * (prosody.rate - 1),
         pitch=1.3 * prosody.pitch,
         range=50 + 1.3 * (prosody.range - 50),
-        gain=1.3 * prosody.gain,
-        ending=prosody.ending,
+        **{name: 1.3 * getattr(prosody, name) for name in ("gain", "tilt", "lips", "swell", "breath")},
     )
 
 
@@ -277,7 +311,7 @@ def _speak(folder: str, seed: str) -> None:
     say, rate = _espeak(int(seed))
     for number, line in enumerate(_lines()):
         rng = np.random.default_rng([int(seed), number])
-        signal = _render(say, line, rng)
+        signal = _colour(_render(say, line, rng), rate, line.prosody, rng)
         _write(Path(folder) / line.file, signal, rate, line, rng)
 
 
@@ -337,6 +371,23 @@ def _render(say: Callable, line: Line, rng: np.random.Generator) -> np.ndarray:
     }
     voice = f"{line.language}+{line.voice.variant}"
     return say(voice, line.text + prosody.ending, parameters)
+
+
+def _colour(signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Generator):
+    """Change the voice as the emotion says: breath, tilt, tremor and swell."""
+    if prosody.breath:
+        envelope = np.convolve(np.abs(signal), np.ones(rate // 50) / (rate // 50), "same")
+        signal = signal + prosody.breath * envelope * rng.normal(0, 1, len(signal))
+    size = scipy.fft.next_fast_len(len(signal), real=True)
+    octaves = np.log2(np.clip(scipy.fft.rfftfreq(size, 1 / rate), 500, 8000) / 500)
+    decibels = prosody.tilt * octaves + prosody.lips * np.exp(-8 * (octaves - np.log2(5)) ** 2)
+    spectrum = scipy.fft.rfft(signal, size) * 10 ** (decibels / 20)
+    signal = scipy.fft.irfft(spectrum, size)[: len(signal)]
+    time = np.arange(len(signal)) / rate
+    level = prosody.swell * (np.linspace(0, 1, len(signal)) - 0.5)
+    if prosody.tremor:
+        level += _TREMOR * np.sin(2 * np.pi * (prosody.tremor * time + rng.uniform()))
+    return signal * 10 ** (level / 20)
 
 
 def _write(path: Path, signal: np.ndarray, rate: int, line: Line, rng: np.random.Generator) -> None:

@@ -93,9 +93,10 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
     known = across or name in NETWORKS or is_reference(name)
     if not known:
         raise StudyError(
-            f"method {text!r}: expected NETWORK/RECIPE ({', '.join(n for n in NETWORKS if n != 'caam')}"
-            f" or FILE.py:FUNCTION), a method across corpora ({', '.join(ADAPTATIONS)}), "
-            f"FEATURES+CLASSIFIER ({', '.join(CLASSIFIERS)}), mean(...), geometric(...) or given:FILE"
+            f"method {text!r}: expected NETWORK/RECIPE ({', '.join(NETWORKS)} or "
+            f"FILE.py:FUNCTION), a method across corpora ({', '.join(ADAPTATIONS)}), "
+            f"FEATURES+CLASSIFIER ({', '.join(CLASSIFIERS)}), mean(...), geometric(...) or "
+            "given:FILE"
         )
     named = named or (name if name in RECIPES else "released")
     chosen = recipe(named, across)

@@ -50,7 +50,7 @@ class GivenMethod:
         try:
             table = pd.read_csv(self.file, dtype={"utterance": str, "split": str, "corpus": str})
         except (OSError, ValueError) as error:
-            raise StudyError(f"{self.label}: expected a CSV of predictions, got: {error}") from error
+            raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
         if "utterance" not in table or not (
             "predicted" in table or table.filter(regex="^p_").shape[1]
         ):

@@ -49,6 +49,7 @@ keras.config.set_image_data_format("channels_last")  # whatever a keras.json say
 # It warns that every run of a study traces its network anew.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
+
 class _Seeds(threading.local):
     """Where initial weights and dropout masks get their seeds from: a generator for each thread.
 

@@ -1,4 +1,4 @@
-"""Recipes: named sets of hyperparameters, the whole of what a training may vary besides its data."""
+"""Recipes: named sets of hyperparameters, all that a training may vary besides its data."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -131,7 +131,8 @@ class Recipe:
             changes["settings"] = {**self.settings, **changes["settings"]}
         new = {k: v for k, v in changes.items() if v != getattr(self, k)}
         said = [f"{k}={v}" for k, v in new.items() if k not in ("settings", "normalisation")]
-        said += [f"{k}={v}" for k, v in new.get("settings", {}).items() if self.settings.get(k, ...) != v]
+        settings = new.get("settings", {}).items()
+        said += [f"{k}={v}" for k, v in settings if self.settings.get(k, ...) != v]
         name = f"{self.name} ({', '.join(said)})" if said else self.name
         return dataclasses.replace(self, **{"name": name} | new)
 

@@ -17,7 +17,6 @@ from ctl_helpers.networks.augmentation import augment
 from ctl_helpers.networks.backend import keras  # quietly: a study's workers import this first
 from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
 from ctl_helpers.networks.recipes import Recipe
-from ctl_helpers.parallel import orphaned
 from ctl_helpers.scores import scores
 
 LOSSES = {
@@ -69,9 +68,7 @@ class Batches:
         if self.labels is None:
             return self.features[rows]
         rng = np.random.default_rng([self.seed, self.epoch, index])
-        drawn = (
-            self.features.drawn(rows, rng) if self.recipe.resampled else self.features[rows]
-        )
+        drawn = self.features.drawn(rows, rng) if self.recipe.resampled else self.features[rows]
         return augment(drawn, self.labels[rows], self.recipe, rng)
 
 
@@ -240,15 +237,12 @@ class Training:
             self._train_epoch(step, epoch)
             self._score(epoch)
             self._average(epoch)
-            abandoned = orphaned()  # the study was killed, and nobody waits for this run any more
             late = time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS
-            if self.checkpoint and (late or abandoned) and epoch + 1 < self.recipe.epochs:
+            if self.checkpoint and late and epoch + 1 < self.recipe.epochs:
                 self._save()
                 saved = time.monotonic()
             if after_epoch:
                 after_epoch(epoch)
-            if abandoned:
-                os._exit(1)
         if self.average:
             self.model.set_weights(self.average)
         return self
@@ -305,7 +299,7 @@ class Training:
             "average": self.average,
             "best_weight": self.best.get("weights", []),
         }
-        state = {f"{name}/{i}": array for name, many in lists.items() for i, array in enumerate(many)}
+        state = {f"{name}/{i}": a for name, many in lists.items() for i, a in enumerate(many)}
         state |= {f"history/{name}": values for name, values in columns.items()}
         state |= {f"best/{k}": v for k, v in self.best.items() if k != "weights"}
         temporary = self.checkpoint.with_name("checkpoint.tmp.npz")
@@ -324,7 +318,8 @@ class Training:
         for variable, value in zip(self._variables(), _listed(state, "variable"), strict=True):
             variable.assign(value)
         self.average = _listed(state, "average")
-        columns = {k.split("/")[1]: v.tolist() for k, v in state.items() if k.startswith("history/")}
+        kept = {name: value for name, value in state.items() if name.startswith("history/")}
+        columns = {name.split("/")[1]: value.tolist() for name, value in kept.items()}
         rows = zip(*columns.values(), strict=True)
         self.history = [dict(zip(columns, row, strict=True)) for row in rows]
         if "best/epoch" in state:

@@ -310,5 +310,3 @@ def validation_part(
 
 def _share(count: int, fraction: float) -> int:
     return min(count - 1, max(1, round(fraction * count)))
-
-

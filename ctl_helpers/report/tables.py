@@ -11,99 +11,149 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report.markup import DAGGER, to_latex, to_markdown
+from ctl_helpers.report.markup import to_latex, to_markdown
 from ctl_helpers.results.naming import (
+    DAGGER,
     HEADINGS,
     OURS,
     columns_of,
+    label_of,
     method_of,
     name_of,
     named_apart,
     part_of,
     place_of,
 )
-from ctl_helpers.results.published import published
-from ctl_helpers.results.runs import OPTIMISTIC, pooled_interval, summary
+from ctl_helpers.results.published import published_beside
+from ctl_helpers.results.runs import OPTIMISTIC, PLACE
 from ctl_helpers.results.statistics import calibration_of, proportion_interval
+from ctl_helpers.results.summaries import pooled_interval, summary
 
 DAGGER_NOTE = (
     f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
     "released procedure."
 )
+SHUFFLED, HELD_OUT = "shuffled", "held out"
+_HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
 # Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
 _NAMED = ("corpus", "source", "target", "protocol", "method")
+_WORDS = [*PLACE, "method", "recipe", "normalisation", "kind", "selection"]
 
 
 def ours_beside_published(
-    runs: pd.DataFrame, task: str = "cpac", predictions: pd.DataFrame | None = None
+    runs: pd.DataFrame, predictions: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Put this study's scores beside the published ones.
+    """Put this study's scores beside the published ones of the same places and classes.
 
     Parameters
     ----------
     runs
-        From `results.load_runs`.
-    task
-        ``"cpac"``: inside one corpus, shallow baselines included. ``"transfer"``: across corpora.
+        From `runs.load_runs`; inside corpora, across, or both.
     predictions
-        From `results.load_predictions`; they add the pooled UAR with its interval over utterances.
+        From `runs.load_predictions`; they add the pooled UAR with its interval over utterances.
 
     Returns
     -------
     pandas.DataFrame
-        Rows grouped by corpus (or source and target), the published first; scores in percent with
-        their intervals; ``optimistic`` rows get a dagger in `display`; reported_by, citation and
-        note say where a number comes from and how it was scored. Only corpora and pairs that
-        this study ran, or all the published ones if it ran none.
+        Rows grouped by place (corpus, or source and target; protocol; label set), the published
+        first; scores in percent with their intervals; ``optimistic`` rows get a dagger in
+        `display`; reported_by, citation and note say where a number comes from.
     """
-    theirs = published(task).assign(optimistic=False)
-    theirs["selection"] = theirs["protocol"].map({"svm": ""}).fillna("last")
-    mine = runs[(runs["task"] == "transfer") == (task == "transfer")]
-    place = ["source", "target"] if task == "transfer" else ["corpus"]
-    if len(mine):
-        ran = pd.MultiIndex.from_frame(mine[place])
-        theirs = theirs[pd.MultiIndex.from_frame(theirs[place]).isin(ran)]
-    ours = _in_percent(named_apart(summary(mine, predictions))).assign(reported_by=OURS)
+    theirs = published_beside(runs).assign(optimistic=False, selection="last", order=0)
+    ours = summary(runs, predictions)
+    percent = [c for c in ours if c.startswith(("uar", "war", "pooled_", "speaker_"))]
+    ours[percent] = 100 * ours[percent].astype(float)
+    ours = named_apart(ours).assign(reported_by=OURS)
+    ours["order"] = 1 + ours["kind"].eq("shallow")
     # An empty frame beside a full one would make pandas guess the columns' types.
-    table = pd.concat([part for part in (theirs, ours) if len(part)], ignore_index=True)
-    table["order"] = (table["reported_by"] == OURS) + (table["task"] == "baseline").astype(int)
-    table = table.sort_values([*place, "protocol", "order"], kind="stable", ignore_index=True)
+    parts = [part for part in (theirs, ours) if len(part)] or [ours]
+    table = pd.concat(parts, ignore_index=True)
     scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
-    words = [*place, *("protocol", "method", "recipe", "normalisation", "selection")]
-    more_words = ["reported_by", "citation", "note"]
+    notes = ["reported_by", "citation", "note"]
     counts = ["utterances", "of_utterances", "folds", "of_folds", "seeds"]
     intervals = [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
-    table = table.reindex(columns=[*words, *intervals, *counts, "optimistic", *more_words])
+    table = table.sort_values([*PLACE, "order"], kind="stable", ignore_index=True)
+    table = table.reindex(columns=[*_WORDS, *intervals, *counts, "optimistic", *notes])
     table = table.astype({count: "Int64" for count in counts} | {i: float for i in intervals})
-    texts = words + more_words
+    texts = [*_WORDS, *notes]
     return table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
 
 
-def _in_percent(table: pd.DataFrame) -> pd.DataFrame:
-    scores = [c for c in table if c.startswith(("uar", "war", "macro_f1", "pooled_", "speaker_"))]
-    return table.assign(**{column: 100 * table[column].astype(float) for column in scores})
+def condition_of(protocol: str) -> str:
+    """Say whether a protocol shuffles utterances, holds speakers out, or neither for certain."""
+    if protocol in ("kfold", "stratified"):
+        return SHUFFLED
+    return HELD_OUT if protocol in _HELD_OUT else name_of(protocol)
 
 
-def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
-    """Turn `ours_beside_published` on its side: a row per method, a column per corpus or pair.
+def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+    """Turn `ours_beside_published` on its side: a row per method, a column per place.
 
-    Cells read "UAR / WAR" in percent, with how many folds where it is not all of them.
+    Parameters
+    ----------
+    table
+        Inside corpora (columns ``CASIA, shuffled``, ``CASIA, held out``, ...) or across (a column
+        per pair).
+    metric
+        ``"uar"`` or ``"war"``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Column method, then strings: the score in percent, with how much of the protocol where it
+        is not all of it, and the protocol where a column holds another one besides.
     """
     rows = table.to_dict("records")
-    parts = [part_of(row) for row in rows]
-    table = table.assign(
-        cell=[
-            f"{row['uar']:.1f} / {row['war']:.1f}" + (f" ({part})" if part else "")
-            for row, part in zip(rows, parts, strict=True)
-        ],
-        place=[place_of(row) for row in rows],
-    )
-    keys = ["protocol", "method", "recipe", "normalisation", "selection", "optimistic"]
-    keys.append("reported_by")
-    order = table[keys].drop_duplicates()
-    cells = table.pivot_table("cell", keys, "place", aggfunc="first", sort=False).reset_index()
-    cells.columns.name = None
-    return order.merge(cells, on=keys).fillna("")
+    places = [_column_of(row) for row in rows]
+    names = dict(zip(places, (row["protocol"] for row in reversed(rows)), strict=False))
+    cells: dict[str, dict[str, str]] = {}
+    for row, place in zip(rows, places, strict=True):
+        remarks = [part_of(row).replace(" folds", "")]
+        if condition_of(row["protocol"]) == HELD_OUT and row["protocol"] != "loso":
+            remarks.append(name_of(row["protocol"]))
+        remark = ", ".join(filter(None, remarks))
+        text = f"{row[metric]:.1f}" + (f" ({remark})" if remark else "")
+        cells.setdefault(label_of(row), {}).setdefault(place, text)
+    columns = sorted(names, key=lambda place: (place == "mean", place.split(",")[0]))
+    frame = pd.DataFrame([{"method": method} | line for method, line in cells.items()])
+    return frame.reindex(columns=["method", *columns]).fillna("")
+
+
+def _column_of(row: dict) -> str:
+    where = condition_of(row["protocol"]) if row["corpus"] else row["protocol"]
+    usual = ("transductive", "emotion")
+    words = [where, row["labels"]]
+    return ", ".join([place_of(row), *(word for word in words if word not in usual)])
+
+
+def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
+    """Mark the best score of each group: of each place, or of each column of `at_a_glance`.
+
+    Parameters
+    ----------
+    frame
+        What was shown.
+    shown
+        As `display` shows it; same rows.
+
+    Returns
+    -------
+    pandas.DataFrame
+        True where a cell is to be bold, the shape of ``shown``. Optimistic rows never are.
+    """
+    marks = pd.DataFrame(False, shown.index, shown.columns)
+    honest = ~shown.get("method", pd.Series("", shown.index)).str.endswith(DAGGER)
+    places = [column for column in PLACE if column in frame]
+    if len(frame) > 1 and {"uar", "method"} <= set(frame.columns):
+        for metric in ("uar", "war"):
+            score = frame[metric].where(honest)
+            groups = score.groupby([frame[c] for c in places]) if places else score
+            marks[HEADINGS[metric]] = score.eq(groups.transform("max") if places else score.max())
+    elif "method" in frame and len(frame) > 1 and not places:
+        for column in shown.columns.drop("method"):
+            score = pd.to_numeric(shown[column].str.extract(r"^(\d+\.\d+)")[0]).where(honest)
+            marks[column] = score.eq(score.max())
+    return marks
 
 
 def per_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -112,7 +162,7 @@ def per_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        From `results.load_predictions`, of one condition; it may hold several seeds.
+        From `runs.load_predictions`, of one condition; it may hold several seeds.
 
     Returns
     -------
@@ -137,7 +187,7 @@ def per_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     predictions
-        From `results.load_predictions`, of one condition; it may hold several seeds.
+        From `runs.load_predictions`, of one condition; it may hold several seeds.
 
     Returns
     -------
@@ -148,12 +198,12 @@ def per_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
     for corpus, part in predictions.groupby("corpus"):
         seeds = part["seed"].nunique()
         for emotion in sorted(part["emotion"].unique()):
-            true, said = part["emotion"] == emotion, part["predicted"] == emotion
-            hits = (true & said).sum()
+            true, called = part["emotion"] == emotion, part["predicted"] == emotion
+            hits = (true & called).sum()
             row = {"corpus": corpus, "emotion": emotion, "utterances": int(true.sum() / seeds)}
             row |= columns_of("recall", proportion_interval(hits / seeds, true.sum() / seeds))
-            row["precision"] = 100 * hits / said.sum() if said.any() else np.nan
-            row["f1"] = 100 * 2 * hits / (true.sum() + said.sum())
+            row["precision"] = 100 * hits / called.sum() if called.any() else np.nan
+            row["f1"] = 100 * 2 * hits / (true.sum() + called.sum())
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -164,9 +214,9 @@ def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") 
     Parameters
     ----------
     runs
-        From `results.load_runs`, of one corpus; optimistic rows are left out.
+        From `runs.load_runs`, of one corpus; optimistic rows are left out.
     predictions
-        From `results.load_predictions`.
+        From `runs.load_predictions`.
     by
         ``"emotion"`` or ``"speaker"``.
 
@@ -175,10 +225,11 @@ def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") 
     pandas.DataFrame
         A row per condition, a column per emotion or speaker, in percent.
     """
-    rows = []
     make, score = (per_emotion, "recall") if by == "emotion" else (per_speaker, "uar")
-    for row, mine in _conditions(runs, predictions):
-        rows.append(row | make(mine).set_index(by)[score].to_dict())
+    rows = [
+        row | make(mine).set_index(by)[score].to_dict()
+        for row, mine in _conditions(runs, predictions)
+    ]
     return pd.DataFrame(rows)
 
 
@@ -188,10 +239,10 @@ def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        From `results.load_runs`; optimistic rows and shallow methods, whose probabilities are not
+        From `runs.load_runs`; optimistic rows and shallow methods, whose probabilities are not
         meant as such, are left out.
     predictions
-        From `results.load_predictions`.
+        From `runs.load_predictions`.
 
     Returns
     -------
@@ -199,7 +250,7 @@ def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
         Per condition: WAR, mean confidence and expected calibration error, in percent.
     """
     rows = []
-    for row, mine in _conditions(runs[runs["task"] != "baseline"], predictions):
+    for row, mine in _conditions(runs[runs["kind"] != "shallow"], predictions):
         row["war"] = 100 * (mine["emotion"] == mine["predicted"]).mean()
         row["confidence"] = 100 * mine.filter(regex="^p_").max(axis=1).mean()
         row["ece"] = 100 * calibration_of(mine).ece
@@ -212,13 +263,12 @@ def _conditions(
 ) -> Iterator[tuple[dict, pd.DataFrame]]:
     """Each condition that is no optimistic one, in words, and its predictions."""
     runs = named_apart(runs[runs["selection"] != OPTIMISTIC])
-    order = {"by": ["corpus", "protocol", "task"], "ascending": [True, True, False]}
-    runs = runs.sort_values(**order, kind="stable")
-    place = ["corpus", "source", "target", "protocol", "method", "recipe", "normalisation"]
-    for key, group in runs.groupby([*place, "selection"], sort=False):
+    runs = runs.sort_values(["corpus", "protocol", "kind"], kind="stable")
+    keys = [*PLACE, "method", "recipe", "normalisation", "selection"]
+    for key, group in runs.groupby(keys, sort=False):
         mine = predictions.merge(group[["run", "selection"]])
         if len(mine):
-            yield dict(zip([*place, "selection"], key, strict=True)), mine
+            yield dict(zip(keys, key, strict=True)), mine
 
 
 def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
@@ -227,37 +277,36 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     Parameters
     ----------
     frame
-        Any table of this module or of `comparisons`.
+        Any table of this module or of `results`.
     digits
         Decimals of scores.
 
     Returns
     -------
     pandas.DataFrame
-        Strings: intervals folded into their score as "86.9 [85.1, 88.7]", what is but a part as
-        "1 of 10", recipe and condition into the method, a dagger at that of optimistic rows, names
-        as they are written; citations, notes and empty columns dropped.
+        Strings: intervals folded into their score as "86.9 [85.1, 88.7]", or "86.9 [–]" where
+        there is too little for one, what is but a part as "1 of 10", recipe and condition into
+        the method, a dagger at that of optimistic rows, names as they are written; citations,
+        notes, usual labels and empty columns dropped.
     """
     frame = frame.copy()
     if {"method", "recipe", "normalisation"} <= set(frame.columns):
         frame["method"] = [method_of(row) for row in frame.to_dict("records")]
         frame = frame.drop(columns=["recipe", "normalisation"])
     intervals = [c for c in frame if {f"{c}_low", f"{c}_high"} <= set(frame.columns)]
-    hidden = {
-        "optimistic",
-        "citation",
-        "note",
-        *(f"{c}{end}" for c in intervals for end in ("_low", "_high")),
-        *(f"of_{c}" for c in frame),
-    }
+    hidden = {"optimistic", "citation", "note", "kind", "classes"}
+    hidden |= {f"{c}{end}" for c in intervals for end in ("_low", "_high")}
+    hidden |= {f"of_{c}" for c in frame}
+    marked = ["last", OPTIMISTIC] if "optimistic" in frame else ["last"]
+    for usual, values in (("labels", ["emotion"]), ("selection", marked)):
+        if usual in frame and frame[usual].isin(["", *values]).all():
+            hidden.add(usual)
+    ours = frame.get("reported_by", pd.Series(OURS, frame.index)).eq(OURS)
     shown = pd.DataFrame(index=frame.index)
-    for column in frame:
-        name = str(column)
-        if name in hidden:
-            continue
-        values = frame[column]
+    for name in frame.columns.difference(hidden, sort=False):
+        values = frame[name]
         if name in intervals:
-            ends = zip(values, frame[f"{name}_low"], frame[f"{name}_high"], strict=True)
+            ends = zip(values, frame[f"{name}_low"], frame[f"{name}_high"], ours, strict=True)
             cells = [_with_interval(*end, digits=digits) for end in ends]
         else:
             small = 3 if name in ("p", "mcnemar_p", "pooled_p") else digits
@@ -266,12 +315,10 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
             wholes = zip(cells, values, frame[f"of_{name}"], strict=True)
             cells = [_with_whole(*whole) for whole in wholes]
         if any(cells) or frame.empty:
-            shown[HEADINGS.get(name, name.replace("_", " "))] = cells
+            shown[HEADINGS.get(str(name), str(name).replace("_", " "))] = cells
     if "optimistic" in frame and "method" in shown:
-        marks = np.where(frame["optimistic"].eq(True), f" {DAGGER}", "")
-        shown["method"] = [
-            method + mark for method, mark in zip(shown["method"], marks, strict=True)
-        ]
+        marks = frame["optimistic"].eq(True).map({True: f" {DAGGER}", False: ""})
+        shown["method"] = shown["method"] + marks
     return shown
 
 
@@ -285,11 +332,11 @@ def _cell(value: object, digits: int, named: bool) -> str:
     return name_of(str(value)) if named else str(value)
 
 
-def _with_interval(value: float, low: float, high: float, digits: int) -> str:
+def _with_interval(value: float, low: float, high: float, ours: bool, digits: int) -> str:
     if np.isnan(value):
         return ""
     if np.isnan(low):
-        return f"{value:.{digits}f}"
+        return f"{value:.{digits}f}" + (" [–]" if ours else "")
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
@@ -297,6 +344,17 @@ def _with_whole(cell: str, value: float, whole: float) -> str:
     if pd.isna(value) or pd.isna(whole) or value >= whole:
         return cell
     return f"{cell} of {whole:.0f}"
+
+
+def notes_of(frame: pd.DataFrame) -> list[str]:
+    """List what has to be said under a table: what the dagger means, and whom it cites."""
+    notes = [DAGGER_NOTE] if frame.get("optimistic", pd.Series(dtype=bool)).eq(True).any() else []
+    if "citation" in frame and "note" in frame:
+        cited = frame[frame["citation"] != ""].drop_duplicates(["citation", "note"])
+        notes += [f"{row.reported_by}: {row.citation}; {row.note}." for row in cited.itertuples()]
+    elif "best_test" in frame:
+        notes = [DAGGER_NOTE]
+    return notes
 
 
 def write_table(
@@ -312,13 +370,13 @@ def write_table(
     Parameters
     ----------
     frame
-        Any table of this module or of `comparisons`, or another frame.
+        Any table of this module or of `results`, or another frame.
     folder
         Where to; made if it is not there.
     name
         Of the files without their endings, and of LaTeX's label.
     caption, note
-        Above and below the table. What the dagger means and whom the rows cite is added.
+        Above and below the table; `notes_of` it are added. The best scores are bold.
     digits
         Decimals of scores.
 
@@ -333,17 +391,11 @@ def write_table(
         If the folder cannot be written.
     """
     shown = display(frame, digits)
-    notes = [note]
-    if DAGGER in "".join([*shown.columns, *shown.to_numpy(str).ravel()]):
-        notes.append(DAGGER_NOTE)
-    if "citation" in frame:
-        cited = frame[frame["citation"] != ""].drop_duplicates(["citation", "note"])
-        notes += [f"{row.reported_by}: {row.citation}; {row.note}." for row in cited.itertuples()]
-    note = " ".join(filter(None, notes))
+    bold, note = best_of(frame, shown), " ".join(filter(None, [note, *notes_of(frame)]))
     texts = {
         "csv": frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"),
-        "md": to_markdown(shown, caption, note),
-        "tex": to_latex(shown, name, caption, note),
+        "md": to_markdown(shown, caption, note, bold),
+        "tex": to_latex(shown, name, caption, note, bold),
     }
     paths = [Path(folder) / f"{name}.{ending}" for ending in texts]
     try:

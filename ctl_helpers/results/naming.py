@@ -98,8 +98,9 @@ def method_of(row: Mapping[str, str]) -> str:
     'eGeMAPS + SVM (RBF), per speaker'
     """
     recipe = row.get("recipe", "")
-    words = [name_of(row["method"]), *([recipe] if recipe != row["method"] else [])]
-    name = " ".join(filter(None, words))
+    name = name_of(row["method"])
+    if recipe not in (row["method"], "", *re.findall(r"\w+", name)):  # said already
+        name = f"{name} {recipe}"
     return ", ".join(filter(None, [name, _SAID.get(row.get("normalisation", ""), "")]))
 
 

@@ -9,6 +9,9 @@ from ctl_helpers.errors import StudyError
 if TYPE_CHECKING:
     import keras
 
+MODEL = Path(__file__).with_name("emodb.keras")
+"""The network that comes with the package: CPAC ``modern``, trained on all of EmoDB."""
+
 
 def save_network(model: "keras.Model", card: Mapping[str, Any], path: str | Path) -> None:
     """Save a network and its card as one ``.keras`` file.

@@ -1,124 +1,201 @@
-"""The emotion of new recordings, by the network of a run."""
+"""The emotion of new recordings: files, folders, and long recordings in windows."""
 
-import importlib
-import json
-from collections.abc import Sequence
-from dataclasses import replace
+import glob
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import groupby, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import soundfile
 
-from ctl_helpers.corpora import read_audio, signal_length
-from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
+from ctl_helpers.corpora import READ, inspect, read_audio
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.mfcc import PRESETS, FeatureSettings, mfcc
-from ctl_helpers.features.normalisation import Normalised, normalise
+from ctl_helpers.features import FeatureSettings, Normalised, mfcc, normalise
+from ctl_helpers.parallel import parallel_map
+from ctl_helpers.runs.model import load_network
+
+_LONG = 1.5  # recordings of so many windows are divided
+_AT_ONCE = 512  # windows in memory
+_PER_TASK = 32
+_STRANGE = 1.5  # how many times as far from the training's mean as its farthest per cent
 
 
-def predict_files(
-    model: str | Path, files: Sequence[str | Path]
-) -> tuple[pd.DataFrame, list[str], list[str]]:
-    """Tell the emotion of recordings.
+def _batched(items: Iterable, size: int) -> Iterator[tuple]:
+    items = iter(items)
+    while some := tuple(islice(items, size)):
+        yield some
 
-    Parameters
-    ----------
-    model : path
-        A run folder, or the ``model.keras`` in it; ``spec.json`` lies beside it.
-    files : list of path
-        Recordings, wav or flac.
 
-    Returns
-    -------
-    table : DataFrame
-        A row per recording: file, emotion, and a column of probability per emotion.
-    notes : list of str
-        What to know of the numbers.
-    problems : list of str
-        A line for each recording that cannot be read.
+def recordings_of(words: Iterable[str | Path]) -> list[Path]:
+    """List the recordings that files, folders and patterns name, each once.
 
     Raises
     ------
     StudyError
-        If the run is damaged, or no recording can be read.
+        When a word names nothing.
     """
-    folder, spec = _read_run(Path(model))
-    settings = _settings(spec)
-    computed, read, problems = [], [], []
+    found: list[Path] = []
+    for word in map(str, words):
+        path = Path(word)
+        if path.is_dir():
+            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ)
+        elif path.exists():
+            some = [path]
+        else:
+            some = sorted(Path(p) for p in glob.glob(word, recursive=True))
+        if not some:
+            raise StudyError(
+                f"predict: expected a recording, a folder of {', '.join(READ)} or a pattern, "
+                f"found nothing at {word}"
+            )
+        found += some
+    return list(dict.fromkeys(found))
+
+
+def predict_files(
+    model: str | Path,
+    words: Iterable[str | Path],
+    window: float | None = None,
+    jobs: int | None = None,
+) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """Predict the emotion of recordings.
+
+    Parameters
+    ----------
+    model : path
+        A ``.keras`` file of this package, or the folder of a run.
+    words : iterable of path
+        Recordings, folders or patterns.
+    window : float, optional
+        Length in seconds of the pieces that a recording of more than one and a half of them is
+        divided into, each overlapping half of the one before; by default what the network sees at
+        once.
+    jobs : int, optional
+        Processes that compute features; by default one per core.
+
+    Returns
+    -------
+    table : DataFrame
+        A row per recording, or per window of a long one: file, start, end (s), emotion, and a
+        column of probability per emotion.
+    notes : list of str
+        What to know of the numbers.
+    problems : list of str
+        A line for each recording, or window, that has no row: silent, too short, ...
+
+    Raises
+    ------
+    StudyError
+        If the model cannot be loaded, or a word names nothing.
+    """
+    path = Path(model)
+    network, card = load_network(path / "model.keras" if path.is_dir() else path)
+    settings = FeatureSettings(**card["features"])
+    length = window or settings.samples / settings.sampling_rate
+    problems: list[str] = []
+    pieces = _pieces(recordings_of(words), length, problems)
+    rows, strange = [], []
+    for some in _batched(pieces, _AT_ONCE):
+        described = _described(some, settings, jobs, problems)
+        if not described:
+            continue
+        inputs = _normalised(described, card)
+        probabilities = np.asarray(network.predict(inputs[:], verbose=0, batch_size=128))
+        for (file, start, end, *_), p, far in zip(
+            described, probabilities, _distances(inputs, card), strict=True
+        ):
+            row = {"file": str(file), "start": start, "end": end}
+            row["emotion"] = card["classes"][int(p.argmax())]
+            rows.append(row | dict(zip(card["classes"], p.tolist(), strict=True)))
+            if far > _STRANGE:
+                strange.append(str(file))
+    columns = ["file", "start", "end", "emotion", *card["classes"]]
+    return pd.DataFrame(rows, columns=columns), _notes(card, rows, strange), problems
+
+
+def _pieces(
+    files: Iterable[Path], length: float, problems: list[str]
+) -> Iterator[tuple[Path, float, float]]:
+    """Give file, start and end of every piece; not-a-numbers where it is a whole file."""
     for file in files:
         try:
-            signal = read_audio(file, settings.sampling_rate)
-        except StudyError as error:
-            problems.append(str(error))
+            seconds = soundfile.info(str(file)).duration
+        except (soundfile.SoundFileError, OSError) as error:
+            reason = str(error).removeprefix(f"Error opening {str(file)!r}: ").strip()
+            problems.append(f"{file}: not a readable recording ({reason})")
             continue
-        computed.append(mfcc(signal, settings))
-        read.append(str(file))
-    if not read:
-        raise StudyError(f"predict: no recording can be read; {problems[0]}")
-    values, speech = map(np.array, zip(*computed, strict=True))
-    features, notes = _normalised(values, speech, spec, folder)
-    network = _load(folder)
-    if network.input_shape[1:3] != features.values.shape[1:]:
-        raise StudyError(
-            f"{folder}: expected features of shape {network.input_shape[1:3]}, as the network was "
-            f"trained on, got {features.values.shape[1:]}"
-        )
-    probabilities = np.asarray(network.predict(features[:][..., None], verbose=0))
-    emotions = np.array(spec["emotions"])
-    table = pd.DataFrame({"file": read, "emotion": emotions[probabilities.argmax(axis=1)]})
-    return table.join(pd.DataFrame(probabilities, columns=emotions)), notes, problems
+        if seconds <= _LONG * length:
+            yield file, math.nan, math.nan
+            continue
+        for number in range(math.ceil((seconds - length / 2) / (length / 2))):
+            start = number * length / 2
+            yield file, start, min(start + length, seconds)
 
 
-def _read_run(path: Path) -> tuple[Path, dict]:
-    folder = path.parent if path.suffix == ".keras" else path
-    for name in ("model.keras", "spec.json"):
-        if not (folder / name).is_file():
-            raise StudyError(
-                f"model {path}: expected a run folder with {name}, such as reports/runs/"
-                f"0123456789ab, got no {folder / name}"
-            )
-    try:
-        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-        return folder, {name: spec[name] for name in ("recipe", "emotions", "task")} | spec
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(f"model {path}: its spec.json is damaged ({error!r})") from error
+def _described(
+    pieces: Iterable[tuple], settings: FeatureSettings, jobs: int | None, problems: list[str]
+) -> list[tuple]:
+    """Compute the features of pieces in parallel; name those that cannot be used."""
+    tasks = list(_batched(pieces, _PER_TASK))
+    jobs = 1 if len(tasks) == 1 else jobs
+    found = parallel_map(partial(_describe, settings=settings), tasks, jobs, "features", "piece")
+    described = []
+    for file, start, end, reason, *features in (one for some in found for one in some):
+        if reason:
+            where = "" if math.isnan(start) else f" from {start:.1f} to {end:.1f} s"
+            problems.append(f"{file}{where}: {reason}")
+        else:
+            described.append((file, start, end, *features))
+    return described
 
 
-def _settings(spec: dict) -> FeatureSettings:
-    across = spec["task"] == "transfer"
-    samples = CROSS_CORPUS_SAMPLES if across else signal_length(spec.get("corpus", ""))
-    return replace(PRESETS[spec["recipe"]["features"]], samples=samples)
+def _describe(pieces: Iterable[tuple], settings: FeatureSettings) -> list[tuple]:
+    described = []
+    for file, some in groupby(pieces, key=lambda piece: piece[0]):
+        segments = [(start, end) for _, start, end in some]
+        for (start, end), signal in zip(segments, inspect((str(file), segments)), strict=True):
+            values = (signal.reason, None, None)
+            if not signal.kind:
+                audio = read_audio(file, settings.sampling_rate, start, end)
+                values = ("", *mfcc(audio, settings))
+            described.append((file, start, end, *values))
+    return described
 
 
-def _normalised(
-    values: np.ndarray, speech: np.ndarray, spec: dict, folder: Path
-) -> tuple[Normalised, list[str]]:
-    kind = spec["recipe"]["normalisation"]
-    speech = speech if spec["recipe"].get("padding") == "zeroed" else None
+def _normalised(described: list[tuple], card: Mapping[str, Any]) -> Normalised:
+    values = np.stack([one[3] for one in described])
+    speech = np.stack([one[4] for one in described]) if card["padding"] == "zeroed" else None
+    kind = card["normalisation"]
     if kind == "global":
-        try:
-            with np.load(folder / "normalisation.npz", allow_pickle=False) as known:
-                rows = np.zeros(len(values), int)
-                return Normalised(values, kind, rows, known["mean"], known["scale"], speech), []
-        except (OSError, KeyError, ValueError) as error:
-            raise StudyError(f"model {folder}: expected its normalisation.npz ({error})") from error
+        mean, scale = (np.float32([card[name]]) for name in ("mean", "scale"))
+        return Normalised(values, kind, np.zeros(len(values), int), mean, scale, speech)
+    manifest = pd.DataFrame({"corpus": ["given"] * len(values), "speaker": "given", "path": ""})
+    return normalise(values, manifest, kind, speech=speech)
+
+
+def _distances(inputs: Normalised, card: Mapping[str, Any]) -> np.ndarray:
+    """How far each piece lies from the training's mean, in units of its farthest per cent."""
+    if not card.get("reach"):
+        return np.zeros(len(inputs))
+    return distance_from_mean(inputs[:]) / card["reach"]
+
+
+def distance_from_mean(values: np.ndarray) -> np.ndarray:
+    """Root mean square of each utterance's mean over time, shape (utterances,)."""
+    return np.sqrt(np.square(values.mean(axis=1)).mean(axis=1))
+
+
+def _notes(card: Mapping[str, Any], rows: list[dict], strange: list[str]) -> list[str]:
     notes = []
-    if kind in ("speaker", "corpus"):
-        notes = [
-            f"normalised over the {len(values)} recording(s) given, taken as one {kind}; "
-            "the run did so over all of a " + kind
-        ]
-    one = pd.DataFrame({"corpus": ["given"] * len(values), "speaker": "given", "path": ""})
-    return normalise(values, one, kind, speech=speech), notes
-
-
-def _load(folder: Path):
-    from ctl_helpers.networks import backend
-
-    importlib.import_module("ctl_helpers.networks.cpac")  # its layers register themselves
-    try:
-        return backend.keras.saving.load_model(folder / "model.keras", compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise StudyError(
-            f"model {folder / 'model.keras'}: not a saved network ({str(error).splitlines()[0]})"
-        ) from error
+    if card["normalisation"] in ("speaker", "corpus"):
+        notes.append(
+            f"normalised over what is given here, taken as one {card['normalisation']}: give many "
+            "recordings of one speaker, and of that speaker only"
+        )
+    for file in dict.fromkeys(strange):
+        notes.append(f"{file}: unlike anything that the network was trained on; do not rely on it")
+    return notes

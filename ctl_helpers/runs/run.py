@@ -1,10 +1,12 @@
 """A run: one method on one problem with one seed, and how it is executed and recorded."""
 
+import logging
 import os
 import platform
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,12 +18,14 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract, feature_key
 from ctl_helpers.methods import Method, Outcome
-from ctl_helpers.parallel import cores, environment, parallel_map
+from ctl_helpers.parallel import WorkerError, cores, end_with, environment, parallel_map
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.model import save_network
-from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_json
+from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_json, write_text
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
+
+log = logging.getLogger("ctl_helpers")
 
 FORMAT = 3  # part of every specification: raise it when the same one gives other numbers
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "librosa")
@@ -110,20 +114,36 @@ def compute(
     """
     missing = [run for run in with_members(runs) if not store.has(run.name)]
     _extract_all(missing, jobs)
+    missing.sort(key=lambda run: -run.method.work(run.problem))
+    alone = [run for run in missing if not run.members]
+    failures = _compute_side_by_side(alone, store, jobs, description)
+    for run in missing:
+        if run.members:  # in this process: a mean takes no time
+            failures[run.name] = _execute_safely(run, store, cores(), os.getpid())
+    return {name: said for name, said in failures.items() if said}
+
+
+def _compute_side_by_side(
+    todo: list[Run], store: RunStore, jobs: int | None, description: str
+) -> dict[str, str]:
+    """Compute runs in parallel; where a process dies, its run is tried once more, then named."""
     threads = max(1, cores() // (jobs or cores()))
-    failures: dict[str, str] = {}
-    for fused in (False, True):
-        todo = [run for run in missing if bool(run.members) == fused]
-        todo.sort(key=lambda run: -run.method.work(run.problem))
-        done = parallel_map(
-            partial(_execute_safely, store=store, threads=threads),
-            todo,
-            1 if fused else jobs,
-            "fusion" if fused else description,
-            unit="run",
-        )
-        failures |= {run.name: said for run, said in zip(todo, done, strict=True) if said}
+    work = partial(_execute_safely, store=store, threads=threads, parent=os.getpid())
+    try:
+        return _named(todo, parallel_map(work, todo, jobs, description, unit="run"))
+    except WorkerError:
+        log.warning("%s: a process died; what it left is tried once more", description)
+    failures = {}
+    for run in [run for run in todo if not store.has(run.name)]:
+        try:
+            failures |= _named([run], parallel_map(work, [run], 1, apart=True))
+        except WorkerError:
+            failures[run.name] = f"{_where(run)}: its process died twice; was there enough memory?"
     return failures
+
+
+def _named(runs: list[Run], said: list[str]) -> dict[str, str]:
+    return {run.name: line for run, line in zip(runs, said, strict=True)}
 
 
 def _extract_all(runs: Iterable[Run], jobs: int | None) -> None:
@@ -137,18 +157,27 @@ def _extract_all(runs: Iterable[Run], jobs: int | None) -> None:
                 extract(run.problem.manifest, features, jobs, samples=run.problem.samples)
 
 
-def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
+def _where(run: Run) -> str:
+    return f"{run.method.label} on {run.problem.place}, {run.problem.split}, seed {run.seed}"
+
+
+def _execute_safely(run: Run, store: RunStore, threads: int, parent: int) -> str:
     """Execute a run in a worker; give back what went wrong in a line, or an empty one."""
-    where = f"{run.method.label} on {run.problem.place}, {run.problem.split}, seed {run.seed}"
+    end_with(parent)
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
     with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
         try:
             execute(run, store)
         except StudyError as error:
             said = str(error)
-            return said if run.problem.place in said else f"{where}: {said}"
+            return said if run.problem.place in said else f"{_where(run)}: {said}"
         except MemoryError:
-            return f"{where}: the memory was not enough; try --jobs 1"
+            return f"{_where(run)}: the memory was not enough; try --jobs 1"
+        except Exception as error:  # of a network or classifier of the user's own, say
+            file = store.root / f"{run.name}.error.txt"
+            write_text(file, traceback.format_exc())
+            reason = " ".join(str(error).split())[:200]
+            return f"{_where(run)}: {type(error).__name__}: {reason} (see {file})"
     return ""
 
 

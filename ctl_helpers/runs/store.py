@@ -243,7 +243,7 @@ def read_archive(report: Path) -> list[dict]:
     except FileNotFoundError:
         return []
     except (OSError, EOFError, ValueError) as error:
-        raise StudyError(f"report {report}: its archive runs.jsonl.gz is damaged ({error})") from None
+        raise StudyError(f"report {report}: runs.jsonl.gz is damaged ({error})") from error
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

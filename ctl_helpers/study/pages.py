@@ -42,9 +42,7 @@ def page_name(notebook: str, *words: str) -> str:
     return "-".join([notebook, *said])
 
 
-def list_notebooks(
-    study: Study, plan: Plan, told: Iterable[Group], out: Path
-) -> list[Notebook]:
+def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -> list[Notebook]:
     """List the notebooks of a study with their parameters.
 
     Parameters
@@ -205,7 +203,7 @@ def open_inside(
     out : path
         Folder of the report.
     **settings
-        Further fields of `Settings`: folds, divisions, only, seeds, selection, epochs, changes, jobs.
+        Further fields of `Settings`, such as folds, only, seeds, selection, epochs, jobs.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """The plan of a study: every run that it asks for, before anything is computed."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import permutations, product
 from pathlib import Path
@@ -121,7 +122,7 @@ def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
     for name, protocol in product(_names(settings, found), settings.protocols):
         if name not in plan.manifests:
             continue
-        with _problems(plan, name):
+        with _naming_problems(plan, name):
             problems = [
                 problem
                 for division in settings.divisions
@@ -139,7 +140,7 @@ def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
     ):
         if any(name not in plan.manifests for name in [*source.split("+"), *target.split("+")]):
             continue
-        with _problems(plan, f"{source} -> {target}"):
+        with _naming_problems(plan, f"{source} -> {target}"):
             halved = scoring == "inductive"  # each seed divides the target anew
             for seeds in [(seed,) for seed in settings.seeds] if halved else [settings.seeds]:
                 problems = problems_across(
@@ -148,23 +149,16 @@ def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
                 _add(settings, plan, (source, target), problems, seeds)
 
 
-class _problems:
+@contextmanager
+def _naming_problems(plan: Plan, place: str) -> Iterator[None]:
     """Turn a StudyError inside a ``with`` block into a line of the plan's problems."""
-
-    def __init__(self, plan: Plan, place: str) -> None:
-        self.plan, self.place = plan, place
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, error, trace) -> bool:
-        if kind is None or not issubclass(kind, StudyError):
-            return False
+    try:
+        yield
+    except StudyError as error:
         said = str(error)
-        line = said if self.place.split(" ")[0] in said else f"{self.place}: {said}"
-        if line not in self.plan.problems:
-            self.plan.problems.append(line)
-        return True
+        line = said if place.split(" ")[0] in said else f"{place}: {said}"
+        if line not in plan.problems:
+            plan.problems.append(line)
 
 
 def _add(
@@ -183,7 +177,7 @@ def _add(
         kind = method.kind
         first = suiting[0]
         group = Group(place, first.protocol, label, kind, normalisation, first.labels)
-        with _problems(plan, f"{' -> '.join(place)}: {text}"):
+        with _naming_problems(plan, f"{' -> '.join(place)}: {text}"):
             runs = [
                 seeded(problem, method, seed)
                 for problem in suiting

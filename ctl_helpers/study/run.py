@@ -123,5 +123,3 @@ def _writable(out: Path) -> Path:
             "expected a folder that can be written: --out FOLDER"
         ) from error
     return out
-
-

@@ -75,7 +75,7 @@ class Settings:
     )
     notebooks: bool = _option(True, "flag", "execute the notebooks that tell the runs")
     out: str = _option("reports", "word", "folder of the report and its runs", "FOLDER")
-    jobs: int | None = _option(None, "count", "processes side by side; by default one per core", "N")
+    jobs: int | None = _option(None, "count", "processes side by side; one per core", "N")
     engine: str = _option("local", "word", "local or dask", known="engines")
     scheduler: str | None = _option(None, "word", "of Dask, as tcp://host:8786", "ADDRESS")
 
@@ -152,7 +152,7 @@ def _read_yaml(file: Path) -> dict:
         reason = " ".join(str(error).split())
         raise StudyError(f"study {file}: expected a YAML file, got: {reason}") from error
     if not isinstance(content, dict):
-        raise StudyError(f"study {file}: expected settings such as 'names: [emodb]', got {content!r}")
+        raise StudyError(f"study {file}: expected settings, as names: [emodb], got {content!r}")
     return content
 
 

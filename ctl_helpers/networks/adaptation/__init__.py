@@ -14,6 +14,7 @@ from ctl_helpers.networks.capsules import Dropout, scaled_glorot
 from ctl_helpers.networks.recipes import Recipe
 from ctl_helpers.plugins import load
 
+
 def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain=1.0, **settings):
     """Make encoder and task head of CAAM: CPAC's encoder, ReLU, dense softmax.
 

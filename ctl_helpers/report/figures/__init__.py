@@ -5,11 +5,13 @@ from ctl_helpers.report.figures.scores import (
     confusion_matrix,
     gains,
     gap,
-    heat_map,
     learning_curves,
+    overview,
     recall_per_emotion,
     recall_per_speaker,
     reliability,
+    transfers,
+    verdicts,
 )
 from ctl_helpers.report.figures.spaces import embedding_scatter, project
 from ctl_helpers.report.figures.speech import (
@@ -20,7 +22,7 @@ from ctl_helpers.report.figures.speech import (
     one_per_emotion,
     utterance_panels,
 )
-from ctl_helpers.report.figures.style import colour_of, save_figure, shrink_png
+from ctl_helpers.report.figures.style import colour_of, png_of, save_figure
 
 __all__ = [
     "class_balance",
@@ -32,15 +34,17 @@ __all__ = [
     "feature_statistics",
     "gains",
     "gap",
-    "heat_map",
     "learning_curves",
     "normalisation_effect",
     "one_per_emotion",
+    "overview",
+    "png_of",
     "project",
     "recall_per_emotion",
     "recall_per_speaker",
     "reliability",
     "save_figure",
-    "shrink_png",
+    "transfers",
     "utterance_panels",
+    "verdicts",
 ]

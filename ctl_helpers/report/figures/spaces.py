@@ -7,18 +7,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report.figures.style import MARKERS, colour_of, panels, styled
 from ctl_helpers.results.naming import name_of
+from ctl_helpers.results.spaces import Space, neighbours
 
 _DIMENSIONS_OF_TSNE = 50  # more are first reduced by PCA, as its authors do
 _FEWEST_FOR_TSNE = 5
+_SPEAKERS_IN_LEGEND = 24
 
 
-def project(embeddings: ArrayLike, method: str = "tsne", seed: int = 0) -> np.ndarray:
+def project(embeddings: ArrayLike, method: str = "pca", seed: int = 0) -> np.ndarray:
     """Project utterances to a plane.
 
     Parameters
@@ -26,7 +27,8 @@ def project(embeddings: ArrayLike, method: str = "tsne", seed: int = 0) -> np.nd
     embeddings
         Shape (utterances, ...); further dimensions are flattened. Standardised per dimension.
     method
-        ``"tsne"`` (perplexity 30, less for few utterances; fewer than 5 fall to PCA) or ``"pca"``.
+        ``"pca"``, or ``"tsne"`` (perplexity 30, less for few utterances; fewer than 5 fall to
+        PCA), which shows groups better and takes many seconds.
     seed
         Of the random numbers.
 
@@ -55,59 +57,62 @@ def project(embeddings: ArrayLike, method: str = "tsne", seed: int = 0) -> np.nd
     points = PCA(kept, random_state=seed).fit_transform(points)
     if few:
         return np.pad(points, ((0, 0), (0, 2 - kept)))
+    from sklearn.manifold import TSNE
+
     perplexity = min(30.0, (len(points) - 1) / 3)
     return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
 
 
 @styled
 def embedding_scatter(
-    points: ArrayLike | Mapping[str, ArrayLike],
-    labels: pd.DataFrame,
+    spaces: Space | Mapping[str, Space],
     by: Sequence[str] = ("emotion",),
     title: str = "",
+    method: str = "pca",
 ) -> Figure:
-    """Scatter utterances, coloured by emotion, corpus or speaker.
+    """Scatter utterances, coloured by emotion, corpus or speaker, with a number under each panel.
 
     Parameters
     ----------
-    points
-        Shape (utterances, 2) from `project`; or several such, by name (before, after): a row each.
-    labels
-        A row per utterance with the columns named in ``by``.
+    spaces
+        From `results.spaces`; or several, by name (before, after): a row each.
     by
-        A column of panels each.
+        Columns of the labels: a column of panels each. Under each panel: how often an
+        utterance's nearest neighbour, in all dimensions, shares it.
     title
         Of the figure.
+    method
+        How points are projected; see `project`.
     """
-    spaces = points if isinstance(points, Mapping) else {"": points}
-    figure, axes = panels(len(spaces), len(by), 4.6 if len(by) > 1 else 5.2, 3.7)
-    for row, (name, space) in enumerate(spaces.items()):
-        space = np.asarray(space)
-        for column, key in enumerate(by):
-            ax, values = axes[row][column], labels[key].to_numpy(str)
-            size = float(np.clip(5000 / len(space), 9, 30))
-            for position, value in enumerate(np.unique(values)):
-                here = values == value
-                ax.scatter(
-                    *space[here].T,
-                    s=size,
-                    color=colour_of(value, position),
-                    marker=MARKERS[position % len(MARKERS)],
-                    linewidths=0.3,
-                    edgecolors="white",
-                    alpha=0.85,
-                    label=name_of(value),
-                )
-            ax.set(xticks=[], yticks=[])
-            ax.spines[["top", "right"]].set_visible(True)
+    spaces = spaces if isinstance(spaces, Mapping) else {"": spaces}
+    figure, axes = panels(len(spaces), len(by), 4.6 if len(by) > 1 else 5.2, 3.9)
+    for row, (name, space) in zip(axes, spaces.items(), strict=True):
+        points = project(space.points, method)
+        shares = neighbours(space, tuple(by)).set_index("by")
+        for ax, key in zip(row, by, strict=True):
+            _scatter(ax, points, space.labels[key].to_numpy(str), key)
             ax.set_title(", ".join(filter(None, [name, f"by {key}" if len(by) > 1 else ""])))
-            if row == 0:
-                ax.legend(
-                    loc="center left",
-                    bbox_to_anchor=(1.0, 0.5),
-                    handletextpad=0.2,
-                    markerscale=(40 / size) ** 0.5,
-                    ncols=1 + (len(np.unique(values)) > 12),
-                )
+            if key in shares.index:
+                share, chance = 100 * shares.loc[key, ["share", "chance"]]
+                words = f"nearest neighbour: same {key} {share:.0f} % (chance {chance:.0f} %)"
+                ax.set_xlabel(words, fontsize=9)
     figure.suptitle(title)
     return figure
+
+
+def _scatter(ax, points: np.ndarray, values: np.ndarray, key: str) -> None:
+    size = float(np.clip(5000 / len(points), 9, 30))
+    names = [name for name in np.unique(values) if name]
+    for position, value in enumerate(["", *names] if "" in values else names):
+        colour = "#cccccc" if not value else colour_of(value, position, len(names))
+        ax.scatter(
+            *points[values == value].T,
+            **{"s": size, "color": colour, "marker": MARKERS[position % len(MARKERS)]},
+            **{"linewidths": 0.3, "edgecolors": "white", "alpha": 0.85},
+            label=name_of(value) if value else f"no {key} known",
+        )
+    ax.set(xticks=[], yticks=[])
+    ax.spines[["top", "right"]].set_visible(True)
+    if len(names) <= _SPEAKERS_IN_LEGEND:
+        look = {"handletextpad": 0.2, "markerscale": (40 / size) ** 0.5}
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=1 + len(names) // 13, **look)

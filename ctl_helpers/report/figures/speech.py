@@ -1,18 +1,14 @@
 """Figures of corpora and features."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
-import librosa
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
+from scipy.signal import spectrogram
 
-from ctl_helpers.features.mfcc import FeatureSettings, mfcc
-from ctl_helpers.features.normalisation import Normalised
 from ctl_helpers.report.figures.style import BLUE, colour_of, panels, styled
 from ctl_helpers.results.naming import name_of
 
@@ -43,38 +39,44 @@ def one_per_emotion(manifest: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def utterance_panels(
-    signals: Mapping[str, ArrayLike], settings: FeatureSettings, title: str = ""
+    signals: Mapping[str, ArrayLike],
+    coefficients: Mapping[str, ArrayLike],
+    sampling_rate: int,
+    title: str = "",
 ) -> Figure:
     """Show one utterance per emotion as waveform, spectrogram and MFCC.
 
     Parameters
     ----------
     signals
-        Emotion -> samples, shape (samples,), at ``settings.sampling_rate``.
-    settings
-        What the MFCC are computed with; the signals are shown at their own length.
+        Emotion -> samples, shape (samples,).
+    coefficients
+        Emotion -> its MFCC without padding, shape (frames, coefficients); the first, which is
+        loudness and would drown the others, is not shown.
+    sampling_rate
+        Of the signals, in Hz.
     title
         Of the figure.
     """
-    emotions, rate = list(signals), settings.sampling_rate
+    emotions = list(signals)
     figure, axes = panels(
         3, len(emotions), max(1.9, 9 / len(emotions)), 1.9, sharex="col", sharey="row"
     )
     arrays = [np.asarray(signal, np.float32) for signal in signals.values()]
+    images = [np.asarray(coefficients[emotion]).T[1:] for emotion in emotions]
     peak = max(np.abs(signal).max() for signal in arrays) or 1.0
-    own_length = replace(settings, samples=None, pitch=False, moments=None, trim=None)
-    coefficients = [mfcc(signal, own_length)[0].T for signal in arrays]
-    extent = np.quantile(np.abs(np.concatenate([c[1:] for c in coefficients], axis=1)), 0.99)
+    extent = np.quantile(np.abs(np.concatenate(images, axis=1)), 0.99)
     for column, (emotion, signal) in enumerate(zip(emotions, arrays, strict=True)):
-        seconds = len(signal) / rate
+        seconds = len(signal) / sampling_rate
         wave, spectrum, cepstrum = (axes[row][column] for row in range(3))
-        wave.plot(np.arange(len(signal)) / rate, signal, lw=0.4, color=colour_of(emotion, column))
+        times = np.arange(len(signal)) / sampling_rate
+        wave.plot(times, signal, lw=0.4, color=colour_of(emotion, column))
         wave.set(title=emotion, xlim=(0, seconds), ylim=(-peak, peak))
-        _spectrogram(spectrum, signal, settings, seconds)
+        _spectrogram(spectrum, signal, sampling_rate)
         image = cepstrum.imshow(
-            coefficients[column][1:],
+            images[column],
             **{"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent},
-            extent=(0, seconds, 0.5, len(coefficients[column]) - 0.5),
+            extent=(0, seconds, 0.5, len(images[column]) + 0.5),
         )
         cepstrum.set(xlabel="time (s)")
     axes[0][0].set_ylabel("amplitude")
@@ -87,19 +89,13 @@ def utterance_panels(
     return figure
 
 
-def _spectrogram(ax: Axes, signal: np.ndarray, settings: FeatureSettings, seconds: float) -> None:
-    magnitude = np.abs(
-        librosa.stft(
-            signal,
-            n_fft=settings.n_fft,
-            win_length=settings.win_length,
-            hop_length=settings.hop_length,
-            window=settings.window,
-        )
-    )
-    decibels = librosa.amplitude_to_db(magnitude, ref=np.max, top_db=80)
-    nyquist = settings.sampling_rate / 2000
-    extent = (0, seconds, 0, nyquist)
+def _spectrogram(ax: Axes, signal: np.ndarray, sampling_rate: int) -> None:
+    """Draw power in dB below the loudest, up to 8 kHz, in windows of 32 ms."""
+    width = min(len(signal), int(0.032 * sampling_rate))
+    _, _, power = spectrogram(signal, sampling_rate, nperseg=width, noverlap=3 * width // 4)
+    decibels = 10 * np.log10(np.maximum(power, 1e-12) / max(power.max(), 1e-12))
+    nyquist = sampling_rate / 2000
+    extent = (0, len(signal) / sampling_rate, 0, nyquist)
     ax.imshow(decibels, origin="lower", cmap="magma", extent=extent, vmin=-80, vmax=0)
     ax.set_ylim(0, min(8, nyquist))
 
@@ -121,13 +117,11 @@ def durations(manifest: pd.DataFrame, lengths: Mapping[str, float] | None = None
     for ax, corpus in zip(axes[0], corpora, strict=True):
         part = manifest[manifest["corpus"] == corpus]
         emotions = sorted(part["emotion"].unique())
-        palette = {emotion: colour_of(emotion, i) for i, emotion in enumerate(emotions)}
-        sns.violinplot(
-            part,
-            **{"x": "emotion", "y": "duration", "hue": "emotion", "order": emotions},
-            **{"palette": palette, "legend": False, "cut": 0, "inner": "box", "linewidth": 0.8},
-            **{"density_norm": "width", "saturation": 0.85, "ax": ax},
-        )
+        values = [part.loc[part["emotion"] == emotion, "duration"] for emotion in emotions]
+        drawn = ax.violinplot(values, widths=0.85, showextrema=False)
+        for position, body in enumerate(drawn["bodies"]):
+            body.set(facecolor=colour_of(emotions[position], position), alpha=0.8)
+        ax.boxplot(values, widths=0.12, showfliers=False, medianprops={"color": "black"})
         if lengths and corpus in lengths:
             length = lengths[corpus]
             ax.axhline(
@@ -135,7 +129,7 @@ def durations(manifest: pd.DataFrame, lengths: Mapping[str, float] | None = None
             )
             ax.legend(loc="upper left")
         ax.set(title=f"{name_of(corpus)} (n = {len(part)})", xlabel="", ylabel="duration (s)")
-        ax.tick_params(axis="x", rotation=45)
+        ax.set_xticks(range(1, len(emotions) + 1), emotions, rotation=45)
         ax.grid(axis="y")
     top = max(manifest["duration"].max(), *(lengths or {"": 0.0}).values())
     axes[0][0].set_ylim(0, 1.15 * top)  # room for the legend; the axis is shared
@@ -203,7 +197,7 @@ def feature_statistics(values: np.ndarray, manifest: pd.DataFrame, title: str = 
 
 @styled
 def normalisation_effect(
-    values: Mapping[str, np.ndarray | Normalised],
+    values: Mapping[str, ArrayLike],
     manifest: pd.DataFrame,
     by: str = "speaker",
     coefficient: int = 1,
@@ -213,8 +207,7 @@ def normalisation_effect(
     Parameters
     ----------
     values
-        Kind of normalisation -> features, shape (utterances, frames, coefficients), as
-        `normalisation.normalise` gives them.
+        Kind of normalisation -> features, shape (utterances, frames, coefficients).
     manifest
         A row per utterance.
     by

@@ -23,7 +23,7 @@ CORPUS_COLOURS = {
     "emovo": "#E69F00",
 }
 MARKERS = "osD^vPX<>"
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 _SPARE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#333333", "#999999")
 _STYLE = {
     **{"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9},
@@ -33,9 +33,10 @@ _STYLE = {
     **{"legend.frameon": False, "lines.linewidth": 1.6, "figure.dpi": 100},
     **{"image.aspect": "auto", "figure.constrained_layout.use": True},
 }
+_SAVED = {"dpi": 160, "bbox_inches": "tight", "facecolor": "white"}
 
 
-def colour_of(name: str, position: int = 0) -> str:
+def colour_of(name: str, position: int = 0, among: int = 0) -> str | tuple:
     """Return the fixed colour of an emotion or corpus, or a spare one for others.
 
     Parameters
@@ -44,10 +45,12 @@ def colour_of(name: str, position: int = 0) -> str:
         Emotion or corpus.
     position
         Picks the spare colour of a name that has none of its own.
+    among
+        How many names are to be told apart; more than there are spare colours get a wheel.
 
     Returns
     -------
-    str
+    str or tuple
 
     Examples
     --------
@@ -55,6 +58,8 @@ def colour_of(name: str, position: int = 0) -> str:
     '#D55E00'
     """
     known = EMOTION_COLOURS | CORPUS_COLOURS
+    if name not in known and among > len(_SPARE):
+        return plt.get_cmap("turbo")((position + 0.5) / (among + 1))
     return known.get(name, _SPARE[position % len(_SPARE)])
 
 
@@ -82,12 +87,14 @@ def panels(
     return figure, axes.tolist()
 
 
-def shrink_png(image: bytes) -> bytes:
-    """Write a PNG with 256 colours of its own: the eye sees the same, the file is much smaller."""
-    small = io.BytesIO()
-    picture = Image.open(io.BytesIO(image)).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return small.getvalue() if small.tell() < len(image) else image
+def png_of(figure: Figure) -> bytes:
+    """Draw a figure as PNG with 256 colours of its own: it looks the same and is much smaller."""
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None}, **_SAVED)
+    picture = Image.open(drawn).convert("RGB")
+    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.save(small, "PNG")
+    return small.getvalue()
 
 
 def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
@@ -113,14 +120,11 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
         If the folder cannot be written.
     """
     png, svg = (Path(folder) / f"{name}.{ending}" for ending in ("png", "svg"))
-    options = {"bbox_inches": "tight", "facecolor": "white"}
     try:
         Path(folder).mkdir(parents=True, exist_ok=True)
+        png.write_bytes(png_of(figure))
         with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
-            drawn = io.BytesIO()
-            figure.savefig(drawn, format="png", dpi=160, metadata={"Software": None}, **options)
-            png.write_bytes(shrink_png(drawn.getvalue()))
-            figure.savefig(svg, dpi=160, metadata={"Date": None, "Creator": None}, **options)
+            figure.savefig(svg, metadata={"Date": None, "Creator": None}, **_SAVED)
     except OSError as error:
         raise StudyError(f"figure {name}: cannot write to {folder} ({error})") from error
     return [png, svg]

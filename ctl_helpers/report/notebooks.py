@@ -1,14 +1,14 @@
-"""Notebooks as pages of a report: what they open and show, and how a batch executes them."""
+"""Notebooks as pages of a report: what they keep and show, and how a batch executes them."""
 
-import base64
 import contextlib
+import functools
 import hashlib
-import html
 import json
 import logging
 import os
+import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,31 +17,39 @@ from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import is_miniature, make_miniature
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report import figures, tables
+from ctl_helpers.report import figures, markup, tables
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 SYNTHETIC = "Synthetic speech: the scores mean nothing about emotion."
-_STYLE = """
-body { max-width: 1000px; margin: 0 auto; padding: 1.5rem; background: #fff; color: #1c2430;
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-a { color: #0072b2; }
-a.anchor-link { visibility: hidden; }
-pre { overflow-x: auto; margin: .4rem 0; font-size: .86rem; line-height: 1.4; }
-.highlight pre { background: #f4f6f9; border: 1px solid #e2e6ec; padding: .5rem .8rem; }
-.output_subarea { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .86rem; }
-th, td { padding: .3rem .6rem; border-bottom: 1px solid #e2e6ec; }
-img { max-width: 100%; }
-"""
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>{title}</title><style>{style}</style></head>
-<body><p><a href="../index.html">All of the study</a></p>
-{body}
-</body></html>
-"""
 _MOST_NAMED = 60  # run folders that a table's note lists; more are counted
+_INCHES = 96  # pixels of an inch on the screen
+
+
+def page_name(notebook: str, words: Iterable[object] = ()) -> str:
+    """Return the name, without ending, of all files that an executed notebook leaves.
+
+    Parameters
+    ----------
+    notebook : str
+        Name of the notebook.
+    words : iterable
+        What sets it apart from the others of its kind, such as corpus, recipe and protocol; empty
+        ones and None are left out.
+
+    Examples
+    --------
+    >>> page_name("2_cpac_kfold", ["emodb", "modern", "kfold", None])
+    '2_cpac_kfold-emodb-modern-kfold'
+    >>> page_name("2_cpac_kfold", ["a/b"])
+    '2_cpac_kfold-a_b~c14cdd'
+    """
+    parts = [notebook]
+    for word in filter(None, map(str, filter(None, words))):
+        plain = re.sub(r"[^\w.+]", "_", word, flags=re.ASCII).lstrip(".") or "_"
+        mark = hashlib.sha256(word.encode()).hexdigest()[:6]
+        parts.append(plain if plain == word else f"{plain}~{mark}")
+    return "-".join(parts)
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Page:
     out : path
         The report's folder; ``figures/`` and ``tables/`` are made in it.
     name : str
-        First part of the names of all files.
+        First part of the names of all files; see `page_name`.
     synthetic : bool
         Whether every table has to say that the speech is.
     """
@@ -62,10 +70,14 @@ class Page:
     name: str
     synthetic: bool = False
 
-    def figure(self, figure: Figure, name: str) -> Figure:
-        """Keep a figure as PNG and SVG, and hand it back to be shown."""
-        figures.save_figure(figure, Path(self.out) / "figures", f"{self.name}-{name}")
-        return figure
+    def figure(self, figure: Figure, name: str):
+        """Keep a figure as PNG and SVG, and hand the picture back to be shown."""
+        from IPython.display import Image
+
+        folder = Path(self.out) / "figures"
+        png, _ = figures.save_figure(figure, folder, f"{self.name}-{name}")
+        width = int(figure.get_figwidth() * _INCHES)
+        return Image(data=png.read_bytes(), format="png", embed=True, width=width, alt=name)
 
     def table(
         self,
@@ -81,7 +93,7 @@ class Page:
         Parameters
         ----------
         frame : DataFrame
-            See :func:`ctl_helpers.report.tables.write_table`.
+            See `tables.write_table`.
         name, caption : str
             Last part of the files' names; what stands above the table.
         runs : iterable of str
@@ -91,16 +103,15 @@ class Page:
         digits : int
             Decimals of scores.
         """
-        from IPython.display import Markdown
+        from IPython.display import HTML
 
         parts = [SYNTHETIC if self.synthetic else "", note, named_runs(runs)]
-        paths = tables.write_table(
-            *(frame, Path(self.out) / "tables", f"{self.name}-{name}", caption),
-            note=" ".join(filter(None, parts)),
-            digits=digits,
-        )
-        shown = next(path for path in paths if path.suffix == ".md")
-        return Markdown(shown.read_text(encoding="utf-8"))
+        note = " ".join(filter(None, parts))
+        folder = Path(self.out) / "tables"
+        tables.write_table(frame, folder, f"{self.name}-{name}", caption, note, digits)
+        shown = tables.display(frame, digits)
+        notes = " ".join(filter(None, [note, *tables.notes_of(frame)]))
+        return HTML(markup.to_html(shown, caption, notes, tables.best_of(frame, shown)))
 
 
 def named_runs(runs: Iterable[str]) -> str:
@@ -134,108 +145,134 @@ def open_corpora(root: str | Path | None = None) -> Path:
 
 
 @dataclass(frozen=True)
-class Cell:
+class Notebook:
     """One notebook of a study, with its parameters.
 
     Parameters
     ----------
     notebook : str
         Name of the notebook that is executed, without its ending.
-    name : str
-        Name of the executed one.
+    words : sequence of str
+        What sets it apart from others of its kind; see `page_name`.
     title : str
         What the index page calls it.
     parameters : dict
         Of its cell tagged ``parameters``; JSON.
-    inputs : tuple of str
+    inputs : sequence of str
         What it reads besides: run folders, keys of features.
     """
 
     notebook: str
-    name: str
+    words: Sequence[str]
     title: str
     parameters: dict
-    inputs: tuple = ()
+    inputs: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the executed notebook."""
+        return page_name(self.notebook, self.words)
 
     @property
     def source(self) -> Path:
         """The notebook that is executed."""
         return NOTEBOOKS / f"{self.notebook}.ipynb"
 
+    def files(self, out: str | Path) -> tuple[Path, Path]:
+        """Return where the executed notebook and its page are, or will be."""
+        folder = Path(out) / "notebooks"
+        return folder / f"{self.name}.ipynb", folder / f"{self.name}.html"
+
     def key(self) -> str:
         """Hash of all that the executed notebook depends on: parameters, inputs, code."""
-        told = json.dumps([self.parameters, sorted(self.inputs)], sort_keys=True)
-        return hashlib.sha256(told.encode() + code_hash() + self.source.read_bytes()).hexdigest()
+        read = json.dumps([self.title, self.parameters, sorted(self.inputs)], sort_keys=True)
+        return hashlib.sha256(read.encode() + code_hash() + self.source.read_bytes()).hexdigest()
+
+    def is_done(self, out: str | Path) -> bool:
+        """Whether the executed notebook and its page are there, made from the same."""
+        notebook, page = self.files(out)
+        try:
+            done = json.loads(notebook.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        made = done.get("metadata", {}).get("ctl_helpers", {})
+        return page.is_file() and made == {"key": self.key()}
 
 
+@functools.lru_cache(maxsize=1)
 def code_hash() -> bytes:
     """Hash of the package's source."""
     found = hashlib.sha256()
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("templates/*")]):
         found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return found.digest()
 
 
-def is_done(cell: Cell, out: Path) -> bool:
-    """Whether a cell's executed notebook and HTML are there, made from the same."""
-    notebook, page = _outputs(cell, out)
-    try:
-        done = json.loads(notebook.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return page.is_file() and done.get("metadata", {}).get("ctl_helpers", {}) == {"key": cell.key()}
-
-
-def execute(cell: Cell, out: Path) -> str:
-    """Execute a cell's notebook and make its HTML, each there whole or not at all.
+def execute(notebook: Notebook, out: str | Path) -> str:
+    """Execute a notebook and make its page, each there whole or not at all.
 
     Parameters
     ----------
-    cell : Cell
+    notebook : Notebook
         Which notebook with which parameters.
-    out : Path
+    out : path
         The report's folder, from which the notebook is run; it gets ``notebooks/*.ipynb`` and
-        ``.html``.
+        ``.html``. A notebook that fails leaves neither, nor those of an earlier time.
 
     Returns
     -------
     str
         Empty, or one line that says what went wrong.
+
+    Raises
+    ------
+    StudyError
+        If the report's folder cannot be written.
     """
     import nbformat
-    import papermill
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
 
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    notebook, page = _outputs(cell, out)
-    key = cell.key()
+    written, page = notebook.files(out)
     try:
-        notebook.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings(), environment(**_for_kernels()):
-            warnings.simplefilter("ignore")
-            done = papermill.execute_notebook(
-                *(str(cell.source), None, cell.parameters),
-                **{"kernel_name": "python3", "cwd": str(out), "progress_bar": False},
-                extra_arguments=["--IPKernelApp.log_level=50"],
-            )
-    except PapermillExecutionError as error:
-        return f"notebook {cell.name}: {error.ename}: {error.evalue}".splitlines()[0]
-    except DeadKernelError:
-        return f"notebook {cell.name}: its kernel died; was there enough memory?"
+        written.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            key, done = notebook.key(), _run(notebook, out)
+        except Exception as error:  # whatever happens in a notebook costs that notebook alone
+            for path in (written, page):
+                path.unlink(missing_ok=True)
+            return f"notebook {notebook.name}: {_in_a_line(error)}"
+        _forget_when_and_where(done)
+        done.metadata["ctl_helpers"] = {"key": key}
+        _write(page, to_page(done, notebook.title))
+        _write(written, nbformat.writes(done) + "\n")
     except OSError as error:
         raise StudyError(f"report {out}: cannot write ({error.strerror or error})") from error
-    _forget_when_and_where(done)
-    _shrink_images(done)
-    done.metadata["ctl_helpers"] = {"key": key}
-    _write(page, _to_html(done, cell.title))
-    _write(notebook, nbformat.writes(done) + "\n")
     return ""
 
 
-def _outputs(cell: Cell, out: Path) -> tuple[Path, Path]:
-    folder = Path(out) / "notebooks"
-    return folder / f"{cell.name}.ipynb", folder / f"{cell.name}.html"
+def _run(notebook: Notebook, out: str | Path):
+    import papermill
+
+    logging.getLogger("papermill").setLevel(logging.ERROR)
+    with warnings.catch_warnings(), environment(**_for_kernels()):
+        warnings.simplefilter("ignore")
+        return papermill.execute_notebook(
+            *(str(notebook.source), None, notebook.parameters),
+            **{"kernel_name": "python3", "cwd": str(out), "progress_bar": False},
+            extra_arguments=["--IPKernelApp.log_level=50"],
+        )
+
+
+def _in_a_line(error: Exception) -> str:
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, DeadKernelError):
+        return "its kernel died; was there enough memory?"
+    if isinstance(error, PapermillExecutionError):
+        text = f"{error.ename}: {error.evalue}"
+    else:
+        text = f"{type(error).__name__}: {error}"
+    return text.strip().splitlines()[0]
 
 
 @contextlib.contextmanager
@@ -260,6 +297,7 @@ def _for_kernels() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "CTL_PROGRESS": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
+        "MPLBACKEND": "agg",
         "PYTHONWARNINGS": "ignore:IProgress",  # tqdm, of widgets that nobody asked for
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
@@ -273,8 +311,9 @@ def _forget_when_and_where(notebook) -> None:
         cell.metadata.pop("execution", None)
 
 
-def _to_html(notebook, title: str) -> str:
+def to_page(notebook, title: str) -> str:
     """Make a page that needs nothing else: nbconvert's own would bring 300 kB of styles, each."""
+    from markupsafe import Markup
     from nbconvert import HTMLExporter
     from pygments.formatters import HtmlFormatter
 
@@ -285,17 +324,12 @@ def _to_html(notebook, title: str) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         body = exporter.from_notebook_node(notebook)[0]
-    style = _STYLE + HtmlFormatter().get_style_defs(".highlight")
-    return _PAGE.format(title=html.escape(title), style=style, body=body)
-
-
-def _shrink_images(notebook) -> None:
-    """Save the notebook's figures with fewer colours, a third of the size."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if text := output.get("data", {}).get("image/png"):
-                small = figures.shrink_png(base64.b64decode(text))
-                output["data"]["image/png"] = base64.b64encode(small).decode()
+    light, dark = (
+        Markup(HtmlFormatter(style=name).get_style_defs(".highlight"))
+        for name in ("default", "github-dark")
+    )
+    page = markup.pages().get_template("notebook.html")
+    return page.render(title=title, body=Markup(body), light=light, dark=dark)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,53 @@
+"""Name emotions alike, whatever they are called: words.toml lists the words of ten languages."""
+
+import tomllib
+import unicodedata
+from collections.abc import Mapping
+from pathlib import Path
+
+EMOTIONS = ("angry", "boredom", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")
+"""The emotions of the five corpora, by the names used everywhere in the study."""
+
+
+def fold(word: str) -> str:
+    """Write a word without case, accents and outer blanks, for comparing it."""
+    letters = unicodedata.normalize("NFKD", word.strip().casefold())
+    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return letters.translate({ord("ı"): "i", ord("ł"): "l", ord("_"): " "})
+
+
+WORDS: dict[str, dict[str, list[str]]] = tomllib.loads(
+    Path(__file__).with_name("words.toml").read_text(encoding="utf-8")
+)
+"""Words (list) by emotion and language."""
+_EMOTION_OF = {
+    fold(word): emotion
+    for emotion, languages in WORDS.items()
+    for words in languages.values()
+    for word in words
+}
+
+
+def emotion_named(word: str, labels: Mapping[str, str] | None = None) -> str | None:
+    """Emotion that a folder or a table calls `word`, or None where the word is not known.
+
+    Parameters
+    ----------
+    word : str
+        In any case, in one of the languages of ``words.toml``, or a code such as ``ang``.
+    labels : mapping, optional
+        Label map: from words, or from the study's emotions, to labels of one's own. ``""`` leaves
+        the word out.
+
+    Examples
+    --------
+    >>> emotion_named("Anger"), emotion_named("überrascht"), emotion_named("wav")
+    ('angry', 'surprise', None)
+    >>> emotion_named("exc"), emotion_named("exc", {"excited": "happy"})
+    ('excited', 'happy')
+    """
+    known = _EMOTION_OF.get(fold(word))
+    if labels:
+        labels = {fold(ours): theirs for ours, theirs in labels.items()}
+        known = labels.get(fold(word), labels.get(known, known))
+    return known or None

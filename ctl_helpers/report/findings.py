@@ -1,0 +1,182 @@
+"""What came out of a study: its tables, a question each, and three sentences made from them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ctl_helpers.report import tables
+from ctl_helpers.report.figures.scores import chance_of, glance
+from ctl_helpers.results import comparisons
+from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
+from ctl_helpers.results.runs import load_predictions
+from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
+
+
+@dataclass(frozen=True)
+class Question:
+    """A table under the question that it answers.
+
+    Parameters
+    ----------
+    title, note : str
+        The question, and what has to be said of the answer.
+    frame : DataFrame
+        For `tables.display`.
+    """
+
+    title: str
+    note: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is reported of a study's runs.
+
+    Parameters
+    ----------
+    runs, scores, claims, gap, gains : DataFrame
+        From `runs.load_runs`, `tables.ours_beside_published`, `verdict.verdict`,
+        `comparisons.gap` and `comparisons.gains`.
+    """
+
+    runs: pd.DataFrame
+    scores: pd.DataFrame
+    claims: pd.DataFrame
+    gap: pd.DataFrame
+    gains: pd.DataFrame
+
+    @property
+    def inside(self) -> pd.DataFrame:
+        """Scores inside one corpus."""
+        return self.scores[self.scores["corpus"] != ""]
+
+    @property
+    def across(self) -> pd.DataFrame:
+        """Scores across corpora."""
+        return self.scores[self.scores["source"] != ""]
+
+    def questions(self) -> list[Question]:
+        """Return a table per question, those that have rows."""
+        inside, across = self.inside, self.across
+        notes = {id(part): " ".join(tables.notes_of(part)) for part in (inside, across)}
+        wide = "UAR in percent; best in bold; in brackets, how much of it ran. "
+        all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora). "
+        found = [
+            ("Do the published numbers hold?", RULE, self.claims),
+            (
+                "Which method is best inside a corpus, and with new speakers?",
+                wide + notes[id(inside)],
+                tables.at_a_glance(inside) if len(inside) else inside,
+            ),
+            (
+                "Which method is best across corpora?",
+                wide + notes[id(across)],
+                tables.at_a_glance(across) if len(across) else across,
+            ),
+            ("What does adaptation add to source only?", "In points of UAR.", self.gains),
+            ("What does picking the epoch on the test part add?", tables.DAGGER_NOTE, self.gap),
+            ("All scores inside a corpus, with their intervals", all_of_it, inside),
+            ("All scores across corpora, with their intervals", all_of_it, across),
+        ]
+        return [Question(*one) for one in found if len(one[2])]
+
+    def sentences(self) -> list[str]:
+        """Say what came out, a sentence for each question that the runs can answer."""
+        found = [_leak(self.inside), _hold(self.claims, self.gap), _transfer(self.across)]
+        return [sentence for sentence in found if sentence]
+
+
+def findings(store: str | Path, runs: pd.DataFrame, synthetic: bool = False) -> Findings:
+    """Compute what is reported of a study's runs.
+
+    Parameters
+    ----------
+    store
+        The run store or its folder.
+    runs
+        From `runs.load_runs`.
+    synthetic
+        Whether the speech is: published numbers then do not stand beside it.
+    """
+    predictions = load_predictions(store, runs)
+    scores = tables.ours_beside_published(runs, predictions)
+    if synthetic:
+        scores = scores[scores["reported_by"] == OURS].reset_index(drop=True)
+    claims = verdict(runs.iloc[:0] if synthetic else runs)
+    gains = comparisons.gains(runs, predictions)
+    return Findings(runs, scores, claims, comparisons.gap(runs), gains)
+
+
+def _leak(inside: pd.DataFrame) -> str:
+    """Say what holding speakers out costs, or which method is best where nothing says it."""
+    both = []
+    for corpus, rows, _ in glance(inside, most=len(inside)):
+        for label, scores in rows:
+            if {tables.SHUFFLED, tables.HELD_OUT} <= set(scores):
+                ends = (scores[tables.SHUFFLED]["uar"], scores[tables.HELD_OUT]["uar"])
+                both.append((*ends, label, corpus))
+    if not both:
+        ours = inside[(inside["reported_by"] == OURS) & ~inside["optimistic"].eq(True)]
+        if ours.empty:
+            return ""
+        best = ours.loc[ours["uar"].idxmax()].to_dict()
+        return (
+            f"The best score inside a corpus is {method_of(best)} on {place_of(best)}: UAR "
+            f"{best['uar']:.1f} %, where chance is {chance_of(best):.1f} %."
+        )
+    drop = sum(shuffled - held for shuffled, held, *_ in both) / len(both)
+    shuffled, held, label, corpus = max(both)
+    word = "falls" if drop >= 0 else "rises"
+    mean = f"by {abs(drop):.1f} points on average over {len(both)} methods and corpora"
+    if len(both) == 1:
+        mean = f"by {abs(drop):.1f} points"
+    return (
+        f"With speakers that were never heard in training, UAR {word} {mean}: {label} on "
+        f"{name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %."
+    )
+
+
+def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
+    """Say how many published numbers hold, and what picking the epoch adds."""
+    sentences = []
+    if len(claims):
+        held, failed, unknown = (
+            int(claims["verdict"].str.startswith(kind).sum()) for kind in (HOLDS, FAILS, OPEN)
+        )
+        sentences.append(
+            f"Of {len(claims)} published numbers that were computed again with their own settings, "
+            f"{held} hold{'s' * (held == 1)} at the last epoch, {failed} "
+            f"do{'es' * (failed == 1)} not, and {unknown} cannot be told."
+        )
+    uar = gap[gap["metric"] == "UAR"]
+    if len(uar):
+        sentences.append(
+            f"Picking the epoch by its test score, as the released code does, adds "
+            f"{uar['gap'].mean():.1f} points of UAR."
+        )
+    return " ".join(sentences)
+
+
+def _transfer(across: pd.DataFrame) -> str:
+    """Say which method is best across corpora, and what it adds to source only."""
+    ours = across[(across["reported_by"] == OURS) & across["labels"].eq("emotion")]
+    ours = ours[ours["protocol"].eq("transductive")]
+    if ours.empty:
+        return ""
+    ours = ours.assign(name=[method_of(row) for row in ours.to_dict("records")])
+    pairs = ours.groupby(["source", "target"]).ngroups
+    means = ours.groupby("name").agg(uar=("uar", "mean"), pairs=("uar", "size"))
+    means = means[means["pairs"] == means["pairs"].max()]
+    best, where = means["uar"].idxmax(), f"{pairs} pair{'s' * (pairs > 1)}"
+    text = (
+        f"Across corpora ({where}, chance {chance_of(ours.iloc[0]):.0f} %) the best method is "
+        f"{best}, with a UAR of {means.loc[best, 'uar']:.1f} %"
+    )
+    row = ours[ours["name"] == best].iloc[0]
+    plain = method_of({**row, "method": "source-only"})
+    if plain in means.index and plain != best:
+        gain = means.loc[best, "uar"] - means.loc[plain, "uar"]
+        text += f", {gain:.1f} points more than source only with the same recipe"
+    return text + "."

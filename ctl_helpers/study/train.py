@@ -1,0 +1,149 @@
+"""Train a network on whole corpora, for use on other recordings, and save it as one file."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers import __version__
+from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, make_miniature
+from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import extract
+from ctl_helpers.methods import parse
+from ctl_helpers.methods.network import NetworkMethod, normalised
+from ctl_helpers.protocols import Problem, classes_of
+from ctl_helpers.protocols.problem import is_synthetic
+from ctl_helpers.results.naming import name_of
+from ctl_helpers.results.runs import load_runs
+from ctl_helpers.runs.model import save_network
+from ctl_helpers.runs.predict import distance_from_mean
+
+_LIMITS = (
+    "Learned from acted speech of a few speakers. It tells which of the acted emotions a recording "
+    "sounds like, not what a person feels. Other languages, rooms, microphones and spontaneous "
+    "speech are outside of what it knows. Not for decisions about people."
+)
+
+
+def train_network(
+    corpora: str | None,
+    names: Sequence[str],
+    out: str | Path,
+    method: str = "cpac/modern",
+    seed: int = 0,
+    report: str | Path | None = None,
+) -> Path:
+    """Train a network on all utterances of some corpora and save it with its model card.
+
+    Parameters
+    ----------
+    corpora : path or None
+        Folder that holds the corpora; None for the miniature ones.
+    names : sequence of str
+        Which of them; empty for all that are found.
+    out : path
+        The ``.keras`` file to write. A training that was stopped continues from a checkpoint in a
+        folder beside it.
+    method : str
+        A network and its recipe; see :mod:`ctl_helpers.methods`.
+    seed : int
+        Of the training.
+    report : path, optional
+        A report whose scores of this method on these corpora the model card quotes.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    StudyError
+        If the corpora or the method are of no use for this, or the file cannot be written.
+    """
+    chosen = parse(method)
+    if not isinstance(chosen, NetworkMethod) or chosen.kind != "network":
+        raise StudyError(f"train: expected a network, as cpac/modern, got {method!r}")
+    out = Path(out)
+    if out.suffix != ".keras":
+        raise StudyError(f"train: expected a file that ends in .keras, got {out}")
+    root = make_miniature() if corpora is None else Path(corpora)
+    problem = _whole_problem([load_manifest(root, name) for name in names or find_corpora(root)])
+    found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
+    problem = problem.with_features(*found)
+    folder = out.with_suffix(".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        outcome = chosen.run(problem, seed, folder)
+        card = outcome.card | _about(problem, chosen, report)
+        inputs = normalised(problem, chosen.recipe, problem.train)
+        distances = [distance_from_mean(inputs[rows]) for rows in _chunks(problem.train)]
+        card["reach"] = float(np.quantile(np.concatenate(distances), 0.99))
+        save_network(outcome.model, card, folder / out.name)
+        (folder / out.name).replace(out)
+    except OSError as error:
+        raise StudyError(f"train: cannot write {out} ({error.strerror or error})") from error
+    shutil.rmtree(folder)
+    return out
+
+
+def _chunks(rows: np.ndarray, size: int = 256) -> list[np.ndarray]:
+    return np.array_split(rows, -(-len(rows) // size))
+
+
+def _whole_problem(manifests: Sequence[pd.DataFrame]) -> Problem:
+    """Make a problem that trains on everything; a few rows are predicted, and not looked at."""
+    manifest = pd.concat(manifests, ignore_index=True)
+    manifest.attrs = dict(manifests[0].attrs)
+    rows = np.arange(len(manifest))
+    problem = Problem(
+        manifest,
+        classes_of(manifest),
+        rows,
+        rows[:1],
+        "whole",
+        "all",
+        corpus="+".join(manifest["corpus"].unique()),
+        synthetic=is_synthetic(manifests[0]),
+    )
+    return replace(problem, samples=CROSS_CORPUS_SAMPLES) if len(manifests) > 1 else problem
+
+
+def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -> dict:
+    """Write the model card: what it was trained on, under which terms, its scores and limits."""
+    names = problem.corpus.split("+")
+    sources = [
+        f"{CATALOGUE[name].title}: {CATALOGUE[name].licence} ({CATALOGUE[name].home_page})"
+        for name in names
+        if name in CATALOGUE
+    ]
+    return {
+        "made": time.strftime("%Y-%m-%d", time.gmtime()),
+        "version": __version__,
+        "utterances": len(problem.train),
+        "speakers": int(problem.manifest.groupby("corpus")["speaker"].nunique().sum()),
+        "sources": sources or [f"corpora: {', '.join(names)}"],
+        "synthetic": problem.synthetic,
+        "scores": _scores(problem, method, report),
+        "use": "Research and teaching on speech emotion recognition.",
+        "limits": _LIMITS,
+    }
+
+
+def _scores(problem: Problem, method: NetworkMethod, report: str | Path | None) -> list[str]:
+    if report is None:
+        return []
+    runs = load_runs(Path(report) / "runs")
+    runs = runs[(runs["corpus"] == problem.corpus) & (runs["method"] == method.name)]
+    runs = runs[(runs["recipe"] == method.recipe.name) & (runs["selection"] == "last")]
+    return [
+        f"{name_of(protocol)}{', per speaker' if kind == 'speaker' else ''}: UAR "
+        f"{100 * some.groupby('split')['uar'].mean().mean():.1f} % over "
+        f"{some['split'].nunique()} of {some['of_folds'].iloc[0]:.0f} folds"
+        for (protocol, kind), some in runs.groupby(["protocol", "normalisation"])
+    ]
