@@ -1,15 +1,18 @@
 """Protocols across corpora: one or several labelled sources, an unlabelled target."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.corpora import EMOTIONS
+from ctl_helpers.corpora import EMOTIONS, drop_copies
 from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols.problem import Problem, is_synthetic
+
+log = logging.getLogger("ctl_helpers")
 
 SCORINGS = ("transductive", "inductive")
 PAPER_CORPORA = ("casia", "emodb", "savee", "ravdess")
@@ -77,7 +80,8 @@ def problems_across(
         raise StudyError(
             f"pair {source}:{target}: expected two corpora, got {min(both)!r} as source and target"
         )
-    whole = [[_relabelled(manifests[name], labels) for name in side] for side in sides]
+    whole = _without_copies([[manifests[name] for name in side] for side in sides])
+    whole = [[_relabelled(manifest, labels) for manifest in side] for side in whole]
     classes = _classes(whole, labels, source, target)
     kept = [
         pd.concat([m[m["emotion"].isin(classes)] for m in side], ignore_index=True)
@@ -112,6 +116,20 @@ def problems_across(
         replace(common, split=f"half {i}", adapt=adapt, test=test, of_folds=2, division=seed)
         for i, (adapt, test) in enumerate(halves)
     ]
+
+
+def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]:
+    """Leave sounds out of the source that the target holds too: they would be trained on."""
+    sources, targets = sides
+    kept = drop_copies([*targets, *sources])
+    if copies := sum(map(len, [*targets, *sources])) - sum(map(len, kept)):
+        log.warning(
+            "%d utterances of %s have the same sound as others of %s: left out",
+            copies,
+            " and ".join(manifest["corpus"].iloc[0] for manifest in sources),
+            " and ".join(manifest["corpus"].iloc[0] for manifest in targets),
+        )
+    return [kept[len(targets) :], kept[: len(targets)]]
 
 
 def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:

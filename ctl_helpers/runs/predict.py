@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from ctl_helpers.corpora import READ, inspect, read_audio
+from ctl_helpers.corpora import read_audio
+from ctl_helpers.corpora.signals import READ, inspect
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import FeatureSettings, Normalised, mfcc, normalise
 from ctl_helpers.parallel import parallel_map

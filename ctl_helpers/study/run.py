@@ -10,7 +10,7 @@ from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import engine, parallel_map
 from ctl_helpers.report.index import write_index
-from ctl_helpers.report.notebooks import SYNTHETIC, execute, is_done
+from ctl_helpers.report.notebooks import SYNTHETIC, execute
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import estimate, sentence
@@ -65,7 +65,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     problems += _left_out(plan)
     told = {group: runs for group, runs in plan.runs.items() if _complete(runs, failures)}
     notebooks = list_notebooks(study, plan, told, out)
-    missing = [notebook for notebook in notebooks if not is_done(notebook, out)]
+    missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
     said = parallel_map(partial(execute, out=out), missing, jobs, "notebooks", unit="notebook")
     problems += filter(None, said)
