@@ -1,4 +1,4 @@
-"""Figures that explain: an MFCC step by step, a network, routing, a leak, margin disparity.
+"""Figures that explain: an MFCC step by step, a network, routing, margin disparity.
 
 Each is drawn from arrays that are computed in the plainest way there is, so that a reader can
 follow them in a few lines. Saved networks are read without Keras.
@@ -15,17 +15,15 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import pandas as pd
 import scipy.fft
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 from scipy.special import softmax
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FeatureSettings, preset
+from ctl_helpers.features import PRESETS, FeatureSettings
 from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
-from ctl_helpers.results.naming import name_of
 
 _ENVELOPE = 13  # coefficients whose smooth curve is drawn over the mel bands
 
@@ -87,7 +85,7 @@ def mfcc_steps(signal: np.ndarray, settings: FeatureSettings, frame: int | None 
     --------
     >>> signal = librosa.tone(440, sr=22_050, length=22_050)
     >>> theirs = librosa.feature.mfcc(y=signal, sr=22_050, n_mfcc=39).T
-    >>> np.allclose(mfcc_steps(signal, preset("released")).coefficients, theirs, atol=1e-3)
+    >>> np.allclose(mfcc_steps(signal, PRESETS["released"]).coefficients, theirs, atol=1e-3)
     True
     """
     window = librosa.filters.get_window(settings.window, settings.win_length)
@@ -149,7 +147,7 @@ def pitch_and_moments(signal: np.ndarray, title: str = "") -> Figure:
     """Draw one utterance as plain MFCC, with its pitch, and as moments; see `features`."""
     own = {"samples": None, "trim": None}
     found = {name: _features(signal, name, **own) for name in ("released", "pitch", "moments")}
-    settings = preset("pitch")
+    settings = PRESETS["pitch"]
     seconds = len(signal) / settings.sampling_rate
     figure, axes = panels(1, 3, 4.2, 2.9)
     (melody, plain, moments) = axes[0]
@@ -172,7 +170,7 @@ def pitch_and_moments(signal: np.ndarray, title: str = "") -> Figure:
 
 
 def _features(signal: np.ndarray, name: str, **changes) -> np.ndarray:
-    return mfcc(signal, replace(preset(name), **changes))[0]
+    return mfcc(signal, replace(PRESETS[name], **changes))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -447,37 +445,6 @@ def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figu
     axes[-1][0].set_xlabel("primary capsules in order of time")
     figure.colorbar(drawn, ax=[row[0] for row in axes[1:]], label="share", pad=0.01, aspect=30)
     figure.suptitle(title)
-    return figure
-
-
-@styled
-def leak(runs: pd.DataFrame, title: str = "") -> Figure:
-    """Draw what is gained by having heard a speaker: the folds of two protocols on one axis.
-
-    Parameters
-    ----------
-    runs
-        A row per fold: protocol, method, uar (fraction), classes.
-    title
-        Of the figure.
-    """
-    groups = list(runs.groupby(["method", "protocol"], sort=False))
-    figure, axes = panels(1, 1, 7.2, 1.1 + 0.5 * len(groups))
-    ax, labels = axes[0][0], []
-    for y, ((method, protocol), part) in enumerate(groups):
-        scores = 100 * part.groupby("split")["uar"].mean()
-        colour = BLUE if protocol == "loso" else ORANGE
-        ax.plot(scores, np.full(len(scores), y), "o", color=colour, alpha=0.45, ms=6)
-        ax.plot(scores.mean(), y, "|", color=colour, ms=24, mew=3)
-        ax.text(102, y, f"{scores.mean():.1f}", va="center", color=colour)
-        labels.append(f"{name_of(method)}, {name_of(protocol)}")
-    chance = 100 / len(runs["classes"].iloc[0].split(", "))
-    ax.axvline(chance, color="black", ls=":", lw=1)
-    ax.set_yticks(range(len(labels)), labels)
-    ax.set(xlim=(0, 101), ylim=(len(labels) - 0.5, -0.5), title=title)
-    ax.set_xlabel("UAR % (a dot a fold, bar: their mean, dotted: chance)")
-    ax.grid(axis="x")
-    ax.tick_params(axis="y", length=0)
     return figure
 
 
