@@ -1,9 +1,9 @@
 # The study's commands. Every one makes its own environment in .venv first, with nothing but
-# Python's venv and pip; `make` alone tells what there is.
+# Python's venv and pip; `make` alone lists them.
 
 PYTHON ?= python3
+FILE ?=
 CORPORA ?=
-RECIPE ?=
 ARGS ?=
 
 VENV := .venv
@@ -13,37 +13,38 @@ READY := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install study test test-slow lab lint lock clean
+.PHONY: help install study test test-slow lab lint docs lock clean
 
 help:
 	@echo 'The CTL-MTNet study: speech emotion recognition inside a corpus and across corpora.'
 	@echo
-	@echo '  make study       run the whole study and write reports/index.html;'
-	@echo '                   without CORPORA on small synthetic corpora, in a few minutes'
+	@echo '  make study       run a study and write reports/index.html;'
+	@echo '                   without FILE and CORPORA on small synthetic corpora, in a few minutes'
 	@echo '  make test        run the tests'
 	@echo '  make test-slow   run the tests that train for longer'
 	@echo '  make lab         open the notebooks in JupyterLab'
-	@echo '  make lint        check style and formatting'
+	@echo '  make lint        check style, formatting, types and who imports whom'
+	@echo '  make docs        build the documentation into build/docs'
 	@echo '  make install     only make the environment, in .venv'
 	@echo '  make lock        pin again what pyproject.toml asks for (newest: ARGS=--upgrade)'
 	@echo '  make clean       remove .venv and tool caches; reports/ stay'
 	@echo
 	@echo 'Settings, all optional:'
+	@echo '  FILE=STUDY.yaml  a study, such as those in studies/'
 	@echo '  CORPORA=FOLDER   the folder that holds the corpora, as they are distributed'
-	@echo '  RECIPE=NAME      what is trained and how: quick, released, paper, modern'
-	@echo '  ARGS="..."       handed on as it is; for study see ARGS=--help, for test see pytest'
+	@echo '  ARGS="..."       passed on as it is; for study see ARGS=--help, for test see pytest'
 	@echo '  PYTHON=python3   the Python, 3.11 to 3.13, that .venv is made with'
 	@echo
 	@echo 'Examples:'
 	@echo '  make study'
-	@echo '  make study CORPORA=/data/ser RECIPE=released'
-	@echo '  make study CORPORA=/data/ser RECIPE=modern ARGS="--normalisation recipe speaker --baselines"'
-	@echo '  make test ARGS="tests/test_features.py -x"'
+	@echo '  make study FILE=studies/quick.yaml CORPORA=/data/ser'
+	@echo '  make study CORPORA=/data/ser ARGS="--methods cpac/modern compare+linear --names emodb"'
+	@echo '  make test ARGS="tests/features -x"'
 
-# A study that was stopped goes on where it was: start it again with the same settings.
+# A study that was stopped continues when it is started again with the same settings.
 study: $(READY)
-	$(RUN) -m ctl_helpers study $(if $(CORPORA),--corpora "$(CORPORA)") \
-	    $(if $(RECIPE),--recipe "$(RECIPE)") $(ARGS)
+	$(RUN) -m ctl_helpers study $(if $(FILE),"$(FILE)") \
+	    $(if $(CORPORA),--corpora "$(CORPORA)") $(ARGS)
 
 test: $(READY)
 	$(RUN) -m pytest $(ARGS)
@@ -57,6 +58,11 @@ lab: $(READY)
 lint: $(READY)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+docs: $(READY)
+	$(RUN) -m mkdocs build --quiet --strict
 
 install: $(READY)
 
@@ -88,9 +94,10 @@ lock:
 	"$(PYTHON)" -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check uv
 	build/lock/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate \
-	    --python-version 3.11 --fork-strategy fewest --extra test \
+	    --python-version 3.11 --fork-strategy fewest --extra test --extra docs \
 	    --custom-compile-command 'make lock' --output-file requirements.lock $(ARGS) pyproject.toml
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis \
+	    .import_linter_cache
 	find ctl_helpers tests -name __pycache__ -prune -exec rm -rf {} +

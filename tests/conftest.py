@@ -46,3 +46,17 @@ def lay_out(folder: Path, names: Iterable[str]) -> Path:
 def miniature(tmp_path_factory) -> Path:
     """Folder of the miniature corpora, made once for all tests; read only."""
     return make_miniature(tmp_path_factory.mktemp("corpora") / "miniature")
+
+
+@pytest.fixture(scope="session")
+def own_cache(tmp_path_factory) -> Path:
+    """Folder of a cache that only these tests use."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def cache(own_cache):
+    """Keep features in a cache that only these tests use."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CTL_CACHE", str(own_cache))
+        yield own_cache

@@ -30,10 +30,9 @@ def project() -> dict:
 @cache
 def asked_for() -> list[Requirement]:
     """What an environment made from the lock has to satisfy."""
-    return [
-        Requirement(text)
-        for text in project()["dependencies"] + project()["optional-dependencies"]["test"]
-    ]
+    extras = project()["optional-dependencies"]
+    texts = [*project()["dependencies"], *extras["test"], *extras["docs"]]
+    return [Requirement(text) for text in texts]
 
 
 @cache
@@ -139,7 +138,7 @@ def test_conda_environment_agrees_with_the_project():
     python = next(Requirement(entry) for entry in conda if entry.startswith("python"))
     assert str(python.specifier) == str(Requirement(f"x{project()['requires-python']}").specifier)
     assert "pip" in conda
-    assert pip == ["-r requirements.lock"]
+    assert pip == ["-e ."]
 
 
 def test_this_python_is_one_the_project_takes():

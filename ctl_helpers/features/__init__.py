@@ -1,1 +1,36 @@
-"""Features: MFCC, pitch and moments, functionals, their cache and normalisation."""
+"""Features: MFCC, pitch and moments, functionals, arrays of one's own, their cache, normalisation.
+
+>>> from ctl_helpers.features import FEATURES
+>>> print(FEATURES["egemaps"])
+88 functionals of openSMILE's eGeMAPS v02, a vector per utterance
+"""
+
+from ctl_helpers.features.extraction import extract, feature_key, resampled
+from ctl_helpers.features.normalisation import (
+    NORMALISATIONS,
+    Normalised,
+    apply_statistics,
+    frame_statistics,
+    normalise,
+    standardise,
+    with_versions,
+)
+from ctl_helpers.features.settings import PRESETS, Features, FeatureSettings
+from ctl_helpers.features.ways import FEATURES
+
+__all__ = [
+    "FEATURES",
+    "NORMALISATIONS",
+    "PRESETS",
+    "FeatureSettings",
+    "Features",
+    "Normalised",
+    "apply_statistics",
+    "extract",
+    "feature_key",
+    "frame_statistics",
+    "normalise",
+    "resampled",
+    "standardise",
+    "with_versions",
+]

@@ -1,4 +1,4 @@
-"""Local moments: how tracks lie and move around every frame, voiced speech counted most."""
+"""Local moments: mean, deviation and movement of tracks around every frame."""
 
 import librosa
 import numpy as np
@@ -10,7 +10,7 @@ _SLOPE = 9  # frames that a slope is drawn through, as librosa.feature.delta has
 def local_moments(tracks: np.ndarray, frames: int, weights: np.ndarray | None = None) -> np.ndarray:
     """Give every track's mean and deviation around each frame, and the deviation of its slope.
 
-    Single frames tell sounds apart, and languages; what is left over many syllables tells more of
+    Single frames depend on the sounds and the language; moments over many syllables depend more on
     how they are spoken. A network of small kernels can average by itself, but not square.
 
     Parameters
@@ -18,7 +18,7 @@ def local_moments(tracks: np.ndarray, frames: int, weights: np.ndarray | None = 
     tracks : ndarray of shape (n, k)
         Coefficients or pitch over the frames of an utterance.
     frames : int
-        Length of the stretch around a frame, of which only what lies within the utterance counts.
+        How many frames around each count, as far as they lie within the utterance.
     weights : ndarray of shape (n,), optional
         How much each frame counts, more than 0; by default all alike.
 
@@ -45,7 +45,7 @@ def _mean_and_deviation(tracks, frames, weights):
     def around(values):
         return uniform_filter1d(values, frames, axis=0, mode="constant")
 
-    # Around the utterance's own mean, lest squares of large numbers cancel.
+    # Around the utterance's own mean: squares of large numbers would cancel.
     middle = np.average(tracks, axis=0, weights=weights[:, 0])
     centred, total = tracks - middle, around(weights)
     first = around(weights * centred) / total

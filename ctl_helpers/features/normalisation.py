@@ -1,25 +1,22 @@
-"""Normalisation of MFCC: zero mean and unit variance over a named group, row by row as needed."""
+"""Normalisation: zero mean and unit variance over a named group, row by row as needed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import speechpy.processing
 
 from ctl_helpers.errors import StudyError
-
-if TYPE_CHECKING:
-    from ctl_helpers.features.mfcc import Features
+from ctl_helpers.features.settings import Features
 
 NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
 _EPSILON = 2.0**-30  # speechpy's
+_BLOCK = 256  # utterances looked at together, so that memory stays flat
 
 
 @dataclass(frozen=True, eq=False)
 class Normalised:
-    """Features that are normalised when they are looked at; the whole is never held twice.
+    """Features that are normalised as they are read, so that the whole is never held twice.
 
     Indexing with rows gives a float32 array of shape (rows, frames, coefficients).
 
@@ -32,7 +29,7 @@ class Normalised:
     group : int array of shape (utterances,), optional
         Which row of `mean` and `scale` an utterance takes.
     mean, scale : float32 array of shape (groups, coefficients), optional
-        What is taken off, and what is multiplied by.
+        What is subtracted, and what the rest is multiplied by.
     speech : int array of shape (utterances, 2), optional
         First and one-past-last frame that holds signal; the frames outside come out as zero.
     versions : tuple of Normalised
@@ -50,6 +47,8 @@ class Normalised:
     def __getitem__(self, rows) -> np.ndarray:
         picked = np.array(self.values[rows], np.float32)  # a copy, even of a slice
         if self.kind == "utterance":
+            import speechpy.processing
+
             whole = np.tile([0, picked.shape[1]], (len(picked), 1))
             speech = whole if self.speech is None else self.speech[rows]
             for one, (first, end) in zip(picked, speech, strict=True):
@@ -64,8 +63,16 @@ class Normalised:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def statistics(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean and scale, each of shape (coefficients,), that serve any voice.
+
+        ``None`` where every speaker, corpus or utterance has its own, or there are none.
+        """
+        return (self.mean[0], self.scale[0]) if self.kind == "global" else None
+
     def drawn(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Look utterances up, each as it is or in one of its versions, drawn evenly."""
+        """Read utterances, each as it is or in one of its versions, drawn evenly."""
         picked = self[rows]
         version = rng.integers(0, 1 + len(self.versions), size=len(rows))
         for number, normalised in enumerate(self.versions, start=1):
@@ -84,7 +91,7 @@ def holds_speech(speech: np.ndarray, frames: int) -> np.ndarray:
 def frame_statistics(
     values: np.ndarray, rows: np.ndarray | None = None, speech: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every coefficient over the frames of some utterances.
+    """Take mean and standard deviation of every coefficient over the frames of some utterances.
 
     Parameters
     ----------
@@ -102,8 +109,8 @@ def frame_statistics(
     """
     rows = np.arange(len(values)) if rows is None else np.asarray(rows)
     count, total, squares = 0, np.zeros(values.shape[2]), np.zeros(values.shape[2])
-    for start in range(0, len(rows), 256):
-        some = rows[start : start + 256]
+    for start in range(0, len(rows), _BLOCK):
+        some = rows[start : start + _BLOCK]
         piece = np.asarray(values[some], np.float64)
         piece = (
             piece.reshape(-1, piece.shape[2])
@@ -123,15 +130,17 @@ def normalise(
     kind: str,
     train: np.ndarray | None = None,
     speech: np.ndarray | None = None,
+    only: np.ndarray | None = None,
+    seconds: float | None = None,
 ) -> Normalised:
     """Bring every coefficient to zero mean and unit variance over the frames of a group.
 
     Parameters
     ----------
     values : ndarray of shape (utterances, frames, coefficients)
-        MFCC, padding included.
+        Padding included.
     manifest : DataFrame
-        A row per utterance.
+        A row per utterance, of one corpus or several.
     kind : {"none", "utterance", "speaker", "corpus", "global"}
         The group: every utterance by itself (speechpy's cmvn), all of a speaker, all of a corpus
         (both look at the unlabelled speech of the test part too), or the training part, whose
@@ -141,6 +150,12 @@ def normalise(
     speech : int array of shape (utterances, 2) or None
         As `Features.speech`: take the statistics of these frames alone, and put zero, the mean, in
         place of the padding; ``None`` treats padding as speech, as released.
+    only : int array or None
+        Rows that ``"corpus"`` may learn from, where it may not from all: a corpus that holds some
+        of them takes its statistics from those alone.
+    seconds : float or None
+        For ``"speaker"``, learn from so much of a speaker's speech only: from whole utterances, in
+        the manifest's order, until they last so long.
 
     Returns
     -------
@@ -164,7 +179,7 @@ def normalise(
     if kind in ("none", "utterance"):
         return Normalised(values, kind, speech=speech)
     group, means, scales = np.zeros(len(values), int), [], []
-    for number, (rows, counted) in enumerate(_groups(manifest, kind, train)):
+    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only, seconds)):
         mean, deviation = frame_statistics(values, counted, speech)
         group[rows] = number
         means.append(mean)
@@ -172,11 +187,58 @@ def normalise(
     return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
 
 
+def apply_statistics(
+    values: np.ndarray,
+    statistics: tuple[np.ndarray, np.ndarray],
+    speech: np.ndarray | None = None,
+) -> Normalised:
+    """Normalise other utterances by the `Normalised.statistics` of a training part.
+
+    Parameters
+    ----------
+    values, speech
+        As for `normalise`.
+    statistics : tuple of ndarray
+        Mean and scale, each of shape (coefficients,).
+    """
+    mean, scale = (np.float32(one)[None] for one in statistics)
+    return Normalised(values, "global", np.zeros(len(values), int), mean, scale, speech)
+
+
+def standardise(
+    values: np.ndarray,
+    manifest: pd.DataFrame,
+    kind: str,
+    train: np.ndarray | None = None,
+    only: np.ndarray | None = None,
+) -> np.ndarray:
+    """Bring every functional to zero mean and unit variance over the utterances of a group.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, functionals)
+        A vector per utterance.
+    manifest, train, only
+        As for `normalise`.
+    kind : {"global", "speaker", "corpus"}
+        The group, as for `normalise`.
+
+    Returns
+    -------
+    ndarray of shape (utterances, functionals)
+        float32; 0 where a functional is the same in the whole group.
+    """
+    scaled = normalise(np.asarray(values)[:, None], manifest, kind, train, only=only)
+    # Of a constant the deviation is rounding, and dividing by it would make noise of it.
+    constant = (scaled.scale > 2.0**29) | (scaled.scale * np.abs(scaled.mean) > 1e6)
+    return np.where(constant[scaled.group], np.float32(0), scaled[:][:, 0])
+
+
 def with_versions(
     normalised: Normalised,
-    versions: Iterable["Features"],
+    versions: Iterable[Features],
     manifest: pd.DataFrame,
-    own: np.ndarray | None = None,
+    only: np.ndarray | None = None,
 ) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
@@ -188,25 +250,29 @@ def with_versions(
     normalised : Normalised
         The utterances as they were recorded.
     versions : iterable of Features
-        With the same rows, as :func:`ctl_helpers.features.mfcc.resampled` gives them.
+        With the same rows, as :func:`ctl_helpers.features.resampled` gives them.
     manifest : DataFrame
         A row per utterance.
-    own : int array or None
-        Where one set of statistics serves all utterances: rows that a version's own are taken of,
-        in place of those of the recordings.
+    only : int array or None
+        As for `normalise`.
     """
     made = []
     for version in versions:
         speech = None if normalised.speech is None else version.speech
-        if normalised.kind == "global" and own is None:
+        if normalised.kind == "global":
             made.append(replace(normalised, values=version.values, speech=speech))
         else:
-            made.append(normalise(version.values, manifest, normalised.kind, own, speech))
+            kind = normalised.kind
+            made.append(normalise(version.values, manifest, kind, speech=speech, only=only))
     return replace(normalised, versions=tuple(made))
 
 
 def _groups(
-    manifest: pd.DataFrame, kind: str, train: np.ndarray | None
+    manifest: pd.DataFrame,
+    kind: str,
+    train: np.ndarray | None,
+    only: np.ndarray | None,
+    seconds: float | None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to normalise together, and the rows whose statistics they get."""
     if kind == "global":
@@ -215,10 +281,21 @@ def _groups(
                 "normalisation 'global': expected the rows of a training part, got none"
             )
         return [(np.arange(len(manifest)), np.asarray(train))]
-    if kind == "speaker" and (unknown := (manifest["speaker"] == "").sum()):
+    if kind == "corpus":
+        groups = manifest.groupby("corpus").indices
+        every = np.arange(len(manifest)) if only is None else only
+        learned = {corpus: np.intersect1d(rows, every) for corpus, rows in groups.items()}
+        return [
+            (rows, learned[corpus] if len(learned[corpus]) else rows)
+            for corpus, rows in groups.items()
+        ]
+    if unknown := (manifest["speaker"] == "").sum():
         raise StudyError(
             f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} of "
             f"{len(manifest)} without one, as {manifest['path'][manifest['speaker'] == ''].iloc[0]}"
         )
-    columns = ["corpus", "speaker"] if kind == "speaker" else ["corpus"]
-    return [(rows, rows) for rows in manifest.groupby(columns).indices.values()]
+    groups = manifest.groupby(["corpus", "speaker"]).indices.values()
+    if seconds is None:
+        return [(rows, rows) for rows in groups]
+    length = manifest["duration"].to_numpy()
+    return [(rows, rows[np.cumsum(length[rows]) - length[rows] < seconds]) for rows in groups]

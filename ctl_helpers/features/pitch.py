@@ -3,20 +3,19 @@
 import numpy as np
 import scipy.fft
 
-TRACKS = 3  # voicing, pitch, pitch against the utterance's middle
 LOWEST, HIGHEST = 60.0, 500.0  # of a voice, in Hz
 _VOICED = 0.5
 _OCTAVE_COST = 0.02  # what a peak at half the frequency has to be higher by
 _QUIET = 1e-5  # power below the loudest frame's at which voicing halves
 _SILENCE = 1e-9
-_MIDDLE = np.log2(150.0)  # stands for the pitch where nothing is voiced
+_MIDDLE = np.log2(150.0)  # the pitch where nothing is voiced
 
 
 def pitch_tracks(frames: np.ndarray, window: np.ndarray, sampling_rate: int) -> np.ndarray:
-    """Follow the pitch of one utterance.
+    """Track the pitch of one utterance.
 
-    Mel-frequency cepstra of few coefficients smooth the harmonics of a low voice away, and with
-    them its melody; this puts it back.
+    MFCC of few coefficients smooth away the harmonics of a low voice, and its melody with them;
+    these tracks put it back.
 
     Parameters
     ----------
@@ -31,8 +30,8 @@ def pitch_tracks(frames: np.ndarray, window: np.ndarray, sampling_rate: int) -> 
     -------
     ndarray of shape (frames, 3)
         float32. Voicing, the height of the autocorrelation's peak, from 0 to 1; pitch as the
-        logarithm to base 2 of its frequency in Hz, drawn straight through frames that are not
-        voiced; and pitch less its median over the voiced frames, in octaves.
+        logarithm to base 2 of its frequency in Hz, interpolated where frames are not voiced; and
+        pitch less its median over the voiced frames, in octaves.
 
     Notes
     -----
@@ -49,7 +48,7 @@ def pitch_tracks(frames: np.ndarray, window: np.ndarray, sampling_rate: int) -> 
     --------
     >>> time = np.arange(8 * 2048).reshape(8, 2048) / 22_050
     >>> tone = sum(np.sin(2 * np.pi * 200 * k * time) for k in (1, 2, 3))
-    >>> pitch_tracks(tone, np.hanning(2048), 22_050)[0].round(2).tolist()
+    >>> pitch_tracks(tone, np.hanning(2048), 22_050)[0].astype(float).round(2).tolist()
     [1.0, 7.64, 0.0]
     """
     shortest, longest = int(sampling_rate / HIGHEST), int(sampling_rate / LOWEST)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FeatureSettings, normalise, preset, with_versions
+from ctl_helpers.features import PRESETS, FeatureSettings, normalise, with_versions
 from ctl_helpers.methods.outcome import Outcome
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
@@ -60,7 +60,12 @@ class NetworkMethod:
         """The recipe's features, and those of its recordings played faster or slower."""
         if not self.recipe.resampled:
             return (self.recipe.features,)
-        settings = preset(self.recipe.features)
+        if self.recipe.features not in PRESETS:
+            raise StudyError(
+                f"recipe {self.recipe.name}: expected features of {', '.join(PRESETS)} to resample, "
+                f"got {self.recipe.features!r}"
+            )
+        settings = PRESETS[self.recipe.features]
         versions = (replace(settings, factor=factor) for factor in self.recipe.resampled)
         return (self.recipe.features, *versions)
 
@@ -175,12 +180,12 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> "Normalis
 
 def card(problem: Problem, recipe: Recipe, inputs: "Normalised") -> dict[str, Any]:
     """Describe what a saved network needs to be used on new recordings."""
-    shared = inputs.kind == "global"
+    shared, settings = inputs.kind == "global", problem.features[0].settings
     return {
         "classes": list(problem.classes),
         "corpora": sorted(set(problem.manifest["corpus"])),
         "recipe": recipe.name,
-        "features": asdict(problem.features[0].settings),
+        "features": asdict(settings) if settings else None,  # of an array of one's own: none
         "normalisation": inputs.kind,
         "padding": recipe.padding,
         "mean": inputs.mean[0].tolist() if shared else None,

@@ -27,7 +27,6 @@ LOSSES = {
 CHECKPOINT = "checkpoint.npz"
 _TARGET_SEED = 1 << 32  # keeps the shuffles of two corpora apart, whose rows are sorted alike
 _PREDICTED = 128  # utterances at once: most test parts are one batch, and traced once
-_SECONDS_BETWEEN_CHECKPOINTS = 30.0
 
 
 class Batches:
@@ -202,6 +201,8 @@ class Training:
         Of the watched part.
     folder : path, optional
         Where the checkpoint lies.
+    seconds : float
+        Between two checkpoints, at least.
 
     Attributes
     ----------
@@ -212,10 +213,13 @@ class Training:
         on a validation part, the network's weights.
     """
 
-    def __init__(self, model, batches, recipe, watch=None, features=None, folder=None):
+    def __init__(
+        self, model, batches, recipe, watch=None, features=None, folder=None, seconds=30.0
+    ):
         self.model, self.batches, self.recipe = model, batches, recipe
         self.watch, self.features = watch, features
         self.checkpoint = Path(folder) / CHECKPOINT if folder else None
+        self.seconds = seconds
         self.history: list[dict] = []
         self.best: dict = {}
         self.average: list[np.ndarray] = []
@@ -237,7 +241,7 @@ class Training:
             self._train_epoch(step, epoch)
             self._score(epoch)
             self._average(epoch)
-            late = time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS
+            late = time.monotonic() - saved >= self.seconds
             if self.checkpoint and late and epoch + 1 < self.recipe.epochs:
                 self._save()
                 saved = time.monotonic()

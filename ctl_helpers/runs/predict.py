@@ -15,7 +15,8 @@ import soundfile
 from ctl_helpers.corpora import read_audio
 from ctl_helpers.corpora.signals import READ, inspect
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FeatureSettings, Normalised, mfcc, normalise
+from ctl_helpers.features import FeatureSettings, Normalised, apply_statistics, normalise
+from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.parallel import parallel_map
 from ctl_helpers.runs.model import load_network
 
@@ -95,6 +96,11 @@ def predict_files(
     """
     path = Path(model)
     network, card = load_network(path / "model.keras" if path.is_dir() else path)
+    if card["features"] is None:
+        raise StudyError(
+            f"model {path}: it was trained on an array of features, which this package cannot "
+            "compute from a recording"
+        )
     settings = FeatureSettings(**card["features"])
     length = window or settings.samples / settings.sampling_rate
     problems: list[str] = []
@@ -172,8 +178,7 @@ def _normalised(described: list[tuple], card: Mapping[str, Any]) -> Normalised:
     speech = np.stack([one[4] for one in described]) if card["padding"] == "zeroed" else None
     kind = card["normalisation"]
     if kind == "global":
-        mean, scale = (np.float32([card[name]]) for name in ("mean", "scale"))
-        return Normalised(values, kind, np.zeros(len(values), int), mean, scale, speech)
+        return apply_statistics(values, (card["mean"], card["scale"]), speech)
     manifest = pd.DataFrame({"corpus": ["given"] * len(values), "speaker": "given", "path": ""})
     return normalise(values, manifest, kind, speech=speech)
 

@@ -169,8 +169,7 @@ def _execute_safely(run: Run, store: RunStore, threads: int, parent: int) -> str
         try:
             execute(run, store)
         except StudyError as error:
-            said = str(error)
-            return said if run.problem.place in said else f"{_where(run)}: {said}"
+            return f"{_where(run)}: {error}"
         except MemoryError:
             return f"{_where(run)}: the memory was not enough; try --jobs 1"
         except Exception as error:  # of a network or classifier of the user's own, say

@@ -104,8 +104,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 def file_hash(path: str | Path) -> str:
     """Hash a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()[:24]
+    return hashlib.blake2b(Path(path).read_bytes(), digest_size=12).hexdigest()
 
 
 def spec_hash(spec: Mapping[str, Any]) -> str:

@@ -81,11 +81,11 @@ def _past_seconds(store: RunStore) -> dict[tuple[str, str], float]:
 
 def _time_steps(run: Run, steps: int = 3) -> float:
     """Time a few training steps of a network on random features, in seconds per utterance."""
-    from ctl_helpers.features import shape_of
+    from ctl_helpers.features.ways import way_of
     from ctl_helpers.networks import backend, build, training
 
     recipe = run.method.recipe
-    shape = shape_of(run.problem.manifest, recipe.features, run.problem.samples)
+    shape = way_of(recipe.features, run.problem.manifest, run.problem.samples).shape
     backend.prepare(0)
     classes = len(run.problem.classes)
     model = build(recipe, shape, classes)

@@ -3,11 +3,13 @@ import pandas as pd
 import pytest
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.mfcc import Features, FeatureSettings
+from ctl_helpers.features import Features
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
+    apply_statistics,
     frame_statistics,
     normalise,
+    standardise,
     with_versions,
 )
 
@@ -123,7 +125,7 @@ def with_doubles(corpus, kind):
     """Normalise, with one version of the utterances whose values are twice theirs."""
     values, manifest = corpus
     speech = np.tile([0, 7], (12, 1))
-    doubled = Features(2 * values, manifest, FeatureSettings(), "doubled", speech)
+    doubled = Features(2 * values, manifest, "doubled", speech)
     plain = normalise(values, manifest, kind, np.arange(6), speech)
     return plain, with_versions(plain, [doubled], manifest)
 
@@ -159,3 +161,71 @@ def test_normalisation_mistakes(corpus):
         with pytest.raises(StudyError, match=expected) as caught:
             normalise(values, *arguments)
         assert "\n" not in str(caught.value)
+
+
+def test_a_corpus_learns_from_the_rows_it_may(corpus):
+    values, manifest = corpus
+    only = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9])  # all of corpus a, one utterance of b
+    found = normalise(values, manifest, "corpus", only=only)[:]
+    plain = normalise(values, manifest, "corpus")[:]
+    np.testing.assert_array_equal(found[:8], plain[:8])
+    expected = (values[8:] - values[9].mean(axis=0)) / values[9].std(axis=0)
+    np.testing.assert_allclose(found[8:], expected, atol=1e-4)
+    # A corpus of which nothing is named learns from itself; speakers always do.
+    np.testing.assert_array_equal(
+        normalise(values, manifest, "corpus", only=np.arange(8))[:], plain
+    )
+    by_speaker = normalise(values, manifest, "speaker", only=only)[:]
+    np.testing.assert_array_equal(by_speaker, normalise(values, manifest, "speaker")[:])
+
+
+def test_versions_learn_from_the_rows_they_may(corpus):
+    values, manifest = corpus
+    doubled = Features(2 * values + 1, manifest, "doubled")
+    plain = normalise(values, manifest, "corpus", only=np.array([9]))
+    both = with_versions(plain, [doubled], manifest, only=np.array([9]))
+    np.testing.assert_allclose(both.versions[0][:][8:], plain[:][8:], atol=1e-4)
+
+
+def test_a_limited_amount_of_a_speakers_speech(corpus):
+    values, manifest = corpus
+    manifest = manifest.assign(duration=[3.0, 1.0] * 6)
+    # Utterances 0 and 2 of the first speaker last six seconds, five need both.
+    found = normalise(values, manifest, "speaker", seconds=5.0)[:]
+    learned = values[[0, 2]].reshape(-1, 4)
+    expected = (values[4] - learned.mean(axis=0)) / learned.std(axis=0)
+    np.testing.assert_allclose(found[4], expected, atol=1e-5)
+    # All four utterances of the second last four seconds only.
+    plain = normalise(values, manifest, "speaker")[:]
+    np.testing.assert_array_equal(found[[1, 3, 5, 7]], plain[[1, 3, 5, 7]])
+
+
+@pytest.mark.parametrize("kind", ["global", "speaker", "corpus"])
+def test_standardised_vectors(corpus, kind):
+    values, manifest = corpus
+    vectors = values[:, 0].copy()
+    vectors[:, 1] = 0.1  # a constant, whose deviation in floating point is rounding
+    train, only = np.array([0, 3, 5, 8]), np.array([0, 1, 2, 9, 10])
+    found = standardise(vectors, manifest, kind, train, only)
+    groups = {
+        "global": [(np.arange(12), train)],
+        "speaker": [(rows, rows) for rows in ([0, 2, 4, 6], [1, 3, 5, 7], [8, 9, 10, 11])],
+        "corpus": [(np.arange(8), [0, 1, 2]), (np.arange(8, 12), [9, 10])],
+    }
+    assert found.dtype == np.float32
+    for rows, learned in groups[kind]:
+        mean, deviation = vectors[learned].mean(axis=0), vectors[learned].std(axis=0)
+        expected = (vectors[rows] - mean) / np.where(deviation > 1e-6, deviation, np.inf)
+        np.testing.assert_allclose(found[rows], expected, atol=1e-4)
+    assert (found[:, 1] == 0).all()
+
+
+def test_statistics_of_a_training_part_serve_other_voices(corpus):
+    values, manifest = corpus
+    speech = np.tile([1, 6], (12, 1))
+    whole = normalise(values, manifest, "global", np.arange(6), speech)
+    again = apply_statistics(values[9:], whole.statistics, speech[9:])
+    np.testing.assert_array_equal(again[:], whole[9:])
+    assert [part.shape for part in whole.statistics] == [(4,), (4,)]
+    for kind in ("none", "utterance", "speaker", "corpus"):
+        assert normalise(values, manifest, kind).statistics is None

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctl_helpers.features.mfcc import PRESETS, mfcc
+from ctl_helpers.features import PRESETS
+from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.features.pitch import pitch_tracks
 
 RATE, HOP = 22_050, 512

@@ -4,12 +4,15 @@ import keras
 import numpy as np
 import pytest
 from keras import layers, ops
+from toys import write_code
 
-from ctl_helpers.networks import adaptation, backend
-from ctl_helpers.networks.adaptation.method import GradientReversal, Method
-from ctl_helpers.networks.recipes import transfer_recipe
+from ctl_helpers.networks import ADAPTATIONS, adaptation, backend
+from ctl_helpers.networks.adaptation.method import GradientReversal
+from ctl_helpers.networks.cpac import with_embedding
+from ctl_helpers.networks.recipes import recipe
+from ctl_helpers.plugins import load
 
-RECIPE = transfer_recipe("quick", gamma=1.6)
+RECIPE = recipe("quick", across=True, gamma=1.6)
 ROWS, DIMENSION, CLASSES = 12, 7, 5
 
 
@@ -21,9 +24,10 @@ def points():
     return [*z.astype("float32"), *rng.dirichlet(np.ones(CLASSES), (2, ROWS)).astype("float32")]
 
 
-def method(name, points, **changes):
+def method(name, points):
     """Make the layer of a method and the value of its discrepancy."""
-    layer = adaptation.METHODS[name](transfer_recipe("quick", **{"gamma": 1.6, **changes}))
+    place, settings = ADAPTATIONS[name]
+    layer = load(place)(RECIPE, **settings)
     passed = layer([ops.convert_to_tensor(point) for point in points])
     np.testing.assert_array_equal(passed, points[2])
     tensors = [ops.convert_to_tensor(point) for point in points]
@@ -197,17 +201,21 @@ def test_margin_disparity_teaches_its_head_and_misleads_the_encoder(points):
     assert disparity(moved, layer) > after + 1e-4
 
 
-SMALL = {"frames": 40, "coefficients": 39, "classes": 3, "attention": "plain"}
+def small():
+    """An encoder and a head that are built in no time; what is around them does not matter."""
+    inputs = keras.Input((40, 39))
+    x = layers.Dense(6, "tanh", name="embedding")(layers.GlobalAveragePooling1D()(inputs))
+    return keras.Model(inputs, layers.Dense(3, "softmax")(x))
 
 
 def speech(seed, rows=8):
-    return np.random.default_rng(seed).normal(size=(rows, 40, 39, 1)).astype("float32")
+    return np.random.default_rng(seed).normal(size=(rows, 40, 39)).astype("float32")
 
 
 @pytest.mark.parametrize("name", ["source-only", "caam-released"])
 def test_training_model_gives_the_predictors_probabilities_of_the_source(name):
     backend.prepare(1)
-    model = adaptation.predictor(**SMALL)
+    model = small()
     trained = adaptation.training_model(model, name, RECIPE)
     x = speech(0) if name == "source-only" else (speech(0), speech(1))
     np.testing.assert_allclose(
@@ -219,10 +227,10 @@ def test_training_model_gives_the_predictors_probabilities_of_the_source(name):
 
 def test_predictor_is_the_published_encoder_and_head():
     model = adaptation.predictor(172, 39, 5)
-    without_scale = adaptation.predictor(172, 39, 5, attention="plain")
+    with_scale = adaptation.predictor(172, 39, 5, attention="scaled")
     # CPAC's 321 799 for six emotions, less 65 of the sixth; less the attention's scale.
-    assert model.count_params() == 321_799 - 65
-    assert without_scale.count_params() == 321_799 - 65 - 1
+    assert model.count_params() == 321_799 - 65 - 1
+    assert with_scale.count_params() == 321_799 - 65
 
 
 def test_the_task_head_is_a_constant_in_the_adversarial_losses():
@@ -231,7 +239,7 @@ def test_the_task_head_is_a_constant_in_the_adversarial_losses():
     weights = []
     for name in ("source-only", "caam-released", "cdan-e"):
         backend.prepare(1)
-        model = adaptation.predictor(**SMALL, dropout=(0.0, 0.0, 0.0), capsule_gain=30.0)
+        model = small()
         trained = adaptation.training_model(model, name, RECIPE)
         trained.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy")
         before = model.get_weights()
@@ -243,23 +251,28 @@ def test_the_task_head_is_a_constant_in_the_adversarial_losses():
     np.testing.assert_allclose(weights[2], weights[0], atol=1e-6)
 
 
-class Toy(Method):
-    """The whole of a method that someone adds: here of any scale, for fresh capsules are short."""
+TOY = '''
+from keras import ops
+from ctl_helpers.networks.adaptation.method import Method
+
+class Nearer(Method):
+    """The distance of the means, whatever the scale."""
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         distance = ops.abs(ops.mean(z_source, axis=0) - ops.mean(z_target, axis=0))
         return ops.mean(distance) / ops.mean(ops.abs(z_source))
+'''
 
 
-def test_a_method_is_one_class_and_one_line_in_the_table(monkeypatch):
-    monkeypatch.setitem(adaptation.METHODS, "toy", Toy)
+def test_a_method_is_one_class_and_one_line_in_the_table(monkeypatch, tmp_path):
+    file = write_code(tmp_path, "nearer.py", TOY)
+    monkeypatch.setitem(ADAPTATIONS, "nearer", (f"{file}:Nearer", {}))
     backend.prepare(1)
-    settings = SMALL | {"dropout": (0.0, 0.0, 0.0)}
-    model = adaptation.predictor(**settings)
-    trained = adaptation.training_model(model, "toy", transfer_recipe("quick", strength=30.0))
+    model = small()
+    trained = adaptation.training_model(model, "nearer", RECIPE.change(strength=30.0))
     trained.compile("sgd", "categorical_crossentropy")
     y = np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2, 0, 1]]
-    embed = adaptation.cpac.with_embedding(model)
+    embed = with_embedding(model)
     z_source, z_target = (embed.predict(speech(seed), verbose=0)[1] for seed in (0, 1))
     label_loss = -np.log(model.predict(speech(0), verbose=0)[y > 0]).mean()
     logs = trained.train_on_batch((speech(0), speech(1)), y, return_dict=True)

@@ -1,3 +1,5 @@
+import random
+
 import keras
 import numpy as np
 import pytest
@@ -5,17 +7,26 @@ import pytest
 from ctl_helpers.networks import backend
 
 
-def test_prepare_seeds_every_source_of_chance():
-    drawn = []
-    for seed in (5, 5, 6):
-        backend.prepare(seed, threads=1)
-        layer = keras.layers.Dense(4)
-        layer.build((None, 3))
-        mask = keras.layers.Dropout(0.5)(np.ones((4, 50), np.float32), training=True)
-        mask = keras.ops.convert_to_numpy(mask).ravel()
-        drawn.append(np.concatenate([mask, layer.get_weights()[0].ravel(), np.random.rand(3)]))
-    np.testing.assert_array_equal(drawn[0], drawn[1])
-    assert (drawn[0] != drawn[2]).any()
+def draws(seed, disturb=False):
+    """Draw a dropout mask, initial weights and NumPy's numbers after a seed."""
+    backend.prepare(seed, threads=1)
+    if disturb:  # as other threads do, such as the event loop of Dask
+        random.random()
+    mask = keras.layers.Dropout(0.5)(np.ones((4, 50), np.float32), training=True)
+    layer = keras.layers.Dense(4)
+    layer.build((None, 3))
+    mask = keras.ops.convert_to_numpy(mask).ravel()
+    return np.concatenate([mask, layer.get_weights()[0].ravel(), np.random.rand(3)])
+
+
+def test_prepare_seeds_every_random_generator():
+    drawn = draws(5)
+    np.testing.assert_array_equal(draws(5), drawn)
+    assert (draws(6) != drawn).any()
+
+
+def test_what_others_draw_changes_nothing():
+    np.testing.assert_array_equal(draws(5, disturb=True), draws(5))
 
 
 def test_versions_name_keras_its_backend_and_numpy():

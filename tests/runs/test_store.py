@@ -1,32 +1,37 @@
-import errno
+import contextlib
 import json
 import os
 import signal
 import subprocess
+import shutil
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import REPOSITORY
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.runs import store as store_module
-from ctl_helpers.runs.store import RunStore, canonical, spec_hash, write_json
+from ctl_helpers.runs.store import RunStore, canonical, file_hash, spec_hash, write_json
 
-ROOT = Path(store_module.__file__).resolve().parents[2]
 SPEC = {"task": "cpac", "corpus": "emodb", "seed": 0}
+NAME = spec_hash(SPEC)
 
 
-def write_metrics(folder):
-    write_json(folder / "metrics.json", {"last": {"uar": 0.5}})
+def write_run(folder):
+    (folder / "predictions.csv").write_text("selection,utterance,emotion,p_sad\nlast,NA,03,0.5\n")
+    (folder / "model.keras").write_bytes(b"network")
+    files = {file.name: file_hash(file) for file in folder.iterdir() if file.suffix != ".json"}
+    write_json(folder / "record.json", {"scores": {"last": {"uar": 0.5}}, "files": files})
 
 
 def start(code, *arguments):
-    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=ROOT)
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], cwd=REPOSITORY)
 
 
 def wait_for(path, seconds=120):
@@ -79,14 +84,14 @@ def test_a_run_is_computed_once(tmp_path):
 
     def function(folder):
         calls.append(folder)
-        write_metrics(folder)
+        write_run(folder)
 
-    assert not store.has(SPEC)
+    assert not store.has(NAME)
     first = store.compute(SPEC, function)
     assert store.compute(SPEC, function) == first == store.folder(SPEC)
-    assert store.has(SPEC) and len(calls) == 1
+    assert store.has(NAME) and len(calls) == 1
     assert json.loads((first / "spec.json").read_text()) == SPEC
-    assert [path.name for path in store.root.iterdir()] == [spec_hash(SPEC)]
+    assert [path.name for path in store.root.iterdir()] == [NAME]
 
 
 def test_a_failure_leaves_no_run_but_keeps_the_checkpoint(tmp_path):
@@ -98,14 +103,14 @@ def test_a_failure_leaves_no_run_but_keeps_the_checkpoint(tmp_path):
 
     with pytest.raises(RuntimeError):
         store.compute(SPEC, fail)
-    assert not store.has(SPEC)
+    assert not store.has(NAME)
 
     def resume(folder):
         assert (folder / "checkpoint").read_text() == "epoch 7"
-        write_metrics(folder)
+        write_run(folder)
 
     store.compute(SPEC, resume)
-    assert store.has(SPEC)
+    assert store.has(NAME)
 
 
 KILLED = """
@@ -113,7 +118,7 @@ import sys, time
 from pathlib import Path
 from ctl_helpers.runs.store import RunStore
 def function(folder):
-    (folder / "metrics.json").write_text("{}")
+    (folder / "record.json").write_text("{}")
     (folder / "checkpoint").write_text("epoch 7")
     Path(sys.argv[2]).touch()
     time.sleep(60)
@@ -127,7 +132,7 @@ def test_sigkill_in_the_middle_is_never_taken_for_a_run(tmp_path):
     wait_for(ready)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not store.has(SPEC)
+    assert not store.has(NAME)
     seen = []
 
     def resume(folder):
@@ -135,16 +140,16 @@ def test_sigkill_in_the_middle_is_never_taken_for_a_run(tmp_path):
 
     store.compute(SPEC, resume)
     assert seen == ["epoch 7"]
-    assert [path.name for path in store.root.iterdir()] == [spec_hash(SPEC)]
+    assert [path.name for path in store.root.iterdir()] == [NAME]
 
 
 RACE = """
 import os, sys, time
 from pathlib import Path
-from ctl_helpers.runs import store
 locks = sys.argv[3] == "with locks"
 if not locks:
-    store.fcntl = None
+    sys.modules["fcntl"] = None  # as on Windows, which has none
+from ctl_helpers.runs import store
 def function(folder):
     with open(sys.argv[2], "a") as calls:
         calls.write("x")
@@ -152,7 +157,7 @@ def function(folder):
     until = time.monotonic() + 120
     while not locks and os.path.getsize(sys.argv[2]) < 2 and time.monotonic() < until:
         time.sleep(0.01)  # the second has to begin before the first may end
-    (folder / "metrics.json").write_text("{}")
+    (folder / "record.json").write_text("{}")
 spec = {"task": "cpac", "corpus": "emodb", "seed": 0}
 assert store.RunStore(sys.argv[1]).compute(spec, function).is_dir()
 """
@@ -166,16 +171,43 @@ def test_two_processes_end_with_one_run(tmp_path, locks, computed):
     second = start(RACE, store.root, calls, locks)
     assert first.wait() == second.wait() == 0
     assert len(calls.read_text()) == computed
-    assert [path.name for path in store.root.iterdir()] == [spec_hash(SPEC)]
+    assert [path.name for path in store.root.iterdir()] == [NAME]
 
 
-def test_remains_without_a_specification_are_replaced(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("record.json", b"", "JSONDecodeError"),
+        ("record.json", b"[1]", "AttributeError"),
+        ("spec.json", b"{", "JSONDecodeError"),
+        ("spec.json", None, "FileNotFoundError"),
+        ("predictions.csv", b"selection,utterance\n", "predictions.csv has changed"),
+        ("model.keras", None, "model.keras is missing"),
+    ],
+)
+def test_a_damaged_run_is_set_aside_and_computed_again(tmp_path, caplog, name, content, said):
     store = RunStore(tmp_path)
-    store.folder(SPEC).mkdir()
-    (store.folder(SPEC) / "metrics.json").write_text("{")
-    assert not store.has(SPEC)
-    store.compute(SPEC, write_metrics)
-    assert json.loads((store.folder(SPEC) / "metrics.json").read_text())["last"]["uar"] == 0.5
+    folder = store.compute(SPEC, write_run)
+    before = (folder / "record.json").read_bytes()
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    assert not store.has(NAME)
+    (line,) = caplog.messages
+    assert NAME in line and said in line and "\n" not in line
+    (aside,) = tmp_path.glob(f"{NAME}.damaged-*")
+    assert str(aside) in line and (aside / name).exists() == (content is not None)
+    store.compute(SPEC, write_run)
+    assert store.has(NAME) and (folder / "record.json").read_bytes() == before
+
+
+def test_ids_in_predictions_stay_text(tmp_path):
+    store = RunStore(tmp_path)
+    store.compute(SPEC, write_run)
+    (row,) = store.read_predictions(NAME).to_dict("records")
+    assert row == {"selection": "last", "utterance": "NA", "emotion": "03", "p_sad": 0.5}
+    with pytest.raises(StudyError, match="run 0123: expected its predictions"):
+        store.read_predictions("0123")
 
 
 # --- bad places to write ---------------------------------------------------------------------
@@ -191,26 +223,40 @@ def assert_one_line(error, *words):
 def test_results_folder_that_is_a_file(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StudyError) as error:
-        RunStore(tmp_path / "file").compute(SPEC, write_metrics)
+        RunStore(tmp_path / "file").compute(SPEC, write_run)
     assert_one_line(error, str(tmp_path / "file"), "cannot write run")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_read_only_results_folder(tmp_path):
-    tmp_path.chmod(0o555)
-    with pytest.raises(StudyError) as error:
-        RunStore(tmp_path).compute(SPEC, write_metrics)
-    assert_one_line(error, str(tmp_path), "Permission denied")
+@pytest.fixture
+def read_only():
+    """A store with one run in a folder that cannot be written, by root neither."""
+    root = Path(tempfile.mkdtemp())
+    RunStore(root).compute(SPEC, write_run)
+    root.chmod(0o555)
+    yield root
+    root.chmod(0o755)
+    shutil.rmtree(root)
 
 
-def test_read_only_results_folder_simulated(tmp_path, monkeypatch):
-    def refuse(*arguments, **options):
-        raise PermissionError(errno.EACCES, "Permission denied")
+@contextlib.contextmanager
+def unprivileged():
+    """Give up root's right to write everywhere."""
+    before = os.geteuid()
+    if before == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
 
-    monkeypatch.setattr(Path, "mkdir", refuse)
-    with pytest.raises(StudyError) as error:
-        RunStore(tmp_path / "store").compute(SPEC, write_metrics)
-    assert_one_line(error, str(tmp_path / "store"), "Permission denied")
+
+def test_a_read_only_store_gives_its_runs_and_says_that_it_takes_no_others(read_only):
+    store = RunStore(read_only)
+    with unprivileged():
+        assert store.compute(SPEC, None) == store.folder(SPEC)
+        with pytest.raises(StudyError) as error:
+            store.compute(SPEC | {"seed": 1}, write_run)
+    assert_one_line(error, str(read_only), "Permission denied")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
@@ -219,11 +265,4 @@ def test_full_disk_leaves_no_run(tmp_path):
     with pytest.raises(StudyError) as error:
         store.compute(SPEC, lambda folder: Path("/dev/full").write_text("x"))
     assert_one_line(error, str(tmp_path), "No space left on device")
-    assert not store.has(SPEC)
-
-
-def test_finished_runs_of_a_read_only_folder_are_read(tmp_path, monkeypatch):
-    store = RunStore(tmp_path)
-    store.compute(SPEC, write_metrics)
-    monkeypatch.setattr(Path, "mkdir", lambda *a, **k: pytest.fail("wrote"))
-    assert store.compute(SPEC, write_metrics) == store.folder(SPEC)
+    assert not store.has(NAME)

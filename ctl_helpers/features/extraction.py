@@ -1,0 +1,231 @@
+"""Extract the features of a manifest: one way in for all of them."""
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterable
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.corpora import read_audio
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features.arrays import array_key, is_array, read_array
+from ctl_helpers.features.cache import cached_rows, known_shape, rows_key
+from ctl_helpers.features.settings import Features, FeatureSettings, short_hash
+from ctl_helpers.features.ways import Way, shape_of, way_of
+from ctl_helpers.parallel import cache_folder, parallel_map
+
+_LOUDEST = 1e5  # full scales; recordings in floats at the scale of 16-bit integers stay below
+_LARGEST = 1e15
+_log = logging.getLogger("ctl_helpers")
+
+
+def extract(
+    manifest: pd.DataFrame,
+    features: FeatureSettings | str | Path = "released",
+    jobs: int | None = None,
+    cache: str | os.PathLike | None = None,
+    samples: int | None = None,
+) -> Features:
+    """Compute the features of every utterance, or read them where they were computed before.
+
+    They lie in the cache under a hash of the sounds and of the way they are computed. Of a list of
+    utterances that was not seen before, only those that are new in this way are computed.
+
+    Parameters
+    ----------
+    manifest : DataFrame
+        As `ctl_helpers.corpora.load_manifest` returns it, or several of them joined.
+    features : str, path or FeatureSettings
+        A name in ``FEATURES``; settings of MFCC; the path of an array of one's own (``.npz`` or
+        ``.npy``, see `ctl_helpers.features.arrays`); or ``"file.py:function"``, a function that
+        takes a signal (float32, 16 kHz) and its sampling rate and returns an array, of the same
+        shape for every signal. Its key holds the file's content, but not what the file imports.
+    jobs : int or None
+        Processes; ``None`` for one per core.
+    cache : path or None
+        Folder of the cache; ``None`` for `ctl_helpers.parallel.cache_folder`.
+    samples : int or None
+        Length that signals are cropped or padded to for MFCC, at their sampling rate; ``None`` for
+        that of the settings, or of the corpus.
+
+    Returns
+    -------
+    Features
+        An utterance that cannot be read, or whose features are not finite, is left out: it is
+        named in a warning and in the manifest's ``attrs["problems"]``.
+
+    Raises
+    ------
+    StudyError
+        When the features are not known, the manifest is empty, its corpora differ in length, or
+        nothing in it can be used; when the cache cannot be written.
+
+    Examples
+    --------
+    >>> from ctl_helpers.corpora import load_manifest
+    >>> features = extract(load_manifest("/data/ser", "emodb"), "released")  # doctest: +SKIP
+    >>> features.values.shape  # doctest: +SKIP
+    (535, 188, 39)
+    """
+    if not len(manifest):
+        raise StudyError("features: expected at least one utterance, got an empty manifest")
+    if is_array(features):
+        return read_array(Path(features), manifest)
+    way = way_of(features, manifest, samples)
+    folder = Path(cache or cache_folder()).expanduser().absolute() / "features"
+    folder /= short_hash(way.identity)
+    names = _sounds(manifest)
+    each = partial(parallel_map, jobs=jobs, description="features", unit="chunk", apart=way.apart)
+    try:
+        shape = way.shape or known_shape(folder) or shape_of(way)
+        compute = partial(_compute, way=way, shape=shape)
+        found = cached_rows(folder, names, _sources(manifest), compute, shape, each)
+    except OSError as error:
+        raise StudyError(
+            f"features: cannot write to the cache folder {folder}: {error.strerror or error}; "
+            "CTL_CACHE names another"
+        ) from error
+    except BrokenProcessPool as error:
+        raise StudyError(
+            f"features {features}: a process that computed them was killed, perhaps for want of "
+            "memory; try fewer jobs"
+        ) from error
+    values, speech, failures = found
+    kept = [name for row, name in enumerate(names) if row not in failures]
+    manifest, key = _leave_out(manifest, failures), rows_key(folder.name, kept)
+    return Features(values, manifest, key, speech if way.settings else None, way.settings)
+
+
+def feature_key(
+    manifest: pd.DataFrame,
+    features: FeatureSettings | str | Path = "released",
+    samples: int | None = None,
+) -> str:
+    """Give the key that `extract` would give, without extracting.
+
+    Parameters
+    ----------
+    manifest, features, samples
+        As for `extract`. Where that leaves utterances out, its key is of the others alone.
+
+    Raises
+    ------
+    StudyError
+        When the features are not known, or need a package or file that is not there.
+    """
+    if is_array(features):
+        return array_key(Path(features), manifest)
+    way = way_of(features, manifest, samples)
+    return rows_key(short_hash(way.identity), _sounds(manifest))
+
+
+def resampled(
+    features: Features,
+    factors: Iterable[float],
+    jobs: int | None = None,
+    cache: str | os.PathLike | None = None,
+) -> tuple[Features, ...]:
+    """Compute the features of the same recordings, played faster or slower.
+
+    Parameters
+    ----------
+    features : Features
+        MFCC of recordings that can still be read.
+    factors : iterable of float
+        How many times as fast; what is heard is as many times as high, as from a speaker of a
+        shorter vocal tract.
+    jobs, cache
+        See `extract`.
+
+    Returns
+    -------
+    tuple of Features
+        One per factor, its rows those of `features`.
+
+    Raises
+    ------
+    StudyError
+        When they are not MFCC, or a recording cannot be read any more.
+
+    References
+    ----------
+    Ko et al., "Audio augmentation for speech recognition", Interspeech 2015.
+    """
+    found = []
+    for factor in factors:
+        if features.settings is None:
+            raise StudyError("resampled features: expected MFCC, got features without settings")
+        chosen = replace(features.settings, factor=factor)
+        version = extract(features.manifest, chosen, jobs, cache)
+        if len(version.values) < len(features.values):
+            raise StudyError(
+                f"resampled features: expected {len(features.values)} recordings that can be used, "
+                f"as before, got {len(version.values)}"
+            )
+        found.append(version)
+    return tuple(found)
+
+
+def _sources(manifest: pd.DataFrame) -> list[tuple]:
+    """Path, start and end of every utterance; ``None`` for those of the whole file."""
+    bounds = manifest.reindex(columns=["start", "end"]).astype(float).to_numpy()
+    bounds = [tuple(None if np.isnan(second) else second for second in row) for row in bounds]
+    return [(path, *pair) for path, pair in zip(manifest["path"], bounds, strict=True)]
+
+
+def _sounds(manifest: pd.DataFrame) -> list[str]:
+    """Hash of every utterance's sound."""
+    if "digest" in manifest:
+        return [short_hash(str(one)) for one in manifest["digest"]]
+    return [_file_hash(*source) for source in _sources(manifest)]
+
+
+def _file_hash(path: str, start: float | None, end: float | None) -> str:
+    try:
+        with open(path, "rb") as file:
+            content = hashlib.file_digest(file, "blake2b").hexdigest()
+    except OSError:
+        content = path  # is left out when it is read
+    return short_hash(f"{content} {start} {end}")
+
+
+def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[int, int]]:
+    path, start, end = source
+    part = {} if start is None and end is None else {"start": start, "end": end}
+    signal = read_audio(path, way.sampling_rate, **part)
+    peak = np.abs(signal).max(initial=0)
+    if not peak <= _LOUDEST:
+        raise StudyError(f"its samples reach {peak:.3g} times full scale")
+    values, speech = way.compute(signal)
+    values = np.asarray(values, np.float32)
+    if values.shape != shape:
+        raise StudyError(f"expected features of shape {shape}, got {values.shape}")
+    if not np.abs(values).max(initial=0) <= _LARGEST:
+        raise StudyError("its features are not finite, or beyond all reason")
+    return values, speech
+
+
+def _leave_out(manifest: pd.DataFrame, failures: dict[int, str]) -> pd.DataFrame:
+    if not failures:
+        return manifest.reset_index(drop=True)
+    names = manifest["utterance" if "utterance" in manifest else "path"].to_numpy()
+    problems = [
+        {"path": names[row], "kind": "features", "reason": failures[row].removeprefix(f"{path}: ")}
+        for row, path in enumerate(manifest["path"])
+        if row in failures
+    ]
+    said = "; ".join(f"{problem['path']}: {problem['reason']}" for problem in problems[:5])
+    said += f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+    if len(problems) == len(manifest):
+        raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
+    _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
+    kept = manifest.iloc[np.delete(np.arange(len(manifest)), list(failures))]
+    kept = kept.reset_index(drop=True)
+    kept.attrs["problems"] = [*manifest.attrs.get("problems", []), *problems]
+    return kept

@@ -1,0 +1,160 @@
+"""Settings of MFCC, the named presets, and what an extraction returns."""
+
+import hashlib
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
+
+TRACKS = 3
+"""Tracks of pitch: voicing, pitch, pitch relative to the utterance's median."""
+MEL_BANDS = 128
+
+
+@dataclass(frozen=True)
+class FeatureSettings:
+    """How MFCC are computed, in the words of `librosa.feature.mfcc`.
+
+    Parameters
+    ----------
+    n_mfcc : int
+        Cepstral coefficients per frame.
+    sampling_rate : int
+        Every signal is resampled to it, in Hz.
+    n_fft, win_length, hop_length : int
+        Length of the Fourier transform, of the window inside it and of the step, in samples.
+    window : str
+        Name of the window.
+    pitch : bool
+        Whether three tracks come before the coefficients; see `ctl_helpers.features.pitch`.
+    moments : int or None
+        Replace every track by its mean, its deviation and the deviation of its slope over so many
+        frames around each frame. Frames count by how voiced they are if there is pitch. The first
+        coefficient, the level, is taken relative to the utterance's mean. ``None`` keeps the tracks
+        as they are. See `ctl_helpers.features.moments`.
+    trim : float or None
+        First cut off silence at both ends: what is more than so many dB below the loudest frame.
+    factor : float
+        Recordings are played so many times as fast, and as high.
+    samples : int or None
+        Signals are cropped or zero-padded on both sides to this length; ``None`` for the length
+        that the catalogue gives the corpus.
+    """
+
+    n_mfcc: int = 39
+    sampling_rate: int = 22_050
+    n_fft: int = 2048
+    win_length: int = 2048
+    hop_length: int = 512
+    window: str = "hann"
+    pitch: bool = False
+    moments: int | None = None
+    trim: float | None = None
+    factor: float = 1.0
+    samples: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense."""
+        for name in ("n_mfcc", "sampling_rate", "n_fft", "win_length", "hop_length"):
+            _check_positive(name, getattr(self, name))
+        for name in ("samples", "moments"):
+            if getattr(self, name) is not None:
+                _check_positive(name, getattr(self, name))
+        if not 0.5 <= self.factor <= 2:
+            raise StudyError(
+                f"feature setting factor: expected a number from 0.5 to 2, got {self.factor!r}"
+            )
+        if self.trim is not None and not self.trim > 0:
+            raise StudyError(f"feature setting trim: expected more than 0 dB, got {self.trim!r}")
+        for name, most in (("win_length", self.n_fft), ("n_mfcc", MEL_BANDS)):
+            if getattr(self, name) > most:
+                raise StudyError(
+                    f"feature setting {name}: expected at most {most}, got {getattr(self, name)}"
+                )
+
+    @property
+    def coefficients(self) -> int:
+        """Values per frame."""
+        tracks = self.n_mfcc + (TRACKS if self.pitch else 0)
+        return 3 * tracks if self.moments else tracks
+
+    @property
+    def frames(self) -> int:
+        """Frames per utterance, once `samples` is known."""
+        return 1 + self.samples // self.hop_length
+
+
+def _check_positive(name: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise StudyError(f"feature setting {name}: expected a whole number from 1, got {value!r}")
+
+
+PRESETS = {
+    # 50 ms and 12.5 ms at 22 050 Hz, as the paper says.
+    "paper": FeatureSettings(win_length=1102, hop_length=276, window="hamming"),
+    # librosa's defaults, with which the shared feature files were made.
+    "released": FeatureSettings(),
+    # The same frames; pitch in place of the last three coefficients.
+    "pitch": FeatureSettings(n_mfcc=36, pitch=True),
+    # Moments of the pitch and the first ten coefficients over 2.8 s, as long as most utterances.
+    "moments": FeatureSettings(n_mfcc=10, pitch=True, moments=121, trim=40.0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What methods see of a list of utterances.
+
+    Parameters
+    ----------
+    values : ndarray of shape (utterances, frames, coefficients) or (utterances, functionals)
+        float32, read-only; a memory map where it comes from the cache.
+    manifest : DataFrame
+        A row per utterance.
+    key : str
+        Hash of the sounds, in their order, and of how the features are computed.
+    speech : int array of shape (utterances, 2) or None
+        First and one-past-last frame whose window holds signal; the others hold only padding.
+        ``None`` where nothing is padded.
+    settings : FeatureSettings or None
+        Those of MFCC, with `samples` filled in.
+    """
+
+    values: np.ndarray
+    manifest: pd.DataFrame
+    key: str
+    speech: np.ndarray | None = None
+    settings: FeatureSettings | None = None
+
+    def select(self, index) -> "Features":
+        """Keep some utterances.
+
+        Parameters
+        ----------
+        index : slice, int array or bool array
+            Rows to keep, in this order.
+
+        Returns
+        -------
+        Features
+            With a manifest numbered anew and a key of its own, the same for the same rows.
+        """
+        every = np.arange(len(self.manifest))
+        rows = every[index]
+        if np.array_equal(rows, every):
+            return self
+        return replace(
+            self,
+            values=np.asarray(self.values)[rows],
+            manifest=self.manifest.iloc[rows].reset_index(drop=True),
+            key=short_hash(self.key.encode() + rows.astype("<i8").tobytes()),
+            speech=None if self.speech is None else self.speech[rows],
+        )
+
+
+def short_hash(data: bytes | str) -> str:
+    """Hash bytes or text to 24 hexadecimal digits."""
+    data = data.encode() if isinstance(data, str) else data
+    return hashlib.blake2b(data, digest_size=12).hexdigest()

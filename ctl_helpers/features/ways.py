@@ -1,0 +1,143 @@
+"""The ways to turn a signal into features, by name: MFCC, functionals, a function of one's own."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.corpora import signal_length
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features.settings import PRESETS, FeatureSettings, short_hash
+
+FEATURES = {
+    "paper": "39 MFCC a frame, windows of 50 ms every 12.5 ms, as the paper says",
+    "released": "39 MFCC a frame by librosa's defaults, as the authors' feature files were made",
+    "pitch": "released, with voicing and pitch in place of the last three coefficients",
+    "moments": "means and deviations of pitch and ten MFCC over 2.8 s around each frame",
+    "egemaps": "88 functionals of openSMILE's eGeMAPS v02, a vector per utterance",
+    "compare": "6373 functionals of openSMILE's ComParE 2016, a vector per utterance",
+    "mfcc-statistics": "195 statistics of the released MFCC, a vector per utterance",
+}
+"""Every name that `extract` knows, and what it stands for."""
+
+_FORMAT = 2  # part of every key: raise it when the same settings give other numbers
+_RATE = 16_000  # Hz, for all but MFCC: of all corpora alike, so that none has a band others lack
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to turn a signal into values.
+
+    Parameters
+    ----------
+    identity : str
+        All that the numbers depend on besides the signal; part of every key.
+    sampling_rate : int
+        Of the signals it takes, in Hz.
+    compute : callable
+        From a signal to values and the frames that hold speech, ``(0, 0)`` for a vector.
+    shape : tuple of int or None
+        Of the values; ``None`` where only a result can tell.
+    settings : FeatureSettings or None
+        Those of MFCC, with `samples` filled in.
+    apart : bool
+        Whether it has to work in processes of its own.
+    """
+
+    identity: str
+    sampling_rate: int
+    compute: Callable[[np.ndarray], tuple[np.ndarray, tuple[int, int]]]
+    shape: tuple[int, ...] | None
+    settings: FeatureSettings | None = None
+    apart: bool = False
+
+
+def way_of(
+    features: FeatureSettings | str, manifest: pd.DataFrame, samples: int | None = None
+) -> Way:
+    """Look up how features are computed; the parameters are those of `extract`."""
+    from ctl_helpers.features import functionals
+    from ctl_helpers.features.mfcc import mfcc
+
+    if isinstance(features, FeatureSettings) or features in PRESETS:
+        settings = _with_samples(PRESETS.get(features, features), manifest, samples)
+        shape = (settings.frames, settings.coefficients)
+        rate = round(settings.sampling_rate / settings.factor)
+        identity = _identity("mfcc", asdict(settings))
+        return Way(identity, rate, partial(mfcc, settings=settings), shape, settings)
+    if features == "mfcc-statistics":
+        settings = _with_samples(PRESETS["released"], manifest, samples)
+        compute = partial(_vector, function=functionals.signal_statistics, settings=settings)
+        identity = _identity(features, asdict(settings))
+        return Way(identity, settings.sampling_rate, compute, (5 * settings.coefficients,))
+    if features in functionals.OPENSMILE_SETS:
+        identity = _identity(features, _RATE, functionals.opensmile_version(features))
+        function = functionals.opensmile_functionals
+        compute = partial(_vector, function=function, sampling_rate=_RATE, name=features)
+        # openSMILE's library crashes beside those of Keras's backends.
+        shape = (functionals.OPENSMILE_SETS[features][1],)
+        return Way(identity, _RATE, compute, shape, apart=True)
+    file, _, name = str(features).rpartition(":")
+    if not file.endswith(".py"):
+        raise StudyError(
+            f"features: expected one of {', '.join(FEATURES)}, a file .npz or .npy, or "
+            f"file.py:function, got {features!r}"
+        )
+    try:
+        source = short_hash(Path(file).read_bytes())
+    except OSError as error:
+        raise StudyError(f"features {features}: cannot read {file} ({error.strerror})") from error
+    compute = partial(_own_row, file=file, name=name, source=source)
+    return Way(_identity("function", name, source, _RATE), _RATE, compute, None)
+
+
+def _identity(*parts) -> str:
+    return json.dumps([_FORMAT, *parts])
+
+
+def shape_of(way: Way) -> tuple[int, ...]:
+    """Shape of what a function of the user's own returns, by a second of noise."""
+    noise = np.random.default_rng(0).normal(0, 0.1, way.sampling_rate).astype(np.float32)
+    try:
+        return np.shape(way.compute(noise)[0])
+    except Exception as error:  # whatever the function does
+        raise StudyError(
+            f"features {way.compute.keywords['file']}: expected an array for a second of noise, "
+            f"got {type(error).__name__}: {error}"
+        ) from error
+
+
+def _with_samples(settings, manifest, samples) -> FeatureSettings:
+    if samples is not None:
+        return replace(settings, samples=samples)
+    if settings.samples is not None:
+        return settings
+    lengths = {name: signal_length(name) for name in manifest["corpus"].unique()}
+    if len(set(lengths.values())) > 1:
+        raise StudyError(
+            "feature setting samples: expected a number, as the corpora differ in length, got None "
+            f"for {', '.join(f'{name} ({n})' for name, n in lengths.items())}"
+        )
+    return replace(settings, samples=next(iter(lengths.values())))
+
+
+def _vector(signal, function, **options):
+    return function(signal, **options), (0, 0)
+
+
+def _own_row(signal, file, name, source):
+    return _own_function(file, name, source)(signal, _RATE), (0, 0)
+
+
+@lru_cache(maxsize=8)
+def _own_function(file: str, name: str, source: str) -> Callable:
+    spec = importlib.util.spec_from_file_location(f"features_{source}", file)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)

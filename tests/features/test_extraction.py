@@ -1,0 +1,231 @@
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from conftest import SHARED, needs_shared
+from toy_recordings import SHORT, write_recordings
+
+from ctl_helpers.corpora import load_manifest
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import FEATURES, PRESETS, extract, feature_key, resampled
+from ctl_helpers.features.functionals import frame_functionals
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    """Five short recordings of two speakers and their manifest."""
+    return write_recordings(tmp_path / "audio", 5)
+
+
+@needs_shared
+@pytest.mark.parametrize(("corpus", "shape"), [("emodb", (3, 188, 39)), ("casia", (3, 172, 39))])
+def test_real_speech(corpus, shape, tmp_path):
+    manifest = load_manifest(SHARED / "corpora", corpus).iloc[::200][:3]
+    found = extract(manifest, "released", jobs=1, cache=tmp_path)
+    assert found.values.shape == shape
+    assert found.manifest.index.tolist() == [0, 1, 2]
+    assert found.key == feature_key(manifest, "released")
+
+
+@pytest.mark.parametrize(
+    ("name", "frames"), [("casia", 172), ("emodb", 188), ("ravdess", 215), ("savee", 254)]
+)
+def test_released_frames_per_corpus(name, frames, tmp_path):
+    manifest = write_recordings(tmp_path, 1, corpus=name)
+    assert extract(manifest, jobs=1, cache=tmp_path).values.shape == (1, frames, 39)
+
+
+def test_two_jobs_give_what_one_gives(tmp_path):
+    manifest = write_recordings(tmp_path / "audio", 40)
+    one = extract(manifest, SHORT, jobs=1, cache=tmp_path / "one")
+    two = extract(manifest, SHORT, jobs=2, cache=tmp_path / "two")
+    assert one.key == two.key
+    np.testing.assert_array_equal(one.values, two.values)
+    np.testing.assert_array_equal(one.speech, two.speech)
+
+
+def test_every_name_has_a_line_and_a_key_without_extracting(recordings, tmp_path):
+    assert set(PRESETS) < set(FEATURES)
+    names = [name for name in FEATURES if name not in ("egemaps", "compare")]
+    keys = {name: feature_key(recordings, name) for name in names}
+    assert len(set(keys.values())) == len(keys)
+    for name in ("released", "mfcc-statistics"):
+        assert extract(recordings, name, jobs=1, cache=tmp_path).key == keys[name]
+    assert feature_key(recordings, "released", samples=96_000) == keys["released"]
+    assert feature_key(recordings, "released", samples=88_000) != keys["released"]
+    assert feature_key(recordings[::-1], "released") != keys["released"]
+
+
+def test_key_does_not_depend_on_the_folder(recordings, tmp_path):
+    moved = write_recordings(tmp_path / "moved", 5)
+    assert feature_key(moved, SHORT) == feature_key(recordings, SHORT)
+    # Where a manifest has no digests, the files are hashed.
+    made = [frame.drop(columns="digest") for frame in (recordings, moved)]
+    assert feature_key(made[0], SHORT) == feature_key(made[1], SHORT)
+    soundfile.write(moved["path"][1], np.ones(100), 16_000)
+    assert feature_key(made[0], SHORT) != feature_key(made[1], SHORT)
+
+
+def test_segments_of_a_file_have_keys_of_their_own(recordings):
+    whole = recordings.drop(columns="digest").iloc[[0, 0]].assign(start=np.nan, end=np.nan)
+    parts = whole.assign(start=[0.0, 0.2], end=[0.2, 0.25])
+    plain = whole.drop(columns=["start", "end"])
+    keys = [feature_key(frame, SHORT) for frame in (whole, plain, parts, parts[::-1])]
+    assert keys[0] == keys[1] and len(set(keys)) == 3
+
+
+def test_statistics_are_those_of_the_mfcc(recordings, tmp_path):
+    mfcc = extract(recordings, "released", jobs=1, cache=tmp_path)
+    found = extract(recordings, "mfcc-statistics", jobs=1, cache=tmp_path)
+    spoken = [
+        frame_functionals(values[first:end])
+        for values, (first, end) in zip(mfcc.values, mfcc.speech, strict=True)
+    ]
+    np.testing.assert_array_equal(found.values, np.float32(spoken))
+    assert found.values.shape == (5, 195) and found.speech is None and found.settings is None
+
+
+def test_what_cannot_be_used_is_left_out_by_name(recordings, tmp_path, caplog):
+    whole = extract(recordings, SHORT, jobs=1, cache=tmp_path / "whole")
+    recordings = recordings.drop(columns="digest")
+    recordings.attrs["problems"] = [{"path": "x.wav", "kind": "empty", "reason": "no bytes"}]
+    with open(recordings["path"][1], "wb") as file:
+        file.write(b"no audio")
+    os.unlink(recordings["path"][3])
+    soundfile.write(recordings["path"][4], 1e20 * (np.arange(9000) > 4000), 22_050, subtype="FLOAT")
+    found = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    assert found.manifest["utterance"].tolist() == ["0.wav", "2.wav"]
+    assert found.manifest.index.tolist() == [0, 1]
+    np.testing.assert_array_equal(found.values, whole.values[[0, 2]])
+    np.testing.assert_array_equal(found.speech, whole.speech[[0, 2]])
+    problems = found.manifest.attrs["problems"]
+    assert [problem["path"] for problem in problems] == ["x.wav", "1.wav", "3.wav", "4.wav"]
+    assert problems[3]["kind"] == "features"
+    assert problems[3]["reason"] == "its samples reach 1e+20 times full scale"
+    assert len(recordings.attrs["problems"]) == 1
+    assert len(caplog.records) == 1 and "3 of 5 left out" in caplog.text
+    again = extract(found.manifest, SHORT, jobs=1, cache=tmp_path)
+    assert again.key == found.key == feature_key(found.manifest, SHORT)
+
+
+def test_nothing_that_can_be_used(tmp_path):
+    manifest = pd.DataFrame({"path": [str(tmp_path / "a.wav")], "corpus": ["toy"]})
+    for content in (None, "text"):
+        if content:
+            (tmp_path / "a.wav").write_text(content)
+        with pytest.raises(StudyError, match=r"none of 1 utterances can be used: .*a\.wav"):
+            extract(manifest, jobs=1, cache=tmp_path)
+
+
+OWN = """
+import numpy as np
+
+def levels(signal, sampling_rate):
+    assert signal.dtype == np.float32 and sampling_rate == 16000
+    return np.abs(signal[:4000]).reshape(50, 80)
+
+def lengths(signal, sampling_rate):
+    return signal
+
+def odd(signal, sampling_rate):
+    return np.full(3, np.nan if len(signal) < 6000 else 1)
+
+def broken(signal, sampling_rate):
+    raise ZeroDivisionError("by hand")
+"""
+
+
+def test_a_function_of_ones_own(recordings, tmp_path, caplog):
+    (tmp_path / "own.py").write_text(OWN)
+    own = f"{tmp_path}/own.py:levels"
+    found = extract(recordings, own, jobs=2, cache=tmp_path)
+    expected = [np.abs(soundfile.read(path)[0][:4000]) for path in recordings["path"]]
+    np.testing.assert_allclose(found.values.reshape(5, -1), expected, rtol=1e-6)
+    assert found.values.dtype == np.float32 and found.speech is None
+    assert found.key == feature_key(recordings, own)
+    (tmp_path / "own.py").write_text(OWN.replace("np.abs", "2 * np.abs"))
+    doubled = extract(recordings, own, jobs=1, cache=tmp_path)
+    np.testing.assert_array_equal(doubled.values, 2 * found.values)
+
+    odd = extract(recordings, f"{tmp_path}/own.py:odd", jobs=1, cache=tmp_path)
+    assert 0 < len(odd.values) < 5 and (odd.values == 1).all()
+    assert "not finite" in caplog.text
+    with pytest.raises(StudyError, match=r"shape \(16000,\), got \("):
+        extract(recordings, f"{tmp_path}/own.py:lengths", jobs=1, cache=tmp_path)
+    for name, expected in (("broken", "ZeroDivisionError: by hand"), ("none", "AttributeError")):
+        with pytest.raises(StudyError, match=rf"own\.py.*{expected}"):
+            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=1, cache=tmp_path)
+    with pytest.raises(StudyError, match=r"cannot read .*not\.py"):
+        feature_key(recordings, f"{tmp_path}/not.py:levels")
+
+
+def test_a_worker_that_is_killed_is_named(tmp_path):
+    recordings = write_recordings(tmp_path / "audio", 40)  # enough for two processes
+    (tmp_path / "own.py").write_text(
+        "import os\ndef own(signal, rate):\n"
+        "    os._exit(1) if len(signal) < 10_000 else None\n    return signal[:3]\n"
+    )
+    with pytest.raises(StudyError, match="was killed") as caught:
+        extract(recordings, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_corpora_of_different_lengths_need_a_number(tmp_path):
+    sides = [write_recordings(tmp_path / name, 2, name) for name in ("emodb", "casia")]
+    manifest = pd.concat(sides)  # with the same index twice
+    with pytest.raises(StudyError, match=r"emodb \(96000\), casia \(88000\)"):
+        extract(manifest, "released", cache=tmp_path)
+    found = extract(manifest, "released", samples=16_000, jobs=1, cache=tmp_path)
+    assert found.settings == SHORT and found.values.shape == (4, 32, 39)
+    assert found.key == feature_key(manifest, SHORT)
+
+
+@pytest.mark.parametrize(
+    ("rows", "features", "expected"),
+    [
+        (slice(0), "released", "empty manifest"),
+        (slice(0), "egemaps", "empty manifest"),
+        (slice(2), "new", r"paper, released, .*\.npz or \.npy.*file\.py:function, got 'new'"),
+        (slice(2), "own.py", "got 'own.py'"),
+    ],
+)
+def test_mistakes_are_named_in_one_line(recordings, tmp_path, rows, features, expected):
+    with pytest.raises(StudyError, match=expected) as caught:
+        extract(recordings[rows], features, cache=tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_resampled_recordings_are_shorter_and_higher(tmp_path):
+    manifest = write_recordings(tmp_path / "audio", 2)
+    for path in manifest["path"]:
+        seconds = np.arange(16_000) / 16_000
+        tone = sum(np.sin(2 * np.pi * 200 * k * seconds) for k in (1, 2, 3)) / 4
+        soundfile.write(path, tone, 16_000)
+    plain = extract(manifest, replace(PRESETS["pitch"], samples=44_100), jobs=1, cache=tmp_path)
+    for factor, version in zip(
+        (1.25, 0.8), resampled(plain, (1.25, 0.8), jobs=1, cache=tmp_path), strict=True
+    ):
+        first, end = version.speech[0]
+        pitch = np.median(2 ** version.values[0, first + 3 : end - 3, 1])
+        assert pitch == pytest.approx(200 * factor, rel=0.01)
+        length = np.diff(plain.speech[0])[0]
+        assert end - first == pytest.approx(length / factor, abs=4)
+        assert version.key != plain.key
+    assert resampled(plain, ()) == ()
+    os.remove(manifest["path"][1])
+    with pytest.raises(StudyError, match="expected 2 recordings that can be used, as before"):
+        resampled(plain, (1.1,), jobs=1, cache=tmp_path)
+    with pytest.raises(StudyError, match="expected MFCC"):
+        resampled(replace(plain, settings=None), (1.1,))
+
+
+def test_the_room_is_light_to_import():
+    code = "import sys, ctl_helpers.features; print(sorted({'keras', 'librosa', 'opensmile', "
+    code += "'tensorflow', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "[]\n"

@@ -1,0 +1,121 @@
+"""Problems across corpora: who is kept, adapted to and scored."""
+
+import numpy as np
+import pytest
+from toys import toy_manifest
+
+from ctl_helpers.corpora import EMOTIONS
+from ctl_helpers.errors import StudyError
+from ctl_helpers.protocols import problems_across
+
+PAPER = ("angry", "fear", "happy", "neutral", "sad", "surprise")
+
+
+@pytest.fixture
+def manifests():
+    return {
+        "casia": toy_manifest(PAPER, 48, corpus="casia"),
+        "emodb": toy_manifest(("angry", "boredom", "happy", "sad"), 40, 5, "emodb"),
+        "ravdess": toy_manifest(("calm", *PAPER), 28, corpus="ravdess"),
+        "own": toy_manifest(("happy", "sad", "surprise", "zeal"), 16, corpus="own"),
+    }
+
+
+def emotions(problem, rows):
+    return set(problem.manifest["emotion"].iloc[rows])
+
+
+def corpora(problem, rows):
+    return set(problem.manifest["corpus"].iloc[rows])
+
+
+def test_the_shared_emotions_of_both_are_kept_and_all_of_the_target_is_scored(manifests):
+    (problem,) = problems_across(manifests, "casia", "emodb")
+    assert problem.classes == ("angry", "happy", "sad") and problem.across
+    assert (problem.source, problem.target, problem.corpus) == ("casia", "emodb", "")
+    assert (problem.protocol, problem.split, problem.labels) == ("transductive", "all", "emotion")
+    assert (corpora(problem, problem.train), corpora(problem, problem.test)) == (
+        {"casia"},
+        {"emodb"},
+    )
+    assert (len(problem.train), len(problem.test), problem.of_utterances) == (24, 30, 30)
+    np.testing.assert_array_equal(problem.adapt, problem.test)
+    assert len(problem.manifest) == 54 and problem.held_out
+    assert problem.samples == 96_000  # whatever the lengths of the corpora
+
+
+def test_the_five_emotions_of_the_paper_between_its_corpora_unless_all_shared_are_wanted(manifests):
+    (paper,) = problems_across(manifests, "casia", "ravdess")
+    (shared,) = problems_across(manifests, "casia", "ravdess", labels="shared")
+    assert paper.classes == ("angry", "fear", "happy", "neutral", "sad")
+    assert shared.classes == (*paper.classes, "surprise")
+    (outside,) = problems_across(manifests, "casia", "own")  # not one of its corpora
+    assert outside.classes == ("happy", "sad", "surprise")
+
+
+def test_several_sources_teach_what_all_have_and_each_is_a_corpus_of_its_own(manifests):
+    (problem,) = problems_across(manifests, "casia+emodb", "ravdess")
+    assert problem.classes == ("angry", "happy", "sad") and problem.source == "casia+emodb"
+    assert corpora(problem, problem.train) == {"casia", "emodb"}
+    assert corpora(problem, problem.test) == {"ravdess"}
+    assert len(problem.train) == 24 + 30
+
+
+@pytest.mark.parametrize(
+    ("labels", "halves"),
+    [
+        ("arousal", {"angry": "high", "happy": "high", "boredom": "low", "sad": "low"}),
+        (
+            "valence",
+            {"angry": "negative", "happy": "positive", "boredom": "negative", "sad": "negative"},
+        ),
+    ],
+)
+def test_arousal_and_valence_keep_every_emotion(manifests, labels, halves):
+    (problem,) = problems_across(manifests, "casia", "emodb", labels=labels)
+    assert len(problem.test) == len(manifests["emodb"]) and problem.labels == labels
+    found = problem.manifest["emotion"].iloc[problem.test]
+    assert dict(zip(manifests["emodb"]["emotion"], found, strict=True)) == halves
+    assert len(problem.train) == len(manifests["casia"])
+    assert set(problem.classes) == set(halves.values())
+
+
+@pytest.mark.parametrize("labels", ["arousal", "valence"])
+def test_every_emotion_of_the_catalogue_is_in_a_half(labels):
+    one, other = (toy_manifest(EMOTIONS, 27, corpus=name) for name in ("one", "other"))
+    (problem,) = problems_across({"one": one, "other": other}, "one", "other", labels=labels)
+    assert len(problem.test) == 27 and len(problem.classes) == 2
+
+
+def test_inductive_halves_of_the_speakers_score_each_other(manifests):
+    seen = set()
+    for seed in range(8):
+        first, second = problems_across(manifests, "casia", "emodb", "inductive", seed=seed)
+        assert [first.split, second.split] == ["half 0", "half 1"] and first.of_folds == 2
+        assert first.division == seed
+        speakers = first.manifest["speaker"].to_numpy()
+        assert not set(speakers[first.adapt]) & set(speakers[first.test])
+        assert sorted([*first.adapt, *first.test]) == list(range(24, 54))
+        np.testing.assert_array_equal(second.adapt, first.test)
+        np.testing.assert_array_equal(second.test, first.adapt)
+        seen.add(frozenset(speakers[first.adapt]))
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "scoring", "expected"),
+    [
+        ("casia", "casia", "transductive", "expected two corpora, got 'casia' as source and"),
+        ("casia+own", "own", "transductive", "expected two corpora, got 'own'"),
+        ("own", "calm", "transductive", "shared emotions found: none"),
+        ("own", "alone", "inductive", "a target of two speakers or more.* got 1"),
+        ("own", "unknown", "inductive", "a target of two speakers or more"),
+    ],
+)
+def test_what_does_not_fit_is_named_in_one_line(manifests, source, target, scoring, expected):
+    manifests["calm"] = toy_manifest(("calm", "angry"), corpus="calm")
+    manifests["alone"] = toy_manifest(("happy", "sad"), speakers=1, corpus="alone")
+    manifests["unknown"] = toy_manifest(("happy", "sad"), corpus="unknown").assign(speaker="")
+    with pytest.raises(StudyError, match=expected) as caught:
+        problems_across(manifests, source, target, scoring)
+    assert "\n" not in str(caught.value)

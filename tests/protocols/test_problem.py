@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from toys import toy_features, toy_manifest
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.protocols import problems_inside
+
+
+def first(manifest, **options):
+    return problems_inside(manifest, "kfold", 3, **options)[0]
+
+
+def test_truth_is_the_place_of_each_emotion_among_the_classes():
+    problem = first(toy_manifest(("sad", "angry", "zeal")))
+    assert problem.classes == ("angry", "sad", "zeal")
+    assert problem.truth.tolist() == [1, 0, 2] * 8
+
+
+def test_a_specification_follows_what_is_learned_from_and_not_where_it_lies():
+    manifest = toy_manifest()
+    spec = first(manifest).spec()
+    assert spec["classes"] == ["angry", "sad"] and spec["folds"] == 3
+    moved = manifest.assign(path="/elsewhere/" + manifest["path"])
+    assert first(moved).spec() == spec
+
+    def changed(column, row, value):
+        other = manifest.copy()
+        other.loc[row, column] = value
+        return first(other).spec() != spec
+
+    assert changed("digest", 0, "another sound") and changed("speaker", 5, "09")
+    assert changed("emotion", 7, "angry")
+    assert first(manifest, division=7).spec() != spec
+    assert len({str(p.spec()) for p in problems_inside(manifest, "kfold", 3)}) == 3
+
+
+def test_features_have_a_row_for_every_utterance():
+    manifest = toy_manifest()
+    problem = first(manifest)
+    features = toy_features(manifest)
+    (kept,) = problem.with_features(features).features
+    assert kept is features and not problem.features
+    with pytest.raises(StudyError, match="expected features of 24 utterances, got 20"):
+        problem.with_features(toy_features(manifest.iloc[:20].reset_index(drop=True)))
+
+
+def test_one_emotion_alone_is_no_problem():
+    with pytest.raises(StudyError, match="'toy': expected two emotions or more, found sad"):
+        first(toy_manifest(("sad",)))
+    assert np.shape(first(toy_manifest()).adapt) == (0,)
