@@ -108,7 +108,8 @@ def test_a_small_image_looks_the_same(loso):
         np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), float)
         for data in (drawn.getvalue(), small)
     )
-    assert before.shape == after.shape and np.abs(before - after).mean() < 1.5
+    assert before.shape == after.shape and np.abs(before - after).mean() < 1
+    assert (after[0, 0] == 255).all()
 
 
 def test_figures_that_cannot_be_written(loso, tmp_path):
