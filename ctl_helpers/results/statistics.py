@@ -4,8 +4,6 @@ All scores are fractions between 0 and 1. UAR (unweighted average recall) is the
 classes' recalls, WAR (weighted average recall) is accuracy.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.scores import as_labels, macro_f1, scores, uar, war  # noqa: F401
+from ctl_helpers.scores import as_labels
 
 METRICS = ("uar", "war")
 FEWEST = 3
@@ -45,22 +43,6 @@ class McNemar(NamedTuple):
     only_first: int
     only_second: int
     p: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Expected calibration error and, per bin, what a reliability diagram draws.
-
-    Attributes
-    ----------
-    ece : float
-        Expected calibration error, a fraction.
-    bins : pandas.DataFrame
-        Columns low, high, confidence, accuracy, utterances; a row per bin, empty ones NaN.
-    """
-
-    ece: float
-    bins: pd.DataFrame
 
 
 def bootstrap_interval(
@@ -356,57 +338,41 @@ def _ends(sample: np.ndarray, confidence: float) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def calibration(
-    truth: ArrayLike, probabilities: ArrayLike, labels: Sequence[str], bins: int = 10
-) -> Calibration:
+def calibration(predictions: pd.DataFrame, bins: int = 10) -> tuple[float, pd.DataFrame]:
     """Measure the expected calibration error of the winning class, over bins of equal width.
 
     Parameters
     ----------
-    truth
-        Labels, shape (utterances,).
-    probabilities
-        Shape (utterances, classes).
-    labels
-        The classes, in the order of the columns.
+    predictions
+        Columns emotion and p_<class>; classes of other runs, whose values are NaN, do not count.
     bins
         Number of bins between 0 and 1; an edge belongs to the bin below it.
 
     Returns
     -------
-    Calibration
+    ece : float
+        Expected calibration error, a fraction.
+    table : pandas.DataFrame
+        A row per bin: low, high, confidence, accuracy (NaN in empty bins), utterances.
+
+    Raises
+    ------
+    StudyError
+        If there is no column of probabilities.
 
     References
     ----------
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
-    probabilities = np.asarray(probabilities, float)
-    truth, predicted = as_labels(truth, np.asarray(labels)[probabilities.argmax(axis=1)])
-    confidence = probabilities.max(axis=1)
+    probabilities = predictions.filter(regex="^p_").dropna(axis="columns")
+    if probabilities.empty:
+        raise StudyError("expected predictions with a column p_<class> per class; got none")
+    right = predictions["emotion"] == probabilities.idxmax(axis=1).str.removeprefix("p_")
+    table = pd.DataFrame({"confidence": probabilities.max(axis=1), "accuracy": right.astype(float)})
     edges = np.linspace(0, 1, bins + 1)
-    where = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    counts = np.bincount(where, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean_confidence = np.bincount(where, confidence, bins) / counts
-        accuracy = np.bincount(where, truth == predicted, bins) / counts
-    table = pd.DataFrame(
-        {
-            "low": edges[:-1],
-            "high": edges[1:],
-            "confidence": mean_confidence,
-            "accuracy": accuracy,
-            "utterances": counts,
-        }
-    )
-    ece = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / counts.sum())
-    return Calibration(ece, table)
-
-
-def calibration_of(predictions: pd.DataFrame, bins: int = 10) -> Calibration:
-    """Calibrate a frame of predictions with columns emotion and p_<emotion>; see `calibration`."""
-    columns = [name for name in predictions if str(name).startswith("p_")]
-    columns = [name for name in columns if predictions[name].notna().all()]
-    if not columns:
-        raise StudyError("expected predictions with a column p_<emotion> per emotion; got none")
-    labels = [name.removeprefix("p_") for name in columns]
-    return calibration(predictions["emotion"], predictions[columns], labels, bins)
+    where = np.searchsorted(edges, table["confidence"], side="left").clip(1, bins) - 1
+    table = table.groupby(where).mean().reindex(range(bins))
+    table["utterances"] = np.bincount(where, minlength=bins)
+    apart = (table["accuracy"] - table["confidence"]).abs()
+    ece = float((table["utterances"] * apart).sum() / len(predictions))
+    return ece, table.assign(low=edges[:-1], high=edges[1:])
