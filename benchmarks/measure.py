@@ -4,25 +4,24 @@ import os
 import platform
 import statistics
 import sys
-import time
 from pathlib import Path
 
 from ctl_helpers.parallel import cores
 
 
 def interleave(functions, repetitions):
-    """Call functions in turn, A B C A B C ..., so that a machine's moods meet all of them.
+    """Call functions in turn, A B C A B C ..., so that other load on the machine meets all alike.
 
     Parameters
     ----------
     functions : dict of str to callable
-        Each returns a number; it is called once more before, to warm up.
+        Each returns what it measured; it is called once more before, to warm up.
     repetitions : int
         Of every one.
 
     Returns
     -------
-    dict of str to list of float
+    dict of str to list
     """
     for name, function in functions.items():
         say(f"warm-up: {name}")
@@ -31,19 +30,12 @@ def interleave(functions, repetitions):
     for repetition in range(repetitions):
         for name, function in functions.items():
             found[name].append(function())
-            say(f"{repetition + 1}/{repetitions} {name}: {found[name][-1]:.4g}")
+            say(f"{repetition + 1}/{repetitions} {name}: {found[name][-1]}")
     return found
 
 
-def seconds(function):
-    """Seconds that a call takes."""
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
-
-
 def say(text):
-    """Tell on standard error how far the work is."""
+    """Report progress on standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
@@ -67,7 +59,6 @@ def table(head, rows):
 def machine():
     """Cores, processor and versions, as a dict."""
     import keras
-    import librosa
 
     from ctl_helpers.networks import backend
 
@@ -80,7 +71,6 @@ def machine():
         "backend": keras.backend.backend(),
         "device": backend.device(),
         **backend.versions(),
-        "librosa": librosa.__version__,
     }
 
 
@@ -90,8 +80,8 @@ def _processor():
     except OSError:
         return platform.processor() or platform.machine()
     info = dict(line.split(":", 1) for line in lines if ":" in line)
-    told = {name.strip(): value.strip() for name, value in info.items()}
+    fields = {name.strip(): value.strip() for name, value in info.items()}
     products = [
-        name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in told.get("flags", "")
+        name for name in ("avx2", "avx512_bf16", "amx_bf16") if name in fields.get("flags", "")
     ]
-    return ", ".join([told.get("model name", platform.machine()), *products])
+    return ", ".join([fields.get("model name", platform.machine()), *products])

@@ -1,10 +1,7 @@
-"""The yardstick: CPAC from stock Keras layers, trained as the released code does it."""
+"""CPAC from stock Keras layers, as it is described: what the fast network is compared with."""
 
 import keras
-import numpy as np
 from keras import layers, ops
-
-from ctl_helpers.networks.losses import margin_loss, one_hot
 
 
 class FrozenNorm(layers.BatchNormalization):
@@ -30,7 +27,7 @@ class PlainSquash(layers.Layer):
 
 
 class PlainCapsules(layers.Layer):
-    """Routing by agreement with every vote written down."""
+    """Routing by agreement, every vote written out."""
 
     def __init__(self, count=6, dimension=64, routings=3, **kwargs):
         super().__init__(**kwargs)
@@ -56,8 +53,9 @@ class PlainCapsules(layers.Layer):
 
 
 def plain_cpac(frames, coefficients=39, classes=6):
-    """CPAC as REFERENCE.md describes it, layer by layer; weights in the order of ours."""
-    inputs = x = keras.Input((frames, coefficients, 1))
+    """CPAC layer by layer, its weights in the order of ours."""
+    inputs = keras.Input((frames, coefficients))
+    x = layers.Reshape((frames, coefficients, 1))(inputs)
     for rate in (0.5, 0.25, 0.25):
         x = FrozenNorm()(layers.Conv2D(64, 3)(x))
         x = layers.AveragePooling2D(2)(layers.Activation("elu")(x))
@@ -66,48 +64,3 @@ def plain_cpac(frames, coefficients=39, classes=6):
     x = layers.Multiply()([x, layers.Attention(use_scale=True)([x, x])])
     x = layers.GlobalAveragePooling1D()(PlainCapsules()(x))
     return keras.Model(inputs, layers.Dense(classes, "softmax")(layers.Dropout(0.2)(x)))
-
-
-def compile_plain(model):
-    """Compile as the released code does, and let Keras decide on the rest."""
-    optimizer = keras.optimizers.Adam(1e-3, beta_1=0.975, beta_2=0.932, epsilon=1e-8)
-    model.compile(optimizer, margin_loss, metrics=["accuracy"])
-
-
-def released_cross_validation(values, truth, splits, epochs):
-    """Fit one epoch, evaluate, predict, again; return the best test accuracy of every split."""
-    classes = int(truth.max()) + 1
-    x, y = np.asarray(values)[..., None], one_hot(truth, classes, 0.1)
-    best = []
-    for split in splits:
-        keras.utils.clear_session()
-        model = plain_cpac(*values.shape[1:], classes)
-        compile_plain(model)
-        accuracies = []
-        for _ in range(epochs):
-            model.fit(x[split.train], y[split.train], batch_size=64, epochs=1, verbose=0)
-            model.evaluate(x[split.test], y[split.test], verbose=0)
-            found = model.predict(x[split.test], verbose=0).argmax(axis=1)
-            accuracies.append(float(np.mean(found == truth[split.test])))
-        best.append(max(accuracies))
-    return best
-
-
-def flops_per_utterance(frames, coefficients=39, classes=6):
-    """Floating-point operations of one training step on one utterance.
-
-    Products alone, two operations each: forward, and the same again for the gradients of weights
-    and of inputs (of which the first convolution needs none).
-    """
-    forward, height, width, depth = [], frames, coefficients, 1
-    for filters in (64, 64, 64, 384):
-        height, width = height - 2, width - 2
-        forward.append(2 * height * width * filters * 9 * depth)
-        depth = filters
-        if filters == 64:
-            height, width = height // 2, width // 2
-    capsules = height * width * 6
-    forward.append(2 * 2 * capsules**2 * 64)  # attention: scores and their weighted sum
-    # Routing without votes: three transformations, two back, couplings twice each way.
-    forward.append(2 * (5 * 6 * 64 * 64 + 4 * capsules * 6 * 64) + 2 * 64 * classes)
-    return 3 * sum(forward) - forward[0]

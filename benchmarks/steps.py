@@ -1,80 +1,62 @@
-"""A training step: ours against the plain stack of layers, on all cores and folds side by side.
+"""Training steps: CPAC and TIM-Net against the same networks in stock Keras layers.
 
-Threads can be set but once in a process, so every layout has processes of its own that wait
-between their turns.
+TensorFlow's threads can be set only once in a process, so each layout has processes of its own.
 """
 
 import multiprocessing
 import time
+from functools import partial
 
 import numpy as np
 
 from benchmarks.measure import interleave, ratios, spread, table
 from ctl_helpers.parallel import cores
 
-SHAPE, CLASSES, BATCH = (172, 39), 6, 64
-PRODUCT = 2048  # rows and columns of the matrices whose product is the machine's peak
-CHAIN = 4
+BATCH = 64
+SHAPES = {"CPAC": (172, 39, 6), "TIM-Net": (188, 39, 7)}
+STEPS = {
+    "CPAC, plain layers": ("CPAC", "plain"),
+    "CPAC, float32": ("CPAC", "float32"),
+    "CPAC, bfloat16": ("CPAC", "bfloat16"),
+    "TIM-Net, stock layers": ("TIM-Net", "plain"),
+    "TIM-Net, float32": ("TIM-Net", "float32"),
+}
 
 
 def report(repetitions, batches):
-    """Measure and write the table of steps; return it and the numbers."""
+    """Measure all steps in turn; return the table and the numbers."""
     layouts = {"all cores": [cores()], "side by side": [1] * cores()}
     with Workers(layouts, batches) as workers:
-        names = [
-            (work, layout)
-            for work in ("plain", "float32", "bfloat16", "product float32", "product bfloat16")
-            for layout in layouts
-        ]
         found = interleave(
             {
-                f"{work}, {layout}": lambda work=work, layout=layout: workers.rate(layout, work)
-                for work, layout in names
+                f"{step}, {layout}": partial(workers.rate, layout, step)
+                for step in STEPS
+                for layout in layouts
             },
             repetitions,
         )
-    return _table(found, layouts), found
-
-
-def _table(found, layouts):
-    from benchmarks.plain import flops_per_utterance
-
-    need = flops_per_utterance(*SHAPE, CLASSES) / 1e9
-    base = found["plain, all cores"]
     rows = []
-    for work in ("plain", "float32", "bfloat16"):
+    for step, (network, _) in STEPS.items():
+        yardstick = next(name for name, work in STEPS.items() if work == (network, "plain"))
         for layout in layouts:
-            rate = found[f"{work}, {layout}"]
-            precision = "bfloat16" if work == "bfloat16" else "float32"
-            peak = found[f"product {precision}, {layout}"]
-            share = [100 * need * one for one in ratios(rate, peak)]
-            name = "plain Keras layers" if work == "plain" else f"ours, {work}"
-            rows.append([name, layout, spread(rate), spread(ratios(rate, base)), spread(share, 2)])
-    head = ["step", "threads", "utterances/s", "times plain on all cores", "% of product peak"]
-    peaks = [
-        [work, layout, spread(found[f"product {work}, {layout}"])]
-        for work in ("float32", "bfloat16")
-        for layout in layouts
-    ]
-    return "\n\n".join(
-        [
-            f"One step needs {need:.2f} GFLOP per utterance of {SHAPE[0]} x {SHAPE[1]}, "
-            f"batch {BATCH}.",
-            table(head, rows),
-            table([f"product of {PRODUCT} x {PRODUCT}", "threads", "GFLOP/s"], peaks),
-        ]
-    )
+            rates, cpu = zip(*found[f"{step}, {layout}"], strict=True)
+            base, base_cpu = zip(*found[f"{yardstick}, {layout}"], strict=True)
+            times = spread(ratios(rates, base))
+            per_cpu = spread(ratios(base_cpu, cpu))
+            rows.append([step, layout, spread(rates), times, per_cpu])
+    head = ["step", "threads", "utterances/s", "times the plain layers", "by CPU time"]
+    return table(head, rows), found
 
 
 class Workers:
-    """Processes that train when told to; a context manager.
+    """Processes that train on request; a context manager.
 
     Parameters
     ----------
     layouts : dict of str to list of int
         Threads of every process of a layout.
     batches : int
-        Length of one measurement.
+        Steps in one measurement.
     """
 
     def __init__(self, layouts, batches):
@@ -82,17 +64,16 @@ class Workers:
 
     def __enter__(self):
         context = multiprocessing.get_context("spawn")
-        self.lines, self.processes = {}, []
+        self.pipes, self.processes = {}, []
         for layout, threads in self.layouts.items():
-            self.lines[layout] = []
+            self.pipes[layout] = []
             for count in threads:
                 here, there = context.Pipe()
-                process = context.Process(
-                    target=serve, args=(there, count, self.batches), daemon=True
-                )
+                arguments = (there, count, self.batches)
+                process = context.Process(target=serve, args=arguments, daemon=True)
                 process.start()
                 self.processes.append(process)
-                self.lines[layout].append(here)
+                self.pipes[layout].append(here)
         return self
 
     def __exit__(self, *error):
@@ -100,73 +81,63 @@ class Workers:
             process.terminate()
             process.join()
 
-    def rate(self, layout, work):
-        """Let all processes of a layout work; return utterances (or GFLOP) per second."""
+    def rate(self, layout, step):
+        """Train in all processes of a layout; return utterances per second, and CPU seconds."""
+        pipes = self.pipes[layout]
         started = time.perf_counter()
-        for line in self.lines[layout]:
-            line.send(work)
-        done = sum(line.recv() for line in self.lines[layout])
-        return done / (time.perf_counter() - started)
+        for pipe in pipes:
+            pipe.send(step)
+        cpu = sum(pipe.recv() for pipe in pipes)
+        seconds = time.perf_counter() - started
+        return len(pipes) * self.batches * BATCH / seconds, cpu
 
 
-def serve(line, threads, batches):
-    """Do what comes down the line and answer how much was done."""
+def serve(pipe, threads, batches):
+    """Run the requested steps and answer with the CPU seconds they took."""
     from ctl_helpers.networks import backend
 
     backend.prepare(0, threads)
-    work = {}
+    steps = {}
     while True:
-        name = line.recv()
-        if name not in work:
-            kind, _, precision = name.rpartition(" ")
-            work[name] = product(precision) if kind else step(name, batches)
-        line.send(work[name]())
+        name = pipe.recv()
+        if name not in steps:
+            steps[name] = training(*STEPS[name])
+        started = time.process_time()
+        for _ in range(batches):
+            steps[name]()
+        pipe.send(time.process_time() - started)
 
 
-def step(name, batches):
-    """Give a function that trains on some batches and returns how many utterances that were."""
-    from benchmarks.plain import compile_plain, plain_cpac
-    from ctl_helpers.networks import backend, training
-    from ctl_helpers.networks.cpac import cpac
-    from ctl_helpers.networks.losses import one_hot
-    from ctl_helpers.networks.recipes import recipe
+def training(network, kind):
+    """Make a function that trains a network on one batch of noise and waits for the loss.
 
-    count = batches * BATCH
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(count, *SHAPE, 1)).astype(np.float32)
-    y = one_hot(generator.integers(CLASSES, size=count), CLASSES, 0.1)
-    if name == "plain":
-        model = plain_cpac(*SHAPE, CLASSES)
-        compile_plain(model)
-        train = model.train_on_batch
-    else:
-        ours = recipe("released", precision=name)
-        model = cpac(*SHAPE, CLASSES, **training.network(ours))
-        training.compile_model(model, ours, count)
-        train = backend.training_step(model, x[:BATCH], y[:BATCH])
-
-    def run():
-        # Not fit: on several threads its pipeline halves the rate now and then, of either network.
-        for start in range(0, count, BATCH):
-            train(x[start : start + BATCH], y[start : start + BATCH])
-        return count
-
-    return run
-
-
-def product(precision, size=PRODUCT):
-    """Give a function that multiplies large matrices and returns the GFLOP that took."""
+    Parameters
+    ----------
+    network : {"CPAC", "TIM-Net"}
+        Which one.
+    kind : {"plain", "float32", "bfloat16"}
+        Stock Keras layers, or ours with products of that precision.
+    """
     import keras
 
-    inputs = x = keras.Input((size,), dtype=precision)
-    for _ in range(CHAIN):
-        x = keras.layers.Dense(size, use_bias=False, dtype=precision)(x)
-    x = keras.ops.cast(keras.ops.mean(x, axis=-1), "float32")  # little to bring back
-    model = keras.Model(inputs, x)
-    data = keras.random.normal((size, size), dtype=precision)
+    from benchmarks.plain import plain_cpac
+    from ctl_helpers.networks.backend import training_step
+    from ctl_helpers.networks.cpac import cpac
+    from ctl_helpers.networks.losses import margin_loss, one_hot
+    from ctl_helpers.networks.timnet import timnet
+    from tests.reference_timnet import stock_timnet
 
-    def run():
-        np.asarray(model.predict_on_batch(data))
-        return CHAIN * 2 * size**3 / 1e9
-
-    return run
+    frames, coefficients, classes = SHAPES[network]
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(BATCH, frames, coefficients)).astype(np.float32)
+    y = one_hot(generator.integers(classes, size=BATCH), classes, 0.1)
+    if network == "CPAC":
+        ours, loss = partial(cpac, precision=kind), margin_loss
+        model = (plain_cpac if kind == "plain" else ours)(*SHAPES[network])
+    else:
+        loss = "categorical_crossentropy"
+        model = (stock_timnet if kind == "plain" else timnet)(*SHAPES[network])
+    optimizer = keras.optimizers.Adam(1e-3, beta_1=0.93, beta_2=0.98, epsilon=1e-8)
+    model.compile(optimizer, loss, metrics=["accuracy"], jit_compile=False)
+    step = training_step(model, x, y)
+    return lambda: float(step(x, y)["loss"])

@@ -1,8 +1,10 @@
 """Versions of installed packages, looked up without importing them."""
 
+from functools import lru_cache
 from importlib import metadata
 
 
+@lru_cache
 def version_of(*packages: str) -> str:
     """Version of the first of some packages that is installed; empty where none is.
 

@@ -1,4 +1,4 @@
-"""CPAC's forward pass in NumPy, step by step as REFERENCE.md tells it, the votes written out."""
+"""CPAC's forward pass in NumPy, step by step as it is described, the votes written out."""
 
 import numpy as np
 
@@ -60,10 +60,10 @@ def route(x, kernel, count=6, dimension=64, routings=3):
 
 
 def forward(weights, x, attention="scaled", capsules=True, convolutions=True):
-    """Probabilities from a list of weights in Keras 2's order and features (batch, t, f, 1)."""
+    """Probabilities from a list of weights in Keras 2's order and features (batch, frames, 39)."""
     weights = [np.asarray(weight, np.float64) for weight in weights]
     take = iter(weights)
-    x = np.asarray(x, np.float64)
+    x = np.asarray(x, np.float64)[..., None]
     for _ in range(3):
         if convolutions:
             x = convolve(x, next(take), next(take))
@@ -83,7 +83,7 @@ def forward(weights, x, attention="scaled", capsules=True, convolutions=True):
 
 
 def randomised(model, seed=0):
-    """Give a network weights of which none is nought or one and all have a say; return it."""
+    """Give a network weights that are neither zero nor one, so that all matter; return it."""
     generator = np.random.default_rng(seed)
     weights = []
     for weight in model.weights:

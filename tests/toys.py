@@ -1,5 +1,7 @@
 """Small corpora, features, networks, classifiers and protocols, as somebody outside brings them."""
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +9,11 @@ import pandas as pd
 from conftest import write_wav
 
 from ctl_helpers.features import Features
+from ctl_helpers.methods import parse
+from ctl_helpers.protocols import problems_inside
+from ctl_helpers.runs.run import seeded
 
-NETWORK = '''
+NETWORK = """
 from keras import Input, Model, layers
 
 def network(frames, coefficients, classes, dropout=0.0):
@@ -16,7 +21,7 @@ def network(frames, coefficients, classes, dropout=0.0):
     x = layers.GlobalAveragePooling1D()(x)
     x = layers.Dense(6, "relu", name="embedding")(layers.Dropout(dropout)(x))
     return Model(inputs, layers.Dense(classes, "softmax")(x))
-'''
+"""
 CLASSIFIER = """
 from sklearn.naive_bayes import GaussianNB
 
@@ -58,18 +63,21 @@ def toy_manifest(emotions=("angry", "sad"), utterances=24, speakers=4, corpus="t
             "duration": 1.0,
             "sampling_rate": 16_000,
             "utterance": names,
+            "start": np.nan,
+            "end": np.nan,
             "digest": [f"{corpus}{row}" for row in rows],
+            "fingerprint": b"",
         }
     )
 
 
 def toy_features(manifest, frames=6, coefficients=4, seed=0, level=1.0):
-    """Noise around a level that tells the emotion; a vector an utterance where frames is None."""
+    """Noise, and a coefficient an emotion that is raised; vectors where frames is None."""
     shape = (coefficients,) if frames is None else (frames, coefficients)
     classes = sorted(set(manifest["emotion"]))
-    place = manifest["emotion"].map(classes.index).to_numpy() * level
+    raised = np.eye(len(classes), coefficients)[manifest["emotion"].map(classes.index)] * level
     values = np.random.default_rng(seed).normal(size=(len(manifest), *shape))
-    values = (values + place.reshape(-1, *[1] * len(shape))).astype(np.float32)
+    values = (values + (raised if frames is None else raised[:, None])).astype(np.float32)
     speech = None if frames is None else np.tile([0, frames], (len(manifest), 1))
     return Features(values=values, manifest=manifest, key="toy", speech=speech, settings=None)
 
@@ -94,3 +102,40 @@ def toy_corpus(root: Path, name: str, emotions=("angry", "sad"), utterances=16, 
     table = manifest.assign(path=manifest["utterance"])[columns]
     table.to_csv(root / name / "manifest.csv", index=False)
     return root
+
+
+CHANGES = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05, "settings": {"dropout": 0.3}}
+MORTAL = {"epochs": 3, "averaging": 1.0, "settings": {}}
+
+
+@dataclass(frozen=True)
+class Toys:
+    """A corpus, arrays of its features, and code of somebody's own."""
+
+    folder: Path
+
+    @cached_property
+    def manifest(self):
+        return toy_manifest()
+
+    def write(self):
+        write_code(self.folder, "network.py", NETWORK)
+        write_code(self.folder, "classifier.py", CLASSIFIER)
+        for name, frames in (("frames", 6), ("vectors", None)):
+            values = toy_features(self.manifest, frames).values
+            write_array(self.folder / f"{name}.npz", self.manifest, values)
+        return self
+
+    @property
+    def network(self):
+        return f"{self.folder}/network.py:network/quick"
+
+    @property
+    def classifier(self):
+        return f"{self.folder}/vectors.npz+{self.folder}/classifier.py:classifier"
+
+    def runs(self, method=None, protocol="kfold", only=None, seeds=(0,), selection="last", **more):
+        changes = CHANGES | {"features": f"{self.folder}/frames.npz"} | more
+        chosen = parse(method or self.network, "global", selection, changes)
+        problems = problems_inside(self.manifest, protocol, 2, only=only)
+        return [seeded(problem, chosen, seed) for seed in seeds for problem in problems]

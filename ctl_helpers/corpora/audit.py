@@ -128,7 +128,7 @@ def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
     """List published utterances without a file, by name where names are known, else by speaker."""
     files = [*manifest["utterance"], *(found["path"] for found in manifest.attrs["problems"])]
     parsed = [entry.parse(PurePosixPath(file)) for file in files]
-    there = {found.identity: found.speaker for found in parsed if isinstance(found, Labels)}
+    there = {found.utterance: found.speaker for found in parsed if isinstance(found, Labels)}
     if there.keys() & entry.utterances.keys():
         gaps = [(path, "no such file") for u, path in entry.utterances.items() if u not in there]
     else:

@@ -1,21 +1,25 @@
 """What is known of each corpus (catalogue.toml), and how its file names are read."""
 
-import tomllib
+import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property
 from itertools import product
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 import pandas as pd
 
-from ctl_helpers.corpora import native
-from ctl_helpers.corpora.native import Labels
+from ctl_helpers.corpora.native import FACTS, Labels
+from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 
 CROSS_CORPUS_SAMPLES = 96_000
 """Signal length (samples at 22 050 Hz) across corpora, and of corpora outside the catalogue."""
+
+
+def _plain(word: str) -> str:
+    """Spell parts of names alike: without case, outer blanks and leading zeros."""
+    return word.strip().casefold().lstrip("0")
 
 
 @dataclass(frozen=True)
@@ -40,13 +44,8 @@ class Corpus:
         Names that its folder goes by (compared without case and punctuation).
     example : str
         Path of one utterance below the corpus's folder.
-    parse : callable
-        From a path relative to the corpus's folder to :class:`Labels`, or to the reason (str)
-        why the file is not part of the corpus.
-    speaker_counts : dict
-        Published number of utterances per speaker, where they are known.
-    utterances : dict
-        Native path of each utterance by its identity, where all of them are known.
+    rules : dict
+        How its file names are read (see catalogue.toml).
     """
 
     name: str
@@ -60,90 +59,133 @@ class Corpus:
     home_page: str
     folders: tuple[str, ...]
     example: str
-    parse: Callable[[PurePath], Labels | str] = field(repr=False)
-    speaker_counts: dict[str, int] = field(default_factory=dict, repr=False)
-    utterances: dict[str, str] = field(default_factory=dict, repr=False)
+    rules: dict = field(repr=False)
 
     @property
     def size(self) -> int:
         """Published number of utterances."""
         return sum(self.emotions.values())
 
+    @property
+    def utterances(self) -> dict[str, str]:
+        """Native path of each utterance by its identity, where the corpus is a full design."""
+        return self.published if "design" in self.rules else {}
 
-def _ravdess_utterances(speakers: dict[str, str]) -> dict[str, str]:
-    """Native path of each of the 1440 utterances."""
-    two = ("01", "02")
-    stems = (
-        f"03-01-{code}-{intensity}-{statement}-{repetition}-{actor}"
-        for actor, code, intensity, statement, repetition in product(
-            speakers, native.RAVDESS_CODES, two, two, two
-        )
-        if (code, intensity) != ("01", "02")
-    )
-    return {stem: f"Actor_{stem[-2:]}/{stem}.wav" for stem in stems}
+    @cached_property
+    def published(self) -> dict[str, str]:
+        """Native path of each utterance by its identity, where all of them are known."""
+        paths = []
+        for line in self.rules.get("published", "").split("\n"):
+            speaker, _, texts = line.partition(": ")
+            for text, *takes in map(str.split, filter(None, texts.split(", "))):
+                paths += [f"wav/{speaker}{text}{take}.wav" for take in takes]
+        if fields := dict(self.rules.get("design", {})):
+            path = fields.pop("path")
+            choices = [list(self.speakers), *(values.split() for values in fields.values())]
+            paths = [
+                path.format(**dict(zip(["speaker", *fields], values, strict=True)))
+                for values in product(*choices)
+            ]
+        read = {path: self.parse(PurePosixPath(path)) for path in paths}
+        return {found.utterance: p for p, found in read.items() if isinstance(found, Labels)}
+
+    @cached_property
+    def speaker_counts(self) -> dict[str, int]:
+        """Published number of utterances per speaker, where they are known."""
+        if each := self.rules.get("each"):
+            return dict.fromkeys(self.speakers, each)
+        return dict(Counter(identity.split("/")[0] for identity in self.published))
+
+    def speaker_named(self, folder: str) -> str | None:
+        """Speaker that a folder is named after."""
+        match = re.fullmatch(self.rules.get("folder", "(.*)"), folder, re.IGNORECASE)
+        return self._spelled.get(_plain(match[1])) if match else None
+
+    @cached_property
+    def _spelled(self) -> dict[str, str]:
+        return {_plain(speaker): speaker for speaker in self.speakers}
+
+    def parse(self, path: PurePath) -> Labels | str:
+        """Read the name of a file.
+
+        Parameters
+        ----------
+        path : PurePath
+            Relative to the corpus's folder.
+
+        Returns
+        -------
+        Labels or str
+            What it says, or the reason why the file is not part of the corpus.
+        """
+        rules, stem = self.rules, path.stem.strip()
+        match = re.fullmatch(rules["name"], stem, re.IGNORECASE | re.ASCII | re.VERBOSE)
+        if match is None:
+            return f"its name is not like {rules['like']}"
+        parts = {group: value or "" for group, value in match.groupdict().items()}
+        for pattern, reason in rules.get("refused", ()):
+            if re.match(pattern, stem, re.IGNORECASE):
+                return reason.format(**parts)
+        if "blocks" in rules:
+            block, number = divmod(int(parts["text"]) - 1, rules["blocks"])
+            parts |= {"code": str(block), "text": str(number + 1)}
+        folders = path.parts[:-1]
+        who, word = rules.get("who", "speaker"), rules.get("code", "emotion code")
+        holders = [speaker for folder in folders if (speaker := self.speaker_named(folder))]
+        said = rules.get("speaker", parts.get("speaker", "")).format(**parts)
+        speaker = self._spelled.get(_plain(said)) if said else (holders or [None])[-1]
+        if speaker is None and not said:
+            nobody = f"none of the corpus's speakers {', '.join(self.speakers)} is in its path"
+            return rules.get("nobody", nobody)
+        if speaker is None:
+            return f"unknown {who} {said!r}"
+        sorted_by = [folder for folder in folders if emotion_named(folder)]
+        if "codes" in rules:
+            codes = {code.casefold(): emotion for code, emotion in rules["codes"].items()}
+            code, emotion = parts["code"], codes.get(parts["code"].casefold())
+        else:
+            word = "emotion"
+            code = parts["emotion"] or ["", *folders[-1:], *sorted_by][-1]
+            emotion = emotion_named(code)
+        if emotion not in self.emotions:
+            return f"unknown {word} {code!r}"
+        misplaced = ""
+        if holders and holders[-1] != speaker:
+            misplaced = f"of {who} {speaker}, in the folder of {who} {holders[-1]}"
+        elif sorted_by and emotion_named(sorted_by[-1]) != emotion:
+            misplaced = f"named {emotion}, in the folder {sorted_by[-1]}"
+        text = rules.get("text", "{text}").format(**parts).lower()
+        others = [_plain(value) for part, value in parts.items() if part not in _LABELS]
+        identity = "/".join((speaker, emotion, *others))
+        return Labels(emotion, speaker, self.speakers[speaker], text, identity, misplaced)
 
 
-def _savee_utterances(speakers: dict[str, str]) -> dict[str, str]:
-    """Native path of each of the 480 utterances."""
-    texts = [f"{c}{n:02d}" for c in native.SAVEE_CODES for n in range(1, 31 if c == "n" else 16)]
-    identities = (f"{speaker}/{text}" for speaker in speakers for text in texts)
-    return {identity: f"AudioData/{identity}.wav" for identity in identities}
-
-
-def _casia_utterances(speakers: dict[str, str]) -> dict[str, str]:
-    """Native path of each of the 1200 utterances."""
-    design = product(speakers, native.CASIA_EMOTIONS, range(201, 251))
-    identities = (f"{speaker}/{emotion}/{number}" for speaker, emotion, number in design)
-    return {identity: f"{identity}.wav" for identity in identities}
-
-
-def _listed_utterances(published: str) -> dict[str, str]:
-    """Native path of each utterance of a list such as ``03: a01 Fa Nc, a02 Fc``."""
-    stems = []
-    for line in published.strip().splitlines():
-        speaker, texts = line.split(": ")
-        for text, *takes in map(str.split, texts.split(", ")):
-            stems += [f"{speaker}{text}{take}" for take in takes]
-    return {stem: f"wav/{stem}.wav" for stem in stems}
+_LABELS = ("speaker", "emotion", "code")
+_RULES = (
+    *("name", "like", "refused", "code", "codes", "blocks", "who", "folder", "speaker", "nobody"),
+    *("text", "design", "published", "each"),
+)
 
 
 def _corpus(name: str, facts: dict) -> Corpus:
     """Build an entry from its facts in catalogue.toml."""
-    facts = {"samples": CROSS_CORPUS_SAMPLES, "men": "", "women": ""} | facts
-    sexes = [("m", facts.pop("men")), ("f", facts.pop("women"))]
-    sex_of = {speaker: sex for sex, speakers in sexes for speaker in speakers.split()}
-    speakers = dict(sorted(sex_of.items()))
-    designs = {
-        "ravdess": _ravdess_utterances,
-        "savee": _savee_utterances,
-        "casia": _casia_utterances,
-    }
-    if published := facts.pop("published", ""):
-        utterances = _listed_utterances(published)
-    else:
-        utterances = designs[name](speakers) if name in designs else {}
-    each = facts.pop("each", None)
-    parse = partial(getattr(native, f"parse_{name}"), speakers=speakers)
-    speakers_of = (parse(PurePosixPath(path)).speaker for path in utterances.values())
-    counts = dict.fromkeys(speakers, each) if each else dict(Counter(speakers_of))
-    facts["folders"] = tuple(facts["folders"])
+    women, men = facts.get("women", "").split(), facts.get("men", "").split()
+    sexes = dict.fromkeys(women, "f") | dict.fromkeys(men, "m")
+    known = {key: facts[key] for key in facts.keys() - {*_RULES, "women", "men", "study"}}
     return Corpus(
+        **{"samples": CROSS_CORPUS_SAMPLES} | known | {"folders": tuple(facts["folders"])},
         name=name,
-        speakers=speakers,
-        parse=parse,
-        speaker_counts=counts,
-        utterances=utterances,
-        **facts,
+        speakers=dict(sorted(sexes.items())),
+        rules={rule: facts[rule] for rule in _RULES if rule in facts},
     )
 
 
-_FACTS = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
-_STUDY = {name: facts.pop("study", True) for name, facts in _FACTS.items()}
-
-LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in _FACTS.items()}
+LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in FACTS.items()}
 """Every corpus whose file names are read: the catalogue, and tess, cremad, esd, iemocap."""
 
-CATALOGUE: dict[str, Corpus] = {name: entry for name, entry in LAYOUTS.items() if _STUDY[name]}
+CATALOGUE: dict[str, Corpus] = {
+    name: entry for name, entry in LAYOUTS.items() if FACTS[name].get("study", True)
+}
 """The five corpora of the study: casia, emodb, savee, ravdess, emovo."""
 
 

@@ -15,7 +15,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from ctl_helpers.corpora.fingerprints import BANDS, alike
+from ctl_helpers.corpora.fingerprints import BAND, RATE, alike
 from ctl_helpers.corpora.signals import read_samples
 
 SAME = 0.8
@@ -25,51 +25,51 @@ Copies with noise 5 dB below the speech reach 0.87; two takes of one sentence by
 below 0.6 in CASIA, EmoDB and RAVDESS.
 """
 
-_RATE = 8_000
-
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Peak of the normalised cross-correlation of two signals at 8 kHz, from 100 to 3300 Hz."""
+    """Peak of the normalised cross-correlation of two signals in the compared band."""
     size = next_fast_len(len(first) + len(second), real=True)
-    frequencies = rfftfreq(size, 1 / _RATE)
-    band = (frequencies > 100) & (frequencies < BANDS[-1])
+    frequencies = rfftfreq(size, 1 / RATE)
+    band = (frequencies > BAND[0]) & (frequencies < BAND[1])
     one, two = rfft(first, size) * band, rfft(second, size) * band
     power = np.linalg.norm(irfft(one, size)) * np.linalg.norm(irfft(two, size))
     return float(np.abs(irfft(one * two.conj(), size)).max() / (power + 1e-12))
 
 
-def same_sounds(frame: pd.DataFrame, across: bool = False) -> np.ndarray:
-    """Number the sounds of a manifest: rows with the same number hold the same sound.
+def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.ndarray:
+    """Find out which rows of a manifest hold the same sound.
 
     Parameters
     ----------
     frame : DataFrame
-        Manifest with the columns path, start, end, digest, fingerprint (and corpus).
-    across : bool
-        Whether to look for changed copies between different corpora only.
+        Manifest with the columns path, start, end, digest, fingerprint.
+    groups : ndarray, shape (rows,), optional
+        Look for changed copies only between rows of different groups.
 
     Returns
     -------
     ndarray of int, shape (rows,)
+        Number of the sound.
     """
 
     @lru_cache(maxsize=256)
     def signal(row: int) -> np.ndarray:
         place = frame.iloc[row]
         samples, rate = read_samples(place["path"], place["start"], place["end"])
-        return soxr.resample(samples, rate, _RATE, quality="MQ")
+        return soxr.resample(samples, rate, RATE, quality="MQ")
 
-    digests, first = np.unique(frame["digest"].to_numpy(str), return_index=True)
-    number = np.searchsorted(digests, frame["digest"].to_numpy(str))
-    corpora = frame["corpus"].to_numpy(str)[first] if across else None
-    prints = frame["fingerprint"].to_numpy()[first]
+    _, first, number = np.unique(
+        frame["digest"].to_numpy(str), return_index=True, return_inverse=True
+    )
     pairs = [
         (one, two)
-        for one, two in alike(prints, corpora)
+        for one, two in alike(
+            frame["fingerprint"].to_numpy()[first], None if groups is None else groups[first]
+        )
         if _correlation(signal(first[one]), signal(first[two])) >= SAME
     ]
     one, two = np.array(pairs, int).reshape(-1, 2).T
-    links = coo_array((np.ones(len(one)), (one, two)), shape=(len(digests), len(digests)))
+    links = coo_array((np.ones(len(one)), (one, two)), shape=(len(first), len(first)))
     return connected_components(links, directed=False)[1][number]
 
 
@@ -87,25 +87,25 @@ def drop_copies(manifests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
         The manifests in the same order. Rows keep their index, so that the index of a result says
         which rows are left; ``attrs["problems"]`` names the others, as kind "duplicate".
     """
-    parts = [manifest.assign(order=order) for order, manifest in enumerate(manifests)]
-    for part in parts:
-        part.attrs = {}
-    joined = pd.concat(parts, ignore_index=True)
-    sounds = pd.Series(same_sounds(joined.assign(corpus=joined["order"]), across=True))
-    earliest = joined.groupby(sounds)["order"].transform("min")
-    original = joined.groupby(sounds)["utterance"].transform("first")
-    holder = joined.groupby(sounds)["corpus"].transform("first")
+    joined = pd.concat([pd.DataFrame(manifest.to_dict("series")) for manifest in manifests])
+    order = np.repeat(range(len(manifests)), [len(manifest) for manifest in manifests])
+    sounds = same_sounds(joined, order)
+    _, first = np.unique(sounds, return_index=True)
+    originals = joined.iloc[first[sounds]]
+    copied = order[first[sounds]] < order
     kept = []
-    for order, manifest in enumerate(manifests):
-        mine = (joined["order"] == order).to_numpy()
-        copy = (earliest[mine] < order).to_numpy()
-        left = manifest[~copy].copy()
-        problems = [
-            {"path": path, "kind": "duplicate", "reason": f"the same sound as {name} of {of}"}
-            for path, name, of in zip(
-                manifest["utterance"][copy], original[mine][copy], holder[mine][copy], strict=True
-            )
+    for number, manifest in enumerate(manifests):
+        mine = order == number
+        left = manifest[~copied[mine]].copy()
+        names = zip(
+            joined["utterance"][mine & copied],
+            originals["utterance"][mine & copied],
+            originals["corpus"][mine & copied],
+            strict=True,
+        )
+        left.attrs["problems"] = manifest.attrs.get("problems", []) + [
+            {"path": name, "kind": "duplicate", "reason": f"the same sound as {other} of {corpus}"}
+            for name, other, corpus in names
         ]
-        left.attrs = manifest.attrs | {"problems": manifest.attrs.get("problems", []) + problems}
         kept.append(left)
     return kept

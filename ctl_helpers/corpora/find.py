@@ -17,7 +17,6 @@ from ctl_helpers.errors import StudyError
 OWN = "<emotion>/*.wav or a manifest.csv with the columns path and emotion"
 """How a corpus of one's own may look."""
 
-_EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _log = logging.getLogger("ctl_helpers")
 
 
@@ -118,7 +117,7 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
     """Read ``<emotion>/*.wav``."""
     emotions = {e: part for part in path.parts[:-1] if (e := emotion_named(part, labels))}
     if len(emotions) == 1:
-        return Labels(next(iter(emotions)), identity=path.as_posix())
+        return Labels(next(iter(emotions)), utterance=path.as_posix())
     if emotions:
         return f"its folders {' and '.join(emotions.values())} contradict each other"
     if len(path.parts) < 2:
@@ -145,33 +144,31 @@ def _own_corpora(root: Path, children: list[Path], taken: set[Path]) -> dict[str
     return found
 
 
-def _look(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """Corpora under a folder by name, and the names of what holds recordings but is none."""
-    if not root.is_dir():
-        what = "not a folder" if root.exists() else "no such folder"
-        raise StudyError(f"corpora root {root}: {what}; {_EXPECTED}")
+def _look(root: Path) -> tuple[dict[str, Path], str]:
+    """Corpora under a folder by name, and a line on what holds recordings but is none."""
+    expected = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
     try:
         children = sorted(p for p in root.iterdir() if not p.name.startswith((".", "__")))
     except OSError as error:
-        raise StudyError(f"corpora root {root}: {error.strerror}; {_EXPECTED}") from error
+        what = "not a folder" if root.exists() else "no such folder"
+        what = error.strerror if root.is_dir() else what
+        raise StudyError(f"corpora root {root}: {what}; {expected}") from error
     if not children:
-        raise StudyError(f"corpora root {root}: the folder is empty; {_EXPECTED}")
+        raise StudyError(f"corpora root {root}: the folder is empty; {expected}")
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
         found = _own_corpora(root, children, set(found.values())) | found
     others = [] if root in found.values() else [p for p in children if p not in found.values()]
-    strangers = [p.name for p in others if p.suffix.lower() in READ or (p.is_dir() and _sample(p))]
-    return {name: _with_manifest(found[name]) for name in sorted(found)}, strangers
+    strange = [p.name for p in others if p.suffix.lower() in READ or (p.is_dir() and _sample(p))]
+    line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
+    if not found:
+        raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")
+    return {name: _with_manifest(found[name]) for name in sorted(found)}, line
 
 
 def _with_manifest(place: Path) -> Path:
     """Take the table of a corpus's folder, where there is one: it says what counts."""
     return next((t for t in tables_in(place) if t.parent == place), place)
-
-
-def _strange(strangers: list[str]) -> str:
-    """Say what was not understood, and how it would be."""
-    return f"; not understood: {', '.join(strangers)} (expected {OWN})" if strangers else ""
 
 
 def find_corpora(root: str | Path) -> dict[str, Path]:
@@ -199,11 +196,9 @@ def find_corpora(root: str | Path) -> dict[str, Path]:
         If there is no such folder, or no corpus in it.
     """
     root = Path(root).expanduser().absolute()
-    found, strangers = _look(root)
-    if not found:
-        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{_strange(strangers)}")
-    if strangers:
-        _log.warning("corpora root %s%s", root, _strange(strangers))
+    found, strange = _look(root)
+    if strange:
+        _log.warning("corpora root %s%s", root, strange)
     return found
 
 
@@ -212,21 +207,19 @@ def place_of(root: str | Path, name: str) -> tuple[str, Path]:
     root = Path(root).expanduser().absolute()
     tables = [table for suffix in (".csv", ".tsv") if (table := root / (name + suffix)).is_file()]
     try:
-        found, strangers = _look(root)
+        found, strange = _look(root)
     except StudyError:
         if not tables:
             raise
-        found, strangers = {}, []
+        found, strange = {}, ""
     for spelled, place in found.items():
         if _same_name(spelled) == _same_name(name):
             return spelled, place
     if tables:
         return name, tables[0]
-    if not found:
-        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{_strange(strangers)}")
     entry = LAYOUTS.get(_same_name(name))
     example = f"{name.casefold()}/{entry.example}" if entry else f"{name}/<emotion>/*.wav"
     raise StudyError(
         f"no corpus {name!r} under {root} (found: {', '.join(found)}); "
-        f"expected {root}/{example}{_strange(strangers)}"
+        f"expected {root}/{example}{strange}"
     )

@@ -7,19 +7,19 @@ How strongly the loudness of 12 bands (120 to 3300 Hz) changes at 32 modulation 
 from collections.abc import Sequence
 
 import numpy as np
+import soxr
 from scipy.fft import rfft
 
-HOP = 0.032
-"""Seconds between the frames; each is twice as long."""
 SHORTEST = 0.5
 """Seconds below which a signal has no fingerprint."""
-ALIKE = 0.78
+ALIKE = 0.74
 """Cosine of two fingerprints from which they may be of the same sound."""
-BANDS = np.geomspace(120, 3300, 13)
-"""Edges of the bands in Hz."""
+RATE = 8_000
+"""Rate in Hz at which sounds are compared."""
+BAND = (120, 3300)
+"""Lowest and highest frequency in Hz that is compared."""
 
-_FOLD, _MODULATIONS = 128, 32
-_RANGE = 1e-2
+_HOP, _BANDS, _FOLD, _MODULATIONS, _RANGE = 256, 12, 128, 32, 1e-2
 _BLOCK = 1024
 
 
@@ -28,7 +28,7 @@ def fingerprint(signal: np.ndarray, rate: int) -> bytes:
 
     Parameters
     ----------
-    signal : ndarray, shape (samples,)
+    signal : ndarray of float32, shape (samples,)
         One channel.
     rate : int
         Its sampling rate in Hz.
@@ -40,43 +40,37 @@ def fingerprint(signal: np.ndarray, rate: int) -> bytes:
     """
     if len(signal) < SHORTEST * rate:
         return b""
-    hop = round(HOP * rate)
-    size = 2 * hop
-    count = -(-len(signal) // hop)
-    padded = np.pad(np.asarray(signal, np.float32), (hop // 2, (count + 1) * hop - len(signal)))
-    frames = np.lib.stride_tricks.sliding_window_view(padded, size)[::hop][:count]
-    power = np.square(np.abs(rfft(frames * np.hanning(size).astype(np.float32), axis=1)))
-    edges = np.minimum(np.round(BANDS * size / rate).astype(int), hop)
-    bands = np.add.reduceat(power[:, : edges[-1] + 1], edges[:-1], axis=1)
+    signal = np.pad(soxr.resample(signal, rate, RATE, quality="LQ"), _HOP)
+    window = np.hanning(2 * _HOP).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(signal, 2 * _HOP)[::_HOP] * window
+    edges = np.round(np.geomspace(*BAND, _BANDS + 1) * 2 * _HOP / RATE).astype(int)
+    power = np.square(np.abs(rfft(frames, axis=1)[:, : edges[-1]]))
+    bands = np.add.reduceat(power, edges[:-1], axis=1)
     # Loudness in each band, from 20 dB below its peaks: what is quieter may be noise.
     top = np.quantile(bands, 0.98, axis=0)
     floor = _RANGE * np.maximum(top, 1e-4 * top.max()) + 1e-30
     loudness = np.log10(np.maximum(bands / floor, 1))
     # Folding keeps the spectrum at the frequencies that are looked at, however long the signal is.
-    folded = np.zeros((-(-count // _FOLD) * _FOLD, bands.shape[1]), np.float32)
-    folded[:count] = loudness
-    folded = folded.reshape(-1, _FOLD, bands.shape[1]).sum(axis=0)
+    loudness = np.pad(loudness, ((0, -len(loudness) % _FOLD), (0, 0)))
+    folded = loudness.reshape(-1, _FOLD, _BANDS).sum(axis=0)
     spectrum = np.abs(rfft(folded, axis=0))[1 : _MODULATIONS + 1].ravel()
     shape = np.log(spectrum / (np.linalg.norm(spectrum) + 1e-12) + 0.005)
     shape -= shape.mean()
     return np.round(127 * shape / (np.abs(shape).max() + 1e-12)).astype(np.int8).tobytes()
 
 
-def alike(prints: Sequence[bytes], corpora: np.ndarray | None = None) -> list[tuple[int, int]]:
-    """Pairs of positions whose fingerprints are alike (where given: of different corpora)."""
+def alike(prints: Sequence[bytes], groups: np.ndarray | None = None) -> list[tuple[int, int]]:
+    """Pairs of positions whose fingerprints are alike (where given: of different groups)."""
     rows = np.flatnonzero([bool(one) for one in prints])
-    if len(rows) < 2:
-        return []
-    values = np.frombuffer(b"".join(prints[row] for row in rows), np.int8)
-    values = values.reshape(len(rows), -1).astype(np.float32)
+    values = np.frombuffer(b"".join(prints[row] for row in rows), np.int8).astype(np.float32)
+    values = values.reshape(len(rows), _BANDS * _MODULATIONS)
     values /= np.linalg.norm(values, axis=1, keepdims=True) + 1e-12
     pairs = []
     for start in range(0, len(rows), _BLOCK):
-        alike = values[start : start + _BLOCK] @ values[start:].T >= ALIKE
-        first, second = np.nonzero(np.triu(alike, 1))
-        first, second = rows[first + start], rows[second + start]
-        if corpora is not None:
-            apart = corpora[first] != corpora[second]
+        near = np.triu(values[start : start + _BLOCK] @ values[start:].T >= ALIKE, 1)
+        first, second = (rows[start + found] for found in np.nonzero(near))
+        if groups is not None:
+            apart = groups[first] != groups[second]
             first, second = first[apart], second[apart]
         pairs += zip(first.tolist(), second.tolist(), strict=True)
     return pairs

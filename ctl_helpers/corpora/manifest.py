@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, signal_length
 from ctl_helpers.corpora.copies import same_sounds
-from ctl_helpers.corpora.find import OWN, parse_generic, place_of, recordings
+from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.native import Labels
 from ctl_helpers.corpora.signals import READ, inspect
 from ctl_helpers.corpora.tables import Listing, Part, is_audformat, list_table, problem, tables_in
@@ -62,14 +63,14 @@ def _printable(path: PurePath) -> str:
 
 def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
     """Leave out what the published corpus does not have, where most of a folder is published."""
-    identities = {part.labels.identity for part in listing.parts}
-    published = entry.utterances.keys()
+    identities = {part.labels.utterance for part in listing.parts}
+    published = set(entry.published)
     if 2 * len(identities & published) <= len(identities):
         return
     # A name may lack the letter of its version.
     published |= {identity[:-1] for identity in published}
-    others = [part for part in listing.parts if part.labels.identity not in published]
-    listing.parts = [part for part in listing.parts if part.labels.identity in published]
+    others = [part for part in listing.parts if part.labels.utterance not in published]
+    listing.parts = [part for part in listing.parts if part.labels.utterance in published]
     reason = f"not among the {entry.size} published utterances"
     listing.problems += [problem(part.file, "unpublished", reason) for part in others]
 
@@ -88,86 +89,73 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
     for (path, _), parts, signals in zip(items, by_file.values(), read, strict=True):
         for part, signal in zip(parts, signals, strict=True):
             start, end = part.segment
-            whole = math.isnan(start) and math.isnan(end)
-            if not whole and signal.duration:
-                start = 0.0 if math.isnan(start) else start
-                end = start + signal.duration if math.isnan(end) else end
-            segment = "" if whole else f"[{start:.2f}-{end:.2f}]"
-            if signal.kind:
-                at = part.file + (segment if signal.duration else "")
-                listing.problems.append(problem(at, signal.kind, signal.reason))
-                continue
-            record = {"file": part.file, "segment": segment, "utterance": part.file + segment}
-            record |= vars(part.labels) | vars(signal)
-            records.append(record | {"path": path, "corpus": name, "start": start, "end": end})
-    for utterance, count in Counter(record["utterance"] for record in records).items():
-        for record in [r for r in records if r["utterance"] == utterance] if count > 1 else []:
-            if record["segment"]:
-                record["utterance"] = f"{record['file']}[{record['start']!r}-{record['end']!r}]"
+            end = start + signal.get("duration", math.nan) if math.isnan(end) else end
+            utterance = part.file
+            if "duration" in signal and not math.isnan(end):
+                utterance += f"[{_decimals(start)}-{_decimals(end)}]"
+            if signal["kind"]:
+                listing.problems.append(problem(utterance, signal["kind"], signal["reason"]))
+            else:
+                place = {"path": path, "corpus": name, "file": part.file, "utterance": utterance}
+                place["identity"] = part.labels.utterance
+                records.append(vars(part.labels) | signal | place | {"start": start, "end": end})
     return records
+
+
+def _decimals(seconds: float) -> str:
+    """Write seconds with two decimals, or with as many as they have."""
+    return f"{seconds:.2f}" if seconds == round(seconds, 2) else repr(seconds)
 
 
 def _tree(file: str, entry: Corpus) -> str:
     """Folders above those that name an emotion or a speaker, such as ``wav`` of ``wav/*.wav``."""
     folders = list(PurePosixPath(file).parts[:-1])
-    speakers = {speaker.casefold() for speaker in entry.speakers}
-    while folders:
-        words = re.split(r"[\W_]+", folders[-1].casefold())
-        if not emotion_named(folders[-1]) and sum(word in speakers for word in words) != 1:
-            break
+    while folders and (emotion_named(folders[-1]) or entry.speaker_named(folders[-1])):
         folders.pop()
     return "/".join(folders)
 
 
-def _one_of_each(entry: Corpus | None, records: list[dict], listing: Listing) -> list[dict]:
+def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[dict]:
     """Keep one file of each utterance: of the folder that the layout names, and in its place.
 
     A folder with other signals under the names of those that are kept (a laryngograph's, or copies
     with noise) is left out as a whole.
     """
-    trees = defaultdict(list)
-    for record in records:
-        trees[_tree(record["file"], entry) if entry else ""].append(record)
-    native = _tree(entry.example, entry).casefold() if entry else ""
+    native = _tree(entry.example, entry).casefold()
 
     def rank(tree: str) -> tuple:
         other = native and tree.casefold().split("/")[-1] != native
         return bool(_DERIVED.search(tree)), other, tree.count("/") + bool(tree), tree
 
-    first: dict[str, dict] = {}
-    candidates = []
-    for order, tree in enumerate(sorted(trees, key=rank)):
-        both = [record for record in trees[tree] if record["identity"] in first]
-        kept = [first[record["identity"]] for record in both]
-        others = sum(a["digest"] != b["digest"] for a, b in zip(both, kept, strict=True))
-        if 2 * others > len(both) and any(_tree(a["file"], entry) != tree for a in kept):
-            where = _tree(kept[0]["file"], entry) or "the folder above"
-            reason = f"{len(trees[tree])} files with other signals under the names of {where}"
-            listing.problems = [
-                p for p in listing.problems if not tree or not p["path"].startswith(f"{tree}/")
-            ]
-            listing.problems.append(problem(tree or ".", "folder", reason))
-            continue
-        for record in trees[tree]:
-            first.setdefault(record["identity"], record)
-            rank_in = bool(record["misplaced"]), order, record["file"].count("/"), record["file"]
-            candidates.append((rank_in, record))
-    return _once([record for _, record in sorted(candidates, key=lambda c: c[0])], listing)
-
-
-def _once(records: list[dict], listing: Listing) -> list[dict]:
-    """Keep the first record of each utterance."""
-    kept: dict[str, dict] = {}
+    trees = defaultdict(list)
     for record in records:
-        first = kept.setdefault(record["identity"], record)
-        if first is record:
+        trees[_tree(record["file"], entry)].append(record)
+    order = {tree: number for number, tree in enumerate(sorted(trees, key=rank))}
+    first: dict[str, tuple[str, dict]] = {}
+    for tree in order:
+        found = trees[tree]
+        both = [(*first[r["identity"]], r) for r in found if r["identity"] in first]
+        if 2 * sum(one["digest"] != two["digest"] for _, one, two in both) > len(both):
+            reason = f"{len(found)} files with other signals under the names of {both[0][0] or '.'}"
+            inside = [p for p in listing.problems if tree and p["path"].startswith(f"{tree}/")]
+            listing.problems = [p for p in listing.problems if p not in inside]
+            listing.problems.append(problem(tree or ".", "folder", reason))
+            trees[tree] = []
+        for record in trees[tree]:
+            first.setdefault(record["identity"], (tree, record))
+
+    def in_place(record: dict) -> tuple:
+        file = record["file"]
+        return bool(record["misplaced"]), order[_tree(file, entry)], file.count("/"), file
+
+    kept: dict[str, dict] = {}
+    for record in sorted(chain(*trees.values()), key=in_place):
+        one = kept.setdefault(record["identity"], record)
+        if one is record:
             continue
-        same = first["digest"] == record["digest"]
-        reason = f"a second copy of {first['file']}"
-        reason = reason if same else f"another sound under the name of {first['file']}"
-        if record["misplaced"]:
-            reason = f"{record['misplaced']}; {reason}"
+        same = "a second copy of" if one["digest"] == record["digest"] else "another sound named as"
         kind = "misplaced" if record["misplaced"] else "duplicate"
+        reason = "; ".join(filter(None, (record["misplaced"], f"{same} {one['file']}")))
         listing.problems.append(problem(record["file"], kind, reason))
     return list(kept.values())
 
@@ -181,28 +169,20 @@ def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.
     gone = np.zeros(len(frame), bool)
     groups = pd.Series(np.arange(len(frame))).groupby(same_sounds(frame))
     for rows in (group.to_numpy() for _, group in groups if len(group) > 1):
-        ranked = sorted(rows, key=lambda row: (_is_derived(frame["file"][row]), row))
-        first, *others = ranked
-        name, emotion = frame["utterance"][first], frame["emotion"][first]
-        if frame["emotion"][rows].nunique() == 1:
-            gone[others] = True
-            for row in others:
-                reason = f"the same sound as {name}"
-                listing.problems.append(problem(frame["utterance"][row], "duplicate", reason))
-            continue
-        kept = published and frame["digest"][rows].is_unique
-        gone[rows] = not kept
-        for row in rows:
-            other = first if row != first else others[0]
-            name, emotion = frame["utterance"][other], frame["emotion"][other]
-            reason = f"the same sound as {name}, which is {emotion}"
-            found = problem(frame["utterance"][row], "contradiction", reason)
+        derived = [bool(_DERIVED.search(os.path.dirname(file))) for file in frame["file"][rows]]
+        rows = rows[np.argsort(derived, kind="stable")]
+        one_emotion = frame["emotion"][rows].nunique() == 1
+        kept = not one_emotion and published and frame["digest"][rows].is_unique
+        for row in rows[1:] if one_emotion else rows:
+            other = rows[0] if row != rows[0] else rows[1]
+            reason = f"the same sound as {frame['utterance'][other]}"
+            if not one_emotion:
+                reason += f", which is {frame['emotion'][other]}"
+            kind = "duplicate" if one_emotion else "contradiction"
+            found = problem(frame["utterance"][row], kind, reason)
             (listing.notes if kept else listing.problems).append(found)
+            gone[row] = not kept
     return frame[~gone]
-
-
-def _is_derived(file: str) -> bool:
-    return bool(_DERIVED.search(str(PurePosixPath(file).parent)))
 
 
 def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
@@ -227,23 +207,25 @@ def survey(
 ) -> pd.DataFrame:
     """Make a manifest as :func:`load_manifest` does, without a warning."""
     name, place = place_of(root, name)
-    entry = LAYOUTS.get(name)
-    folder = place.parent if place.is_file() else place
+    entry, is_file = LAYOUTS.get(name), place.is_file()
+    folder = place.parent if is_file else place
+    native = not is_file and (entry or not (tables_in(place) or is_audformat(place)))
     try:
-        if place.is_file() or (not entry and (tables_in(place) or is_audformat(place))):
-            listing = list_table(place, labels, columns, votes, entry.speakers if entry else ())
-            entry_of_files = None
+        if native:
+            listing = _list_folder(entry, folder, labels)
         else:
-            listing, entry_of_files = _list_folder(entry, folder, labels), entry
+            listing = list_table(place, labels, columns, votes, entry.speakers if entry else ())
     except StudyError as error:
         raise StudyError(f"corpus {name!r}: {error}") from error
     if not listing.parts and not listing.problems:
-        example = f"{folder}/{entry.example}" if entry else f"{folder}/<emotion>/*.wav"
-        raise StudyError(f"corpus {name!r}: no wav files under {folder}; expected {example}")
-    if entry_of_files and entry.utterances and not unpublished:
+        example = entry.example if entry else "<emotion>/*.wav"
+        raise StudyError(
+            f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"
+        )
+    if native and entry and entry.published and not unpublished:
         _leave_unpublished(entry, listing)
     records = _read(name, folder, listing, jobs)
-    if entry_of_files:
+    if native and entry:
         records = _one_of_each(entry, records, listing)
     records.sort(key=lambda record: (record["file"], record["start"]))
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
@@ -256,11 +238,8 @@ def survey(
             f"e.g. {problems[0]['path']}: {problems[0]['reason']}"
         )
     manifest = frame[list(COLUMNS)].reset_index(drop=True)
-    manifest.attrs |= {
-        "folder": str(folder),
-        "problems": problems,
-        "notes": _distinct(listing.notes),
-    }
+    manifest.attrs |= {"folder": str(folder), "problems": problems}
+    manifest.attrs["notes"] = _distinct(listing.notes)
     return manifest
 
 

@@ -1,19 +1,24 @@
 """Make small synthetic corpora in the layouts of the real ones.
 
-eSpeak NG speaks sentences of our own in German, Mandarin, British and American English; an emotion
+eSpeak NG speaks sentences of our own in German, Mandarin, British and American English. An emotion
 is a change of rate, pitch, range and loudness in the direction that studies of acted speech report
-(Murray and Arnott 1993; Burkhardt and Sendlmeier 2000; Scherer 2003). They let every part of the
+(Murray and Arnott 1993; Burkhardt and Sendlmeier 2000; Scherer 2003), and of the voice itself:
+spectral tilt, lips, swell, tremor and breath. All of it is exaggerated, and some of it invented, so
+that a small network learns to tell the emotions apart within seconds. They let every part of the
 study run anywhere. Scores on them say nothing about emotion.
 """
 
 import ctypes
 import hashlib
+import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -29,7 +34,10 @@ from ctl_helpers.parallel import cache_folder
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
-_TREMOR = 9.0  # dB up and down
+_PARTIAL = ".miniature-partial-"  # the beginning of the names of folders that are being made
+_SECONDS_AT_MOST = 3600  # that a folder needs to be made
+_CAN_NOT_WRITE = 74  # exit status of the process that speaks
+_TREMOR = 9.0  # how deep a voice trembles: so many dB up and down
 _CHILD = "import sys; from ctl_helpers.corpora import miniature as m; m._speak(*sys.argv[1:])"
 
 
@@ -149,7 +157,10 @@ _RAVDESS = {
     "03": Voice("m6", 196, 44),
     "04": Voice("f3", 194, 47),
 }
-_RAVDESS_TEXTS = {"01": "The train to the coast is leaving from here", "02": "The birds in the garden are singing out there"}
+_RAVDESS_TEXTS = {
+    "01": "The train to the coast is leaving from here",
+    "02": "The birds in the garden are singing out there",
+}
 
 
 def _emodb_lines() -> Iterator[Line]:
@@ -198,7 +209,10 @@ def _stronger(prosody: Prosody) -> Prosody:
         rate=1 + 1.3 * (prosody.rate - 1),
         pitch=1.3 * prosody.pitch,
         range=50 + 1.3 * (prosody.range - 50),
-        **{name: 1.3 * getattr(prosody, name) for name in ("gain", "tilt", "lips", "swell", "breath")},
+        **{
+            name: 1.3 * getattr(prosody, name)
+            for name in ("gain", "tilt", "lips", "swell", "breath")
+        },
     )
 
 
@@ -236,24 +250,43 @@ def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:
     content = hashlib.sha256(f"{seed} ".encode() + Path(__file__).read_bytes())
     key = content.hexdigest()[:12]
     folder = cache_folder() / f"miniature-{key}" if root is None else Path(root).absolute()
+    _remove_leftovers(folder.parent)
     if _is_whole(folder, key):
         return folder
-    try:
+    with _writing_to(folder.parent):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise StudyError(f"miniature corpora: can not write {folder} ({error.strerror})") from error
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
     try:
         _speak_apart(partial, seed)
-        (partial / MARKER).write_text(
-            "Synthetic speech by eSpeak NG: nobody recorded this, and scores on it say nothing\n"
-            f"about emotion. Made by ctl_helpers, seed {seed}, key {key}.\n"
-        )
-        partial.chmod(0o755)
-        _move(partial, folder, key)
+        with _writing_to(folder.parent):
+            (partial / MARKER).write_text(
+                "Synthetic speech by eSpeak NG: nobody recorded this, and scores on it say "
+                f"nothing\nabout emotion. Made by ctl_helpers, seed {seed}, key {key}.\n"
+            )
+            partial.chmod(0o755)
+            _move(partial, folder, key)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Turn an error of the file system, such as a full disk, into one line that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise StudyError(
+            f"miniature corpora: can not write to {folder} ({error.strerror})"
+        ) from error
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Remove what killed processes left half-made; a younger one may still be at work."""
+    for partial in parent.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):  # removed by another process meanwhile
+            if time.time() - partial.stat().st_mtime > _SECONDS_AT_MOST:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_whole(folder: Path, key: str) -> bool:
@@ -301,8 +334,10 @@ def _speak_apart(folder: Path, seed: int) -> None:
         text=True,
         check=False,
     )
+    reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
+    if done.returncode == _CAN_NOT_WRITE:
+        raise StudyError(f"miniature corpora: can not write to {folder.parent} ({reason})")
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
         raise StudyError(f"miniature corpora: eSpeak NG could not speak on this machine ({reason})")
 
 
@@ -312,7 +347,20 @@ def _speak(folder: str, seed: str) -> None:
     for number, line in enumerate(_lines()):
         rng = np.random.default_rng([int(seed), number])
         signal = _colour(_render(say, line, rng), rate, line.prosody, rng)
-        _write(Path(folder) / line.file, signal, rate, line, rng)
+        samples = _record(signal, rate, line, rng)
+        _write(Path(folder) / line.file, samples, line.sampling_rate)
+
+
+def _write(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Write a recording; where the system refuses, end with its reason alone."""
+    encoded = io.BytesIO()  # soundfile itself would not say that a disk is full
+    soundfile.write(encoded, samples, rate, format="WAV", subtype="PCM_16")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded.getbuffer())
+    except OSError as error:
+        print(error.strerror, file=sys.stderr)
+        sys.exit(_CAN_NOT_WRITE)
 
 
 def _espeak(seed: int) -> tuple[Callable[[str, str, dict[int, float]], np.ndarray], int]:
@@ -373,8 +421,10 @@ def _render(say: Callable, line: Line, rng: np.random.Generator) -> np.ndarray:
     return say(voice, line.text + prosody.ending, parameters)
 
 
-def _colour(signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Generator):
-    """Change the voice as the emotion says: breath, tilt, tremor and swell."""
+def _colour(
+    signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Generator
+) -> np.ndarray:
+    """Change the voice as the emotion says: breath, tilt, lips, swell and tremor."""
     if prosody.breath:
         envelope = np.convolve(np.abs(signal), np.ones(rate // 50) / (rate // 50), "same")
         signal = signal + prosody.breath * envelope * rng.normal(0, 1, len(signal))
@@ -390,8 +440,8 @@ def _colour(signal: np.ndarray, rate: int, prosody: Prosody, rng: np.random.Gene
     return signal * 10 ** (level / 20)
 
 
-def _write(path: Path, signal: np.ndarray, rate: int, line: Line, rng: np.random.Generator) -> None:
-    """Set the loudness, add a room's faint noise, and write at the corpus's rate."""
+def _record(signal: np.ndarray, rate: int, line: Line, rng: np.random.Generator) -> np.ndarray:
+    """Set the loudness, resample to the corpus's rate and add a room's faint noise."""
     import librosa
 
     level = 10 ** ((line.prosody.gain - 24 + rng.uniform(-1, 1)) / 20)
@@ -401,6 +451,4 @@ def _write(path: Path, signal: np.ndarray, rate: int, line: Line, rng: np.random
     )
     signal = signal + rng.normal(0, 10 ** (-70 / 20), len(signal))
     signal = signal / max(1.0, np.abs(signal).max() / 0.95)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    samples = np.column_stack([signal] * line.channels)
-    soundfile.write(path, samples, line.sampling_rate, subtype="PCM_16")
+    return np.column_stack([signal] * line.channels)

@@ -5,7 +5,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,52 +29,19 @@ _CLIPPED = 0.9998
 _TOLERANCE = 0.05
 
 
-@dataclass(frozen=True)
-class Signal:
-    """What reading an utterance says about it.
-
-    Attributes
-    ----------
-    duration : float
-        Seconds.
-    sampling_rate : int
-        Hz.
-    digest : str
-        Hash of the decoded samples and the rate.
-    fingerprint : bytes
-        See :func:`~ctl_helpers.corpora.fingerprints.fingerprint`.
-    kind, reason : str
-        Why it can not be used; "" where it can.
-    notes : tuple of (str, str)
-        Kind and reason of what is worth knowing though it is used.
-    """
-
-    duration: float = 0.0
-    sampling_rate: int = 0
-    digest: str = ""
-    fingerprint: bytes = b""
-    kind: str = ""
-    reason: str = ""
-    notes: tuple[tuple[str, str], ...] = ()
-
-
 def _open(path: str | Path) -> soundfile.SoundFile:
     """Open a recording; one kind of error, in one line."""
     try:
         with open(path, "rb") as file:
             if file.read(19) == b"version https://git":
-                raise StudyError(
-                    f"{path}: a Git LFS pointer in place of the recording; fetch it: git lfs pull"
-                )
+                raise StudyError(f"{path}: a Git LFS pointer, not the recording: run git lfs pull")
         sound = soundfile.SoundFile(str(path))
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise _unreadable(path, error) from error
-    low, high = RATES
-    if not low <= sound.samplerate <= high:
+    if not RATES[0] <= sound.samplerate <= RATES[1]:
         sound.close()
-        raise StudyError(
-            f"{path}: its header says {sound.samplerate} Hz, expected {low} to {high} Hz"
-        )
+        expected = f"expected {RATES[0]} to {RATES[1]} Hz"
+        raise StudyError(f"{path}: its header says {sound.samplerate} Hz, {expected}")
     return sound
 
 
@@ -86,22 +52,22 @@ def _unreadable(path: str | Path, error: Exception) -> StudyError:
 
 def _samples(sound: soundfile.SoundFile, start: float | None, end: float | None) -> np.ndarray:
     """Read float32 samples, shape (frames, channels), of one segment (or all) of a recording."""
-    path, rate, length = sound.name, sound.samplerate, sound.frames
-    start = 0.0 if start is None or math.isnan(start) else start
-    end = math.inf if end is None or math.isnan(end) else end
-    if math.isfinite(end) and not 0 <= start < end <= length / rate + _TOLERANCE:
-        raise StudyError(
-            f"{path}: no segment from {start:g} to {end:g} s in a recording of {length / rate:g} s"
-        )
-    if start and start >= length / rate:
-        raise StudyError(f"{path}: no segment from {start:g} s in {length / rate:g} s")
-    frames = -1 if math.isinf(end) else round(end * rate) - round(start * rate)
+    rate, length = sound.samplerate, sound.frames / sound.samplerate
+    first = 0.0 if start is None or math.isnan(start) else start
+    last = length if end is None or math.isnan(end) else end
+    if (first, last) != (0.0, length) and not 0 <= first < last <= length + _TOLERANCE:
+        raise StudyError(f"{sound.name}: no segment {first:g} to {last:g} s in {length:g} s")
+    frames = -1 if end is None or math.isnan(end) else round(last * rate) - round(first * rate)
     try:
-        if sound.seekable():
-            sound.seek(round(start * rate))
+        if first:
+            sound.seek(round(first * rate))
         return sound.read(frames, dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, ValueError) as error:
-        raise _unreadable(path, error) from error
+        raise _unreadable(sound.name, error) from error
+
+
+def _mono(samples: np.ndarray) -> np.ndarray:
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
 
 
 def read_samples(
@@ -112,7 +78,7 @@ def read_samples(
         samples, rate = _samples(sound, start, end), sound.samplerate
     if not len(samples):
         raise StudyError(f"{path}: the recording is empty")
-    signal = samples.mean(axis=1)
+    signal = _mono(samples)
     if not np.isfinite(signal).all():
         raise StudyError(f"{path}: the recording holds values that are not finite (NaN)")
     return signal, rate
@@ -177,15 +143,15 @@ def check(samples: np.ndarray, rate: float) -> tuple[str, str]:
     channels = samples[:, None] if samples.ndim == 1 else samples
     if not len(channels):
         return "empty", "it holds no samples"
-    peak = max(float(channels.max()), -float(channels.min()))
-    if not math.isfinite(peak):
+    peaks = channels.max(axis=0), channels.min(axis=0)
+    if not np.isfinite(peaks).all():
         return "nan", "it holds values that are not finite"
-    if peak > _ABSURD:
-        return "absurd", f"its peak is {peak:.3g} where full scale is 1"
-    signal = channels.mean(axis=1)
-    loudness = np.sqrt(np.mean(np.square(channels - channels.mean(axis=0)), dtype=float))
-    if channels.shape[1] > 1 and loudness > _SILENCE and signal.std() < _CANCELLED * loudness:
+    if (peak := float(np.abs(peaks).max())) > _ABSURD:
+        return "absurd", f"its peak is {peak:.3g}, where full scale is 1"
+    signal = _mono(channels)
+    if channels.shape[1] > 1 and signal.std() < _CANCELLED * channels.std(axis=0).max():
         return "antiphase", "its channels cancel each other when they are averaged"
+    # The highest sample above the mean, or below it.
     middle = float(signal.mean())
     if max(float(signal.max()) - middle, middle - float(signal.min())) < _SILENCE:
         return "silent", "no sample rises above -80 dB"
@@ -194,7 +160,7 @@ def check(samples: np.ndarray, rate: float) -> tuple[str, str]:
     return "", ""
 
 
-def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[Signal]:
+def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     """Read the utterances of one file once, and say of each what it is.
 
     Parameters
@@ -204,43 +170,43 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[Signal]:
 
     Returns
     -------
-    list of Signal
-        One per segment.
+    list of dict
+        For each segment kind and reason why it can not be used ("" where it can), duration (s),
+        sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint, and
+        notes (kinds and reasons) of what is worth knowing though it is used.
     """
     path, segments = item
-    fault = None
-    if not os.path.isfile(path):
-        fault = Signal(kind="missing", reason="there is no such file")
-    elif os.path.getsize(path) == 0:
-        fault = Signal(kind="empty", reason="the file has no bytes")
-    else:
-        try:
-            with _open(path) as sound:
-                return [_inspect(sound, *segment) for segment in segments]
-        except StudyError as error:
-            fault = Signal(kind="unreadable", reason=str(error).removeprefix(f"{path}: "))
-    return [fault] * len(segments)
+    try:
+        if not os.path.isfile(path):
+            return [{"kind": "missing", "reason": "there is no such file"}] * len(segments)
+        if os.path.getsize(path) == 0:
+            return [{"kind": "empty", "reason": "the file has no bytes"}] * len(segments)
+        with _open(path) as sound:
+            return [_inspect(sound, *segment) for segment in segments]
+    except (StudyError, OSError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        return [{"kind": "unreadable", "reason": reason}] * len(segments)
 
 
-def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> Signal:
+def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
     try:
         samples = _samples(sound, start, end)
     except StudyError as error:
         kind = "segment" if "no segment" in str(error) else "unreadable"
-        return Signal(kind=kind, reason=str(error).removeprefix(f"{sound.name}: "))
+        return {"kind": kind, "reason": str(error).removeprefix(f"{sound.name}: ")}
     rate = sound.samplerate
     kind, reason = check(samples, rate)
-    content = hashlib.blake2b(np.ascontiguousarray(samples), digest_size=16)
-    content.update(f"{rate} {samples.shape}".encode())
-    return Signal(
-        duration=len(samples) / rate,
-        sampling_rate=int(rate),
-        digest=content.hexdigest(),
-        fingerprint=b"" if kind else fingerprint(samples.mean(axis=1), rate),
-        kind=kind,
-        reason=reason,
-        notes=() if kind else tuple(_notes(sound, samples)),
-    )
+    digest = hashlib.blake2b(samples, digest_size=16)
+    digest.update(f"{rate} {samples.shape}".encode())
+    return {
+        "kind": kind,
+        "reason": reason,
+        "duration": len(samples) / rate,
+        "sampling_rate": rate,
+        "digest": digest.hexdigest(),
+        "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),
+        "notes": [] if kind else _notes(sound, samples),
+    }
 
 
 def _notes(sound: soundfile.SoundFile, samples: np.ndarray) -> list[tuple[str, str]]:
@@ -250,9 +216,8 @@ def _notes(sound: soundfile.SoundFile, samples: np.ndarray) -> list[tuple[str, s
     if said and int(said[2]) < 0.99 * int(said[1]) < 2**31 - 2**16:
         share = int(said[2]) / int(said[1])
         notes.append(("truncated", f"it holds {share:.0%} of the samples that its header says"))
-    loud = np.abs(samples) >= _CLIPPED
-    if loud.any():
-        hit = loud.any(axis=1)
+    if max(samples.max(), -samples.min()) >= _CLIPPED:
+        hit = (np.abs(samples) >= _CLIPPED).any(axis=1)
         if (hit[:-2] & hit[1:-1] & hit[2:]).any():
             notes.append(("clipped", "three samples or more in a row at full scale"))
     if samples.shape[1] > 1:

@@ -29,9 +29,7 @@ ALIASES = {
 """Columns that are read, and the other names that each may have. Path and emotion are needed."""
 REQUIRED = ("path", "emotion")
 
-_NAMES = ("manifest.csv", "manifest.tsv", "metadata.csv")
 _SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
-_OURS = {alias: ours for ours, aliases in ALIASES.items() for alias in (ours, *aliases)}
 _NOBODY = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "?", "-"}
 _SEXES = {"m": "m", "male": "m", "man": "m", "f": "f", "female": "f", "woman": "f", "w": "f"}
 
@@ -59,41 +57,6 @@ def problem(path: str, kind: str, reason: str) -> dict:
     return {"path": path, "kind": kind, "reason": reason}
 
 
-def columns_of(header: Iterable[str], columns: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Find which columns of a table are read: the name here by the name there.
-
-    Parameters
-    ----------
-    header : iterable of str
-        Names of the table's columns.
-    columns : mapping, optional
-        Names here by names there, where a name says something else.
-
-    Raises
-    ------
-    StudyError
-        If a column is there twice, or two columns may be the same.
-    """
-    header = [name.strip().lower() for name in header]
-    if twice := [name for name, count in Counter(header).items() if name and count > 1]:
-        raise StudyError(f"the column {twice[0]!r} is there twice")
-    asked = {theirs.strip().lower(): ours for theirs, ours in (columns or {}).items()}
-    if absent := [name for name in asked if name not in header]:
-        raise StudyError(f"no column {absent[0]!r}; got {', '.join(header)}")
-    found: dict[str, str] = {}
-    for ours, aliases in ALIASES.items():
-        named = [name for name in header if asked.get(name) == ours]
-        named = named or [name for name in header if name == ours and name not in asked]
-        named = named or [name for name in header if name in aliases and name not in asked]
-        if len(named) > 1:
-            raise StudyError(
-                f"the columns {' and '.join(map(repr, named))} may both be the {ours}; "
-                f"say which (columns {named[0]}:{ours})"
-            )
-        found |= {name: ours for name in named}
-    return found
-
-
 def _lines(table: Path) -> Iterable[list[str]]:
     """Cells of a table, separated by what its first line has most of: comma, semicolon or tab."""
     with open(table, encoding="utf-8-sig", newline="") as lines:
@@ -107,19 +70,18 @@ def is_table(path: Path) -> bool:
     if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return False
     try:
-        header = next(iter(_lines(path)), [])
+        header = {name.strip().lower() for name in next(iter(_lines(path)), [])}
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
-    header = {name.strip().lower() for name in header}
-    return bool(header & set(REQUIRED)) or {_OURS.get(name) for name in header} >= set(REQUIRED)
+    found = {ours for ours in REQUIRED if not header.isdisjoint((ours, *ALIASES[ours]))}
+    return bool(found & header) or len(found) == len(REQUIRED)
 
 
 def tables_in(folder: Path) -> list[Path]:
     """Tables that say what a folder holds: its own, or one in each of its sub-folders (splits)."""
-    own = [folder / name for name in _NAMES]
+    own = [folder / name for name in ("manifest.csv", "manifest.tsv", "metadata.csv")]
     own = [t for t in own if is_table(t) or (t.is_file() and t.stem == "manifest")]
-    splits = [folder / name / "metadata.csv" for name in _SPLITS]
-    return own[:1] or [table for table in splits if is_table(table)]
+    return own[:1] or [t for split in _SPLITS if is_table(t := folder / split / "metadata.csv")]
 
 
 def is_audformat(folder: Path) -> bool:
@@ -127,86 +89,107 @@ def is_audformat(folder: Path) -> bool:
     return (folder / "db.yaml").is_file()
 
 
-def _csv_rows(table: Path, folder: Path, columns: Mapping | None) -> tuple[list[dict], list[dict]]:
-    """Rows of a table by our names of columns, and the rows that are broken."""
+def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> list[str]:
+    """Name the columns of a table as they are named here, as far as they are read."""
+    asked = {theirs.strip().lower(): ours for theirs, ours in (columns or {}).items()}
+    names = [str(name).strip().lower() for name in header]
+    if absent := [name for name in asked if name not in names]:
+        raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
+    names = [asked.get(name, name) for name in names]
+    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+        raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
+    for ours, aliases in ALIASES.items():
+        others = [name for name in names if name in aliases]
+        if ours not in names and len(others) > 1:
+            listed = " and ".join(map(repr, others))
+            raise StudyError(f"columns {listed} in {table} may both be the {ours}: say which is")
+        if ours not in names:
+            names = [ours if name in others else name for name in names]
+    return names
+
+
+def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
+    """Read a CSV or TSV table; the column cells says how many cells too many a row has."""
     try:
-        header, *lines = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
-        names = columns_of(header, columns)
+        header, *rows = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StudyError(f"{table} is not a CSV table ({error})") from error
-    except StudyError as error:
-        raise StudyError(f"{error} in {table}") from error
-    if absent := [name for name in REQUIRED if name not in names.values()]:
+    names = _named(header, columns, table)
+    if absent := [name for name in REQUIRED if name not in names]:
         raise StudyError(
             f"no column {', '.join(map(repr, absent))} in {table}; expected path, emotion "
-            f"(and speaker, sex, text, start, end), got {', '.join(header)}"
+            f"(and speaker, sex, text, start, end), got {', '.join(names)}"
         )
-    places = {names[n]: i for i, n in enumerate(h.strip().lower() for h in header) if n in names}
-    rows, broken = [], []
-    for cells in lines:
-        row = {name: cells[i].strip() if i < len(cells) else "" for name, i in places.items()}
-        row["path"] = _file(row["path"], table.parent, folder)
-        if len(cells) > len(header):
-            reason = f"a row of {len(cells)} cells under {len(header)} columns"
-            broken.append(problem(row["path"], "extra", reason))
-        else:
-            rows.append(row)
-    return rows, broken
+    width = len(names)
+    frame = pd.DataFrame([(row + [""] * width)[:width] for row in rows], columns=names, dtype=str)
+    return frame.assign(cells=[max(0, len(row) - width) for row in rows])
+
+
+def _audformat(folder: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
+    """Read the table with emotions of an audformat database, joined with its other tables."""
+    try:
+        import audformat
+
+        frames = _frames(audformat.Database.load(str(folder)))
+    except ImportError:
+        files = sorted(folder.glob("db.*.csv"))
+        frames = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
+    for frame in frames:
+        frame.columns = _named(frame.columns, columns, folder / "db.yaml")
+    frames = [frame.astype(object) for frame in frames if "path" in frame]
+    labelled = [frame for frame in frames if "emotion" in frame]
+    if not labelled:
+        raise StudyError(
+            f"no table of {folder / 'db.yaml'} has files and emotions; tables that are not CSV "
+            "are read with the package audformat: pip install 'ctl-helpers[audb]'"
+        )
+    main = max(labelled, key=len)
+    for frame in frames:
+        new = [name for name in ALIASES if name in frame and name not in main]
+        if new and "start" not in frame and frame["path"].is_unique:
+            main = main.merge(frame[["path", *new]], on="path", how="left")
+    return main
+
+
+def _frames(database) -> list[pd.DataFrame]:
+    """Tables of an audformat database; what its schemes say of a speaker becomes columns."""
+    frames = []
+    for table in map(database.__getitem__, database.tables):
+        frame = table.get().reset_index()
+        for name, column in table.columns.items():
+            scheme = database.schemes.get(column.scheme_id) if column.scheme_id else None
+            labels = scheme.labels if scheme and isinstance(scheme.labels, dict) else {}
+            facts = pd.DataFrame.from_dict(labels, orient="index", dtype=object)
+            for fact in facts.columns.difference(frame.columns):
+                frame[fact] = frame[name].astype(object).map(facts[fact])
+        frames.append(frame)
+    return frames
 
 
 @lru_cache(maxsize=4096)
 def _file(path: str, above: Path, folder: Path) -> str:
     """Write a path of a table in `above` with slashes, below the corpus's folder if it can be."""
-    path = path.replace("\\", "/")
+    path = path.strip().replace("\\", "/")
     whole = os.path.normpath(os.path.join(above, path))
     inside = not os.path.isabs(path) or whole.startswith(f"{folder}{os.sep}")
     return (os.path.relpath(whole, folder) if inside else whole) if path else ""
 
 
-def _audformat_rows(folder: Path, columns: Mapping | None) -> list[dict]:
-    """Rows of the table with emotions of an audformat database, joined with its other tables."""
-    try:
-        import audformat
-    except ImportError:
-        files = sorted(folder.glob("db.*.csv"))
-        frames = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
+def _rows(place: Path, columns: Mapping[str, str] | None) -> list[dict[str, str]]:
+    """Rows of a table, of the tables in a folder, or of an audformat database."""
+    folder = place if place.is_dir() else place.parent
+    if place.is_dir() and is_audformat(place) and not tables_in(place):
+        parts = [(folder, _audformat(place, columns))]
     else:
-        frames = _frames_of(audformat.Database.load(str(folder)))
-    tables = []
-    for frame in frames:
-        frame = frame.rename(columns=columns_of(frame.columns, columns))
-        tables.append(frame[[name for name in ALIASES if name in frame]].astype(str))
-    tables = [table for table in tables if "path" in table]
-    labelled = [table for table in tables if "emotion" in table]
-    if not labelled:
-        raise StudyError(
-            f"{folder}: no table of the audformat database has files and emotions; its tables "
-            "that are not CSV are read with the package audformat: "
-            "pip install 'ctl-helpers[audb]'"
-        )
-    main = max(labelled, key=len)
-    for table in tables:
-        new = [name for name in table if name not in main]
-        if new and "start" not in table and table["path"].is_unique:
-            main = main.merge(table[["path", *new]], on="path", how="left")
-    rows = main.fillna("").to_dict("records")
-    return [row | {"path": _file(row["path"], folder, folder)} for row in rows]
-
-
-def _frames_of(database) -> list[pd.DataFrame]:
-    """Tables of an audformat database; what its schemes say of a speaker becomes columns."""
-    frames = []
-    for name in database.tables:
-        frame = database[name].get().reset_index()
-        for column in list(frame):
-            scheme = database[name].columns[column].scheme_id if column in database[name] else None
-            labels = database.schemes[scheme].labels if scheme else None
-            if isinstance(labels, dict):
-                for key in {key for facts in labels.values() for key in facts} - set(frame):
-                    facts = {label: facts.get(key, "") for label, facts in labels.items()}
-                    frame[key] = frame[column].map(facts).astype(object)
-        frames.append(frame)
-    return frames
+        tables = tables_in(place) if place.is_dir() else [place]
+        parts = [(table.parent, _table(table, columns)) for table in tables]
+    rows = []
+    for above, frame in parts:
+        frame = frame.reindex(columns=[*ALIASES, "cells"]).astype(object).fillna("")
+        for row in frame.to_dict("records"):
+            row = {name: str(value).strip() for name, value in row.items()}
+            rows.append(row | {"path": _file(row["path"], above, folder)})
+    return rows
 
 
 def list_table(
@@ -227,32 +210,25 @@ def list_table(
     speakers : iterable of str
         Speakers that are known of the corpus, as they are spelled.
     """
-    listing = Listing()
-    folder = place if place.is_dir() else place.parent
-    if place.is_dir() and is_audformat(place):
-        rows = _audformat_rows(place, columns)
-    else:
-        rows = []
-        for table in tables_in(place) if place.is_dir() else [place]:
-            more, broken = _csv_rows(table, folder, columns)
-            rows += more
-            listing.problems += broken
-    spelled = _speakers({row.get("speaker", "") for row in rows}, speakers, listing)
+    listing, rows = Listing(), _rows(place, columns)
+    spelled = _speakers({row["speaker"] for row in rows}, speakers, listing)
     emotions = {word: emotion_named(word, labels) for word in {row["emotion"] for row in rows}}
     takes: dict[tuple, list[Labels]] = defaultdict(list)
     unused: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         path, emotion = row["path"], emotions[row["emotion"]]
-        segment = _segment(row.get("start", ""), row.get("end", ""))
-        if not path or emotion is None:
+        segment = _segment(row["start"], row["end"])
+        if row["cells"] not in ("", "0"):
+            unused[path, "extra", f"its row has {row['cells']} cells too many"] += 1
+        elif not path or emotion is None:
             what = f"unknown emotion {row['emotion']!r}" if path else "no path in its row"
             unused[path, "extra", what] += 1
         elif segment is None:
             unused[path, "segment", f"no segment from {row['start']!r} to {row['end']!r}"] += 1
         else:
-            sex = _SEXES.get(row.get("sex", "").casefold(), "")
-            speaker = spelled[row.get("speaker", "")]
-            takes[path, segment].append(Labels(emotion, speaker, sex, row.get("text", "")))
+            sex = _SEXES.get(row["sex"].casefold(), "")
+            said = Labels(emotion, spelled[row["speaker"]], sex, row["text"])
+            takes[path, segment].append(said)
     listing.problems += [
         problem(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
         for (path, kind, what), count in unused.items()

@@ -82,7 +82,7 @@ def _read(file: Path) -> tuple[np.ndarray, list[str]]:
     try:
         if file.suffix == ".npz":
             with np.load(file, allow_pickle=False) as found:
-                values, names = found["values"], found["utterance"].astype(str).tolist()
+                values, names = found["values"], found["utterance"].astype(str).ravel().tolist()
         else:
             values = np.load(file, mmap_mode="r", allow_pickle=False)
             table = pd.read_csv(file.with_suffix(".csv"), dtype=str, keep_default_na=False)
@@ -91,11 +91,11 @@ def _read(file: Path) -> tuple[np.ndarray, list[str]]:
             raise ValueError(f"{values.dtype} of shape {values.shape}")
         if len(values) != len(names):
             raise ValueError(f"{len(names)} names of {len(values)} rows")
-    except (OSError, KeyError, ValueError, EOFError) as error:
+    except Exception as error:  # which, depends on what is in the file
         raise StudyError(
             f"features {file}: expected numbers of shape (utterances, n) or (utterances, frames, n)"
             " and names: a .npz with values and utterance (no pickled objects), or a .npy and a "
-            f".csv with a column {', '.join(_NAMES)}; got {str(error).splitlines()[0]}"
+            f".csv with a column {', '.join(_NAMES)}; got {' '.join(str(error).split())}"
         ) from error
     return values, [str(PurePosixPath(_posix(name.strip()))) for name in names]
 

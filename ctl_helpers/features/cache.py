@@ -69,7 +69,7 @@ def cached_rows(
     file, failures = folder / f"{rows_key(folder.name, names)}.npy", {}
     if _heads(file)["name"].astype(str).tolist() != names:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
+        _sweep(folder.parent)
         with TemporaryDirectory(prefix="partial-", dir=folder) as partial_folder:
             made = Path(partial_folder, "rows.npy")
             failures = _make(made, folder, names, sources, compute, shape, each)
@@ -101,18 +101,22 @@ def _heads(file: Path) -> np.ndarray:
 def _checked(file: Path, _changed: int) -> np.ndarray:
     try:
         rows = np.load(file, mmap_mode="r", allow_pickle=False)
-        names = rows["name"].astype(str).tolist()
+        heads, damaged = np.empty(len(rows), _HEAD), np.empty(len(rows), bool)
+        with open(file, "rb") as stream:  # read, not mapped, so that memory stays flat
+            stream.seek(rows.offset)
+            for start in range(0, len(rows), _CHUNK):
+                block, here = np.fromfile(stream, rows.dtype, _CHUNK), slice(start, start + _CHUNK)
+                heads[here] = block[["sum", "name", "speech"]]
+                damaged[here] = [row["sum"] != _checksum(row) for row in block]
         whole = rows.dtype == _row_type(rows.dtype["values"].shape)
-        whole = whole and file.stem == rows_key(file.parent.name, names)
+        whole &= file.stem == rows_key(file.parent.name, heads["name"].astype(str))
     except Exception:  # which, depends on the bit that is wrong
         whole = False
     if not whole:
-        _log.warning("features: %s is damaged; it is computed again", file)
+        _log.warning("features: %s is damaged; what is needed of it is computed again", file)
         return np.empty(0, _HEAD)
-    heads = rows[["sum", "name", "speech"]].astype(_HEAD)
-    damaged = np.array([row["sum"] != _checksum(row) for row in rows], bool)
     if damaged.any():
-        said = "features: %d of %d rows in %s are damaged; they are computed again"
+        said = "features: %d of %d rows in %s are damaged; what is needed is computed again"
         _log.warning(said, damaged.sum(), len(rows), file)
         heads["name"][damaged] = b""
     return heads
@@ -177,9 +181,9 @@ def _write(rows: Iterable[tuple[int, np.void]], file: Path, offset: int) -> None
             stream.write(record.tobytes())
 
 
-def _sweep(folder: Path) -> None:
+def _sweep(cache: Path) -> None:
     """Remove what processes that were killed have left behind."""
-    for leftover in folder.glob("partial-*"):
+    for leftover in cache.glob("*/partial-*"):
         with suppress(OSError):  # another process was faster
             times = [path.stat().st_mtime for path in (leftover, *leftover.iterdir())]
             if time.time() - max(times) > _HOUR:

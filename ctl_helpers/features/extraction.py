@@ -180,10 +180,12 @@ def _sources(manifest: pd.DataFrame) -> list[tuple]:
 
 
 def _sounds(manifest: pd.DataFrame) -> list[str]:
-    """Hash of every utterance's sound."""
-    if "digest" in manifest:
-        return [short_hash(str(one)) for one in manifest["digest"]]
-    return [_file_hash(*source) for source in _sources(manifest)]
+    """Hash of every utterance's sound: the manifest's, or that of its file where it has none."""
+    known = manifest["digest"] if "digest" in manifest else [""] * len(manifest)
+    return [
+        short_hash(digest) if isinstance(digest, str) and digest else _file_hash(*source)
+        for digest, source in zip(known, _sources(manifest), strict=True)
+    ]
 
 
 def _file_hash(path: str, start: float | None, end: float | None) -> str:
@@ -202,7 +204,8 @@ def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[i
     peak = np.abs(signal).max(initial=0)
     if not peak <= _LOUDEST:
         raise StudyError(f"its samples reach {peak:.3g} times full scale")
-    values, speech = way.compute(signal)
+    found = way.compute(signal)
+    values, speech = found if way.settings else (found, (0, 0))
     values = np.asarray(values, np.float32)
     if values.shape != shape:
         raise StudyError(f"expected features of shape {shape}, got {values.shape}")

@@ -112,11 +112,8 @@ def frame_statistics(
     for start in range(0, len(rows), _BLOCK):
         some = rows[start : start + _BLOCK]
         piece = np.asarray(values[some], np.float64)
-        piece = (
-            piece.reshape(-1, piece.shape[2])
-            if speech is None
-            else piece[holds_speech(speech[some], piece.shape[1])]
-        )
+        spoken = ... if speech is None else holds_speech(speech[some], piece.shape[1])
+        piece = piece[spoken].reshape(-1, piece.shape[2])
         count += len(piece)
         total += piece.sum(axis=0)
         squares += (piece**2).sum(axis=0)
@@ -282,12 +279,10 @@ def _groups(
             )
         return [(np.arange(len(manifest)), np.asarray(train))]
     if kind == "corpus":
-        groups = manifest.groupby("corpus").indices
-        every = np.arange(len(manifest)) if only is None else only
-        learned = {corpus: np.intersect1d(rows, every) for corpus, rows in groups.items()}
+        only = np.arange(len(manifest)) if only is None else only
+        groups = manifest.groupby("corpus").indices.values()
         return [
-            (rows, learned[corpus] if len(learned[corpus]) else rows)
-            for corpus, rows in groups.items()
+            (rows, some if len(some := np.intersect1d(rows, only)) else rows) for rows in groups
         ]
     if unknown := (manifest["speaker"] == "").sum():
         raise StudyError(

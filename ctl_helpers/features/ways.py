@@ -26,7 +26,7 @@ FEATURES = {
 }
 """Every name that `extract` knows, and what it stands for."""
 
-_FORMAT = 2  # part of every key: raise it when the same settings give other numbers
+_FORMAT = 3  # part of every key: raise it when the same settings give other numbers
 _RATE = 16_000  # Hz, for all but MFCC: of all corpora alike, so that none has a band others lack
 
 
@@ -41,7 +41,7 @@ class Way:
     sampling_rate : int
         Of the signals it takes, in Hz.
     compute : callable
-        From a signal to values and the frames that hold speech, ``(0, 0)`` for a vector.
+        From a signal to values; with `settings` also the frames that hold speech.
     shape : tuple of int or None
         Of the values; ``None`` where only a result can tell.
     settings : FeatureSettings or None
@@ -52,7 +52,7 @@ class Way:
 
     identity: str
     sampling_rate: int
-    compute: Callable[[np.ndarray], tuple[np.ndarray, tuple[int, int]]]
+    compute: Callable
     shape: tuple[int, ...] | None
     settings: FeatureSettings | None = None
     apart: bool = False
@@ -73,15 +73,15 @@ def way_of(
         return Way(identity, rate, partial(mfcc, settings=settings), shape, settings)
     if features == "mfcc-statistics":
         settings = _with_samples(PRESETS["released"], manifest, samples)
-        compute = partial(_vector, function=functionals.signal_statistics, settings=settings)
+        compute = partial(functionals.signal_statistics, settings=settings)
         identity = _identity(features, asdict(settings))
         return Way(identity, settings.sampling_rate, compute, (5 * settings.coefficients,))
     if features in functionals.OPENSMILE_SETS:
         identity = _identity(features, _RATE, functionals.opensmile_version(features))
         function = functionals.opensmile_functionals
-        compute = partial(_vector, function=function, sampling_rate=_RATE, name=features)
-        # openSMILE's library crashes beside those of Keras's backends.
+        compute = partial(function, sampling_rate=_RATE, name=features)
         shape = (functionals.OPENSMILE_SETS[features][1],)
+        # openSMILE's library crashes beside those of Keras's backends.
         return Way(identity, _RATE, compute, shape, apart=True)
     file, _, name = str(features).rpartition(":")
     if not file.endswith(".py"):
@@ -93,7 +93,7 @@ def way_of(
         source = short_hash(Path(file).read_bytes())
     except OSError as error:
         raise StudyError(f"features {features}: cannot read {file} ({error.strerror})") from error
-    compute = partial(_own_row, file=file, name=name, source=source)
+    compute = partial(_own, file=file, name=name, source=source)
     return Way(_identity("function", name, source, _RATE), _RATE, compute, None)
 
 
@@ -105,7 +105,7 @@ def shape_of(way: Way) -> tuple[int, ...]:
     """Shape of what a function of the user's own returns, by a second of noise."""
     noise = np.random.default_rng(0).normal(0, 0.1, way.sampling_rate).astype(np.float32)
     try:
-        return np.shape(way.compute(noise)[0])
+        return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
         raise StudyError(
             f"features {way.compute.keywords['file']}: expected an array for a second of noise, "
@@ -127,12 +127,8 @@ def _with_samples(settings, manifest, samples) -> FeatureSettings:
     return replace(settings, samples=next(iter(lengths.values())))
 
 
-def _vector(signal, function, **options):
-    return function(signal, **options), (0, 0)
-
-
-def _own_row(signal, file, name, source):
-    return _own_function(file, name, source)(signal, _RATE), (0, 0)
+def _own(signal, file, name, source):
+    return _own_function(file, name, source)(signal, _RATE)
 
 
 @lru_cache(maxsize=8)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 
 from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.protocols import Problem
+from ctl_helpers.versions import version_of
 
 _LEAST = 1e-7  # no probability is less, so that one member alone cannot rule a class out
 
@@ -73,7 +73,7 @@ class FusionMethod:
 
     def versions(self) -> dict[str, str]:
         """Give the version of NumPy; the members' are in the specification."""
-        return {"numpy": metadata.version("numpy")}
+        return {"numpy": version_of("numpy")}
 
     def work(self, problem: Problem) -> float:
         """Nothing to speak of."""

@@ -100,11 +100,16 @@ class GivenMethod:
         table = table.loc[wanted]
         if "predicted" in table and f"p_{problem.classes[0]}" not in table:
             said = table["predicted"].to_numpy(str)
+            if unknown := sorted(set(said) - set(problem.classes)):
+                raise StudyError(
+                    f"{self.label}: expected predictions among {', '.join(problem.classes)}, got "
+                    f"{str(unknown[0])!r}"
+                )
             return Outcome({"last": (said[:, None] == np.array(problem.classes)).astype(float)})
         columns = [f"p_{name}" for name in problem.classes]
         if absent := [column for column in columns if column not in table]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
-        probabilities = table[columns].to_numpy(float)
+        probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
         if not np.isfinite(probabilities).all() or (probabilities < 0).any():
             raise StudyError(f"{self.label}: expected probabilities of 0 or more, got others")
         return Outcome({"last": probabilities})

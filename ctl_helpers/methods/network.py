@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +61,8 @@ class NetworkMethod:
             return (self.recipe.features,)
         if self.recipe.features not in PRESETS:
             raise StudyError(
-                f"recipe {self.recipe.name}: expected features of {', '.join(PRESETS)} to resample, "
-                f"got {self.recipe.features!r}"
+                f"recipe {self.recipe.name}: expected features that can be resampled "
+                f"({', '.join(PRESETS)}), got {self.recipe.features!r}"
             )
         settings = PRESETS[self.recipe.features]
         versions = (replace(settings, factor=factor) for factor in self.recipe.resampled)
@@ -83,7 +82,7 @@ class NetworkMethod:
     def versions(self) -> dict[str, str]:
         """Give the versions of Keras, its backend and NumPy, without importing them."""
         backend = os.environ["KERAS_BACKEND"]
-        found = {name: metadata.version(name) for name in ("keras", "numpy")}
+        found = {name: version_of(name) for name in ("keras", "numpy")}
         return found | {backend: version_of(backend, f"{backend}-cpu")}
 
     def work(self, problem: Problem) -> float:
@@ -105,9 +104,9 @@ class NetworkMethod:
             watch = training.Watch("validation", rows, problem.truth[rows])
         elif self.selection == "best_test":
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
-        inputs = normalised(problem, recipe, train)
         shape = problem.features[0].values.shape[1:]
         model = _built(recipe, shape, len(problem.classes))
+        inputs = normalised(problem, recipe, train)
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from ctl_helpers.features import standardise
 from ctl_helpers.methods.outcome import Outcome
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.protocols import Problem
+from ctl_helpers.versions import version_of
 
 # One setting for all corpora, by cross-validation inside training parts of EmoDB and CASIA alone.
 CLASSIFIERS: dict[str, dict[str, Any]] = {
@@ -89,7 +89,7 @@ class ShallowMethod:
 
     def versions(self) -> dict[str, str]:
         """Give the versions of scikit-learn and NumPy."""
-        return {name: metadata.version(name) for name in ("numpy", "scikit-learn")}
+        return {name: version_of(name) for name in ("numpy", "scikit-learn")}
 
     def work(self, problem: Problem) -> float:
         """Utterances, to put long runs first."""

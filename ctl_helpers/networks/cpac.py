@@ -53,7 +53,7 @@ def encoder(
     Returns
     -------
     keras.Model
-        (batch, frames, coefficients, 1) to (batch, 64).
+        (batch, frames, coefficients) to (batch, 64).
 
     Raises
     ------
@@ -70,7 +70,8 @@ def encoder(
             f"CPAC: expected features of at least {least} frames and {least} coefficients, "
             f"got {frames} x {coefficients}"
         )
-    inputs = x = keras.Input((frames, coefficients, 1), name="features")
+    inputs = keras.Input((frames, coefficients), name="features")
+    x = layers.Reshape((frames, coefficients, 1), name="image")(inputs)
     for block, rate in enumerate(dropout, start=1):
         if convolutions:
             factors = precision if block > 1 else "float32"  # the first is a pass, not a product
@@ -108,7 +109,7 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, head_gain=1.0,
     Returns
     -------
     keras.Model
-        (batch, frames, coefficients, 1) to probabilities (batch, classes).
+        (batch, frames, coefficients) to probabilities (batch, classes).
 
     Examples
     --------
@@ -123,16 +124,17 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, head_gain=1.0,
 
 
 def with_embedding(model):
-    """Let a network give its embeddings, the averages over the capsules, beside its probabilities.
+    """Return a network's embeddings beside its probabilities.
 
     Parameters
     ----------
     model : keras.Model
-        Made by :func:`cpac`.
+        With a layer named ``"embedding"``, as CPAC and TIM-Net have.
 
     Returns
     -------
     keras.Model
-        (batch, frames, coefficients, 1) to [(batch, classes), (batch, 64)], sharing the weights.
+        (batch, frames, coefficients) to [(batch, classes), (batch, values)], sharing the
+        weights.
     """
     return keras.Model(model.input, [model.output, model.get_layer("embedding").output])

@@ -48,6 +48,7 @@ def problems_inside(
     numbers = range(len(splits)) if only is None else list(only)
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
+    memo: dict = {}
     return [
         Problem(
             manifest,
@@ -63,6 +64,7 @@ def problems_inside(
             of_utterances=sum(len(split.test) for split in splits),
             division=division,
             synthetic=is_synthetic(manifest),
+            memo=memo,
         )
         for number in numbers
     ]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS, is_miniature
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import Features
+from ctl_helpers.features import Features, FeatureSettings, feature_key
 
 NO_ROWS = np.array([], int)
 
@@ -47,6 +47,8 @@ class Problem:
         Whether the speech is that of the miniature corpora.
     features : tuple of Features
         What a method looks at; empty until a run is executed.
+    memo : dict
+        What is computed once for all problems of a manifest.
     """
 
     manifest: pd.DataFrame
@@ -68,6 +70,7 @@ class Problem:
     samples: int | None = None
     synthetic: bool = False
     features: tuple[Features, ...] = ()
+    memo: dict = field(default_factory=dict, repr=False)
 
     @property
     def across(self) -> bool:
@@ -94,16 +97,26 @@ class Problem:
                 )
         return replace(self, features=features)
 
+    def feature_key(self, features: str | FeatureSettings) -> str:
+        """Name what `extract` would give for the manifest; see `ctl_helpers.features`."""
+        what = (features, self.samples)
+        if what not in self.memo:
+            self.memo[what] = feature_key(self.manifest, features, self.samples)
+        return self.memo[what]
+
+    @cached_property
     def spec(self) -> dict:
-        """Describe the problem for a run's specification, JSON."""
+        """The problem as part of a run's specification, JSON."""
         names = ("corpus", "source", "target", "protocol", "folds", "split", "labels", "division")
-        rows = hashlib.blake2b(digest_size=12)
-        columns = [c for c in ("corpus", "digest", "emotion", "speaker") if c in self.manifest]
-        utterances = self.manifest[columns].astype(str).agg("\t".join, axis=1).to_numpy(object)
+        if "rows" not in self.memo:
+            columns = [c for c in ("digest", "emotion", "speaker") if c in self.manifest]
+            rows = self.manifest["corpus"].str.cat(self.manifest[columns].astype(str), sep="\t")
+            self.memo["rows"] = rows.to_numpy(object)
+        found = hashlib.blake2b(digest_size=12)
         for part in (self.train, self.adapt, self.test):
-            rows.update("\n".join([str(len(part)), *utterances[part]]).encode())
+            found.update("\n".join([str(len(part)), *self.memo["rows"][part]]).encode())
         described = {name: getattr(self, name) for name in names}
-        return described | {"classes": list(self.classes), "rows": rows.hexdigest()}
+        return described | {"classes": list(self.classes), "rows": found.hexdigest()}
 
 
 def classes_of(manifest: pd.DataFrame) -> tuple[str, ...]:

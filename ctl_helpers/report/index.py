@@ -42,7 +42,7 @@ CAPTIONS = {
     "utterances": "One utterance per emotion: waveform, spectrogram, and the MFCC that the network "
     "gets.",
 }
-_ROWS = 10  # of a corpus in the first figure
+_ROWS = 12  # of a corpus in the first figure
 
 
 def read_study(out: str | Path) -> dict:
@@ -125,23 +125,27 @@ def write_index(
     found = findings(out / "runs", study_runs(out), synthetic)
     panels = _panels(found.scores)
     labels = {label_of(row) for row in found.inside.to_dict("records") if not row["optimistic"]}
-    text = templates().get_template("index.html").render(
-        synthetic=SYNTHETIC if synthetic else "",
-        runs=found.runs["run"].nunique(),
-        headline=_headline(panels),
-        panels=panels,
-        marked=any(row["theirs"] for panel in panels for row in panel["rows"]),
-        cut=_ROWS if len(labels) > _ROWS else 0,
-        findings=found.sentences(),
-        corpora=_cards(found),
-        figures=_figures(out, pages),
-        questions=[
-            {"title": one.title, "note": one.note, "table": _table(one.frame)}
-            for one in found.questions()
-        ],
-        notebooks=_links(out, pages),
-        problems=problems,
-        folders=_folders(out),
+    text = (
+        templates()
+        .get_template("index.html")
+        .render(
+            synthetic=SYNTHETIC if synthetic else "",
+            runs=found.runs["run"].nunique(),
+            headline=_headline(panels),
+            panels=panels,
+            marked=any(row["theirs"] for panel in panels for row in panel["rows"]),
+            cut=_ROWS if len(labels) > _ROWS else 0,
+            findings=found.sentences(),
+            corpora=_cards(found),
+            figures=_figures(out, pages),
+            questions=[
+                {"title": one.title, "note": one.note, "table": _table(one.frame)}
+                for one in found.questions()
+            ],
+            notebooks=_links(out, pages),
+            problems=problems,
+            folders=_folders(out),
+        )
     )
     path = out / "index.html"
     try:
@@ -197,6 +201,7 @@ def _dot(condition: str, row: dict) -> dict:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return {
         "kind": kind if row["reported_by"] == OURS else "theirs",
+        "score": f"{row['uar']:.1f}",
         "value": round(row["uar"], 2),
         "low": 0 if pd.isna(low) else round(low, 2),
         "width": 0 if pd.isna(low) else round(high - low, 2),
@@ -231,8 +236,10 @@ def _figures(out: Path, pages: Mapping[str, Sequence[str]]) -> list[dict]:
             for path in sorted((out / "figures").glob(f"*-{kind}*.png")):
                 rest = path.stem.removeprefix(f"{name}-")
                 if rest != path.stem and (rest == kind or rest.startswith(f"{kind}-")):
-                    words = f"{title}. {caption}"
-                    shown.append({"href": _href(path, out), "caption": words, "alt": words})
+                    title = "" if name.startswith("4_") else title
+                    alt = f"{title}: {caption}" if title else caption
+                    line = {"title": title, "caption": caption, "alt": alt}
+                    shown.append(line | {"href": _href(path, out)})
                     break
             else:
                 continue

@@ -13,7 +13,7 @@ _NUMBER = re.compile(r"[<–-]?\d+(\.\d+)?( \[.*\]| / \d.*| of \d.*| × \d+| \(.
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
     **{DAGGER: r"\textdagger{}", "→": r"$\rightarrow$", "–": "--", "·": r"$\cdot$"},
-    **{"<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "]": "{]}"},
+    **{"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "]": "{]}"},
 }
 
 

@@ -160,6 +160,8 @@ class Notebook:
         Of its cell tagged ``parameters``; JSON.
     inputs : sequence of str
         What it reads besides: run folders, keys of features.
+    folder : Path
+        Where the notebook lies.
     """
 
     notebook: str
@@ -167,6 +169,7 @@ class Notebook:
     title: str
     parameters: dict
     inputs: Sequence[str] = ()
+    folder: Path = NOTEBOOKS
 
     @property
     def name(self) -> str:
@@ -176,7 +179,7 @@ class Notebook:
     @property
     def source(self) -> Path:
         """The notebook that is executed."""
-        return NOTEBOOKS / f"{self.notebook}.ipynb"
+        return self.folder / f"{self.notebook}.ipynb"
 
     def files(self, out: str | Path) -> tuple[Path, Path]:
         """Return where the executed notebook and its page are, or will be."""
@@ -306,7 +309,8 @@ def _for_kernels() -> dict[str, str]:
 def _forget_when_and_where(notebook) -> None:
     """Drop papermill's times and paths, so that the same study gives the same files."""
     notebook.metadata.pop("papermill", None)
-    for cell in notebook.cells:
+    for number, cell in enumerate(notebook.cells):
+        cell["id"] = f"cell-{number}"  # papermill draws one for the parameters
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
 

@@ -100,12 +100,11 @@ def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Column method, then strings: the score in percent, with how much of the protocol where it
-        is not all of it, and the protocol where a column holds another one besides.
+        Column method, the best first, then strings: the score in percent, with how much of the
+        protocol where it is not all of it, and the protocol where a column holds another one.
     """
     rows = table.to_dict("records")
     places = [_column_of(row) for row in rows]
-    names = dict(zip(places, (row["protocol"] for row in reversed(rows)), strict=False))
     cells: dict[str, dict[str, str]] = {}
     for row, place in zip(rows, places, strict=True):
         remarks = [part_of(row).replace(" folds", "")]
@@ -114,7 +113,9 @@ def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
         remark = ", ".join(filter(None, remarks))
         text = f"{row[metric]:.1f}" + (f" ({remark})" if remark else "")
         cells.setdefault(label_of(row), {}).setdefault(place, text)
-    columns = sorted(names, key=lambda place: (place == "mean", place.split(",")[0]))
+    best = table.assign(label=[label_of(row) for row in rows]).groupby("label")[metric].max()
+    cells = {label: cells[label] for label in sorted(cells, key=lambda label: -best[label])}
+    columns = sorted(dict.fromkeys(places), key=lambda name: (name == "mean", name.split(",")[0]))
     frame = pd.DataFrame([{"method": method} | line for method, line in cells.items()])
     return frame.reindex(columns=["method", *columns]).fillna("")
 

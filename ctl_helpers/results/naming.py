@@ -3,6 +3,7 @@
 Files, specifications and CSV keep identifiers (``emodb``, ``caam-mdd``); people read names.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -158,18 +159,36 @@ def named_apart(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Recipes read ``modern (not normalised)`` where the same method ran both without
-        normalisation and scaled by the training part, ``modern (0a1b2c)`` where other settings,
-        the features or the division differ.
+        Recipes read ``modern (epochs 60)`` where the same method ran with other settings,
+        features or divisions, but for those of the most runs, and ``modern (not normalised)``
+        where it ran both without normalisation and scaled by the training part.
     """
     if table.empty:
         return table
-    for column, words in (("normalisation", _UNSAID), ("variant", None)):
-        keys = [*CONDITION, "selection", "metric", "split"]
-        keys = [key for key in keys if key in table and key != column]
-        named = table[column].map(words) if words else table[column]
-        kinds = table.assign(kind_of_it=named).groupby(keys, sort=False)["kind_of_it"]
-        several = (kinds.transform("nunique") > 1) & named.notna()
-        longer = (table["recipe"] + " (" + named.fillna("") + ")").str.strip()
-        table = table.assign(recipe=table["recipe"].where(~several, longer))
-    return table
+    keys = [key for key in (*CONDITION, "selection", "metric", "split") if key in table]
+    unsaid = table["normalisation"].map(_UNSAID)
+    names = table["recipe"].copy()
+    for key, words in (("normalisation", unsaid), ("variant", table["variant"])):
+        same = [table[other] for other in keys if other != key]
+        for rows in table.groupby(same, sort=False).indices.values():
+            found = words.iloc[rows].dropna()
+            if found.nunique() < 2:
+                continue
+            if key == "variant":
+                runs = table["runs"] if "runs" in table else pd.Series(1, table.index)
+                most = runs[found.index].groupby(found).sum().nlargest(2)
+                differ = _differences(found.unique())
+                found = found[(found != most.index[0]) | (most.iloc[0] == most.iloc[1])].map(differ)
+            names[found.index] = (names[found.index] + " (" + found + ")").str.strip()
+    return table.assign(recipe=names)
+
+
+def _differences(variants: Sequence[str]) -> dict[str, str]:
+    """Say of each variant what sets it apart: the settings whose values are not all the same."""
+    settings = [json.loads(variant) for variant in variants]
+    keys = sorted({key for one in settings for key in one})
+    differ = [key for key in keys if len({json.dumps(one.get(key)) for one in settings}) > 1]
+    return {
+        variant: ", ".join(f"{key.replace('_', ' ')} {one.get(key)}" for key in differ)
+        for variant, one in zip(variants, settings, strict=True)
+    }

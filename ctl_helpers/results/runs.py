@@ -52,9 +52,10 @@ def load_runs(store: object, only: Iterable[str] | None = None) -> pd.DataFrame:
         specification asks for the best test epoch gives two rows of the same training: selection
         ``last`` and the optimistic ``best_test``; ``reported`` is what was asked for. Runs across
         corpora have a ``source``, others none. ``classes`` joins the names of the classes,
-        ``utterances`` counts the test part, ``variant`` tells apart runs of the same names whose
-        settings, features or division differ, ``of_folds`` and ``of_utterances`` say how many
-        the whole protocol has. Damaged runs are left out; one warning names them.
+        ``utterances`` counts the test part, ``variant`` (JSON of all settings) tells apart runs of
+        the same names whose settings, features or division differ, ``of_folds`` and
+        ``of_utterances`` say how many the whole protocol has. Damaged runs are left out; one
+        warning names them.
     """
     rows = [row for *_, found in read_runs(store, only) for row in found]
     runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
@@ -187,7 +188,8 @@ def _read_folder(folder: Path) -> tuple[dict, dict]:
 def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     problem, method = spec["problem"], spec["method"]
     recipe = method.get("recipe") or {}
-    varies = [recipe, method.get("features"), problem.get("folds"), problem.get("division")]
+    varies = {key: problem.get(key) for key in ("folds", "division")}
+    varies |= {"features key": method.get("features"), **recipe}
     row = {key: problem.get(key) or "" for key in ("corpus", "source", "target")} | {
         **{"run": name, "protocol": problem["protocol"], "split": problem["split"]},
         **{"labels": problem.get("labels", "emotion"), "classes": ", ".join(problem["classes"])},
@@ -197,7 +199,7 @@ def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list
         "utterances": int(record["utterances"]["test"]),
         "train_utterances": int(record["utterances"]["train"]),
         "reported": spec["selection"],
-        "variant": hashlib.sha256(json.dumps(varies, sort_keys=True).encode()).hexdigest()[:6],
+        "variant": json.dumps(varies, sort_keys=True),
         "folds": problem.get("folds"),
     }
     more = ("epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances")

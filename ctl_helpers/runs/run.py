@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import extract, feature_key
+from ctl_helpers.features import extract
 from ctl_helpers.methods import Method, Outcome
 from ctl_helpers.parallel import WorkerError, cores, end_with, environment, parallel_map
 from ctl_helpers.protocols import Problem
@@ -53,13 +53,10 @@ class Run:
     @cached_property
     def spec(self) -> dict:
         """The specification: all that its numbers depend on, JSON."""
-        keys = [
-            feature_key(self.problem.manifest, features, self.problem.samples)
-            for features in self.method.features
-        ]
+        keys = [self.problem.feature_key(features) for features in self.method.features]
         return {
             "format": FORMAT,
-            "problem": self.problem.spec(),
+            "problem": self.problem.spec,
             "method": self.method.spec() | {"features": keys},
             "seed": self.seed,
             "selection": self.method.selection,

@@ -1,9 +1,14 @@
+import os
+import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import REPOSITORY, write_wav
 
 from ctl_helpers.corpora import (
     CATALOGUE,
@@ -68,7 +73,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(miniature, tmp_path, monkey
     first, again, other = (
         {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*.wav")} for folder in folders
     )
-    assert first == again and len(first) == 10
+    assert first == again and len(first) == 11
     assert first.keys() == other.keys()
     assert all(first[name] != other[name] for name in first)
 
@@ -96,6 +101,32 @@ def test_nothing_is_left_of_what_was_cut_short(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_speak_apart", speak)
     with pytest.raises(KeyboardInterrupt):
         make_miniature(tmp_path / "miniature")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_processes_left_is_removed_and_what_is_being_made_is_not(miniature, tmp_path):
+    shutil.copytree(miniature, tmp_path / "miniature")
+    others = ("miniature-0123456789ab", "corpora.old")
+    for name in (".miniature-partial-dead", ".miniature-partial-alive", *others):
+        write_wav(tmp_path / name / "emodb" / "one.wav")
+        if not name.endswith("alive"):
+            os.utime(tmp_path / name, (0, 0))
+    make_miniature(tmp_path / "miniature")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"miniature", ".miniature-partial-alive", *others}
+
+
+def test_a_disk_that_takes_no_more_is_named(tmp_path):
+    make = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999));"
+        "from ctl_helpers.corpora import make_miniature; make_miniature('miniature')"
+    )
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", make], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    expected = f"StudyError: miniature corpora: can not write to {tmp_path} (File too large)"
+    assert done.stderr.splitlines()[-1].endswith(expected)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -135,7 +135,9 @@ def test_files_that_are_no_such_array(manifest, tmp_path, monkeypatch):
     np.savez("own.npz", values=np.ones((5, 2)), utterance=np.array([Bomb()] * 5))
     with pytest.raises(StudyError, match="no pickled objects"):
         extract(manifest, "own.npz")
-    for content in (b"", b"text", b"\x93NUMPY"):
+    np.savez_compressed("whole.npz", values=np.ones((5, 2)), utterance=NAMES)
+    whole = (tmp_path / "whole.npz").read_bytes()
+    for content in (b"", b"text", b"\x93NUMPY", whole[:300], whole[:60] + b"x" * 60 + whole[120:]):
         for name in ("own.npz", "own.npy"):
             (tmp_path / name).write_bytes(content)
             with pytest.raises(StudyError, match="expected numbers of shape"):

@@ -71,6 +71,14 @@ def test_key_does_not_depend_on_the_folder(recordings, tmp_path):
     assert feature_key(made[0], SHORT) != feature_key(made[1], SHORT)
 
 
+@pytest.mark.parametrize("none", ["", np.nan, None])
+def test_rows_without_a_digest_are_told_apart_by_their_files(recordings, tmp_path, none):
+    whole = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    some = recordings.assign(digest=[*recordings["digest"][:2], none, none, none])
+    found = extract(some, SHORT, jobs=1, cache=tmp_path)
+    np.testing.assert_array_equal(found.values, whole.values)
+
+
 def test_segments_of_a_file_have_keys_of_their_own(recordings):
     whole = recordings.drop(columns="digest").iloc[[0, 0]].assign(start=np.nan, end=np.nan)
     parts = whole.assign(start=[0.0, 0.2], end=[0.2, 0.25])

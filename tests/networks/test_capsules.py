@@ -20,7 +20,7 @@ def normal(*shape, seed=0, scale=1.0):
 
 
 def randomise(layer, seed=1):
-    """Give a layer weights that are neither nought nor one; variances stay positive."""
+    """Give a layer weights that are neither zero nor one; variances stay positive."""
     generator = np.random.default_rng(seed)
     layer.set_weights(
         [
@@ -32,7 +32,7 @@ def randomise(layer, seed=1):
     )
 
 
-def test_squash_is_its_formula_and_keeps_nought():
+def test_squash_is_its_formula_and_keeps_zero():
     v = np.concatenate([normal(3, 4, 8, scale=3), np.zeros((3, 1, 8), np.float32)], axis=1)
     found = numpy(Squash()(v))
     np.testing.assert_allclose(found, reference_cpac.squash(v), atol=1e-6)
@@ -63,7 +63,7 @@ def test_dropout_masks_follow_from_the_seed():
     assert (numpy(other(ones, training=True)) != first).any()
 
 
-def test_dropout_leaves_inference_and_rate_nought_alone():
+def test_dropout_leaves_inference_and_rate_zero_alone():
     x = normal(4, 5, 8)
     np.testing.assert_array_equal(numpy(Dropout(0.5)(x)), x)
     np.testing.assert_array_equal(numpy(Dropout(0.0)(x, training=True)), x)

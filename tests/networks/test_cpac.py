@@ -21,8 +21,7 @@ VARIANTS = [
 
 
 def features(count=3, frames=64, seed=1):
-    shape = (count, frames, 39, 1)
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return np.random.default_rng(seed).normal(size=(count, frames, 39)).astype(np.float32)
 
 
 def predictions(model, x):
@@ -35,12 +34,14 @@ def test_golden_vectors():
     weights = [golden[f"w{number:02}"] for number in range(24)]
     model = cpac(172, 39, 6)
     model.set_weights([w.reshape(v.shape) for w, v in zip(weights, model.weights, strict=True)])
-    found = model(golden["x"], training=False)
+    found = model(golden["x"][..., 0], training=False)
     np.testing.assert_allclose(keras.ops.convert_to_numpy(found), golden["p"], atol=1e-5)
     loss = margin_loss(keras.ops.convert_to_tensor(golden["y"]), found)
     loss = keras.ops.convert_to_numpy(loss).mean()
     assert loss == pytest.approx(float(golden["loss"]), abs=1e-5)
-    np.testing.assert_allclose(reference_cpac.forward(weights, golden["x"]), golden["p"], atol=1e-5)
+    np.testing.assert_allclose(
+        reference_cpac.forward(weights, golden["x"][..., 0]), golden["p"], atol=1e-5
+    )
 
 
 @needs_shared
@@ -49,7 +50,7 @@ def test_golden_loss_is_what_training_reports():
     model = cpac(172, 39, 6)
     model.set_weights([golden[f"w{i:02}"].reshape(v.shape) for i, v in enumerate(model.weights)])
     model.compile(loss=margin_loss, jit_compile=False)
-    found = model.evaluate(golden["x"], golden["y"], batch_size=8, verbose=0)
+    found = model.evaluate(golden["x"][..., 0], golden["y"], batch_size=8, verbose=0)
     assert found == pytest.approx(float(golden["loss"]), abs=1e-5)
 
 
@@ -101,16 +102,16 @@ def test_bfloat16_is_near_float32():
 
 def test_embedding_is_the_encoders_output_and_shares_the_weights():
     model = randomised(cpac(64, 39, 5))
-    told = with_embedding(model)
+    both = with_embedding(model)
     x = features()
-    p, z = map(keras.ops.convert_to_numpy, told(x, training=False))
+    p, z = map(keras.ops.convert_to_numpy, both(x, training=False))
     assert z.shape == (3, 64)
     np.testing.assert_allclose(p, predictions(model, x), atol=1e-6)
     kernel, bias = model.get_layer("emotion").get_weights()
     expected = reference_cpac.softmax(z @ kernel + bias, axis=1)
     np.testing.assert_allclose(predictions(model, x), expected, atol=1e-6)
     model.get_layer("primary_capsules").bias.assign(np.ones(384))
-    assert np.abs(keras.ops.convert_to_numpy(told(x, training=False)[1]) - z).max() > 1e-3
+    assert np.abs(keras.ops.convert_to_numpy(both(x, training=False)[1]) - z).max() > 1e-3
 
 
 def test_dropout_rates_are_the_references():
@@ -129,10 +130,10 @@ def test_the_same_seed_gives_the_same_network():
 
 
 @pytest.mark.parametrize("shape", [(37, 39), (64, 37), (10, 10)])
-def test_features_that_are_too_small_are_told(shape):
+def test_too_small_features_are_refused(shape):
     with pytest.raises(StudyError, match="at least 38 frames and 38 coefficients") as caught:
         encoder(*shape)
     assert "\n" not in str(caught.value)
-    assert predictions(cpac(38, 38), np.zeros((1, 38, 38, 1), np.float32)).shape == (1, 6)
+    assert predictions(cpac(38, 38), np.zeros((1, 38, 38), np.float32)).shape == (1, 6)
     with pytest.raises(StudyError, match="at least 24 frames"):
         encoder(23, 39, convolutions=False)

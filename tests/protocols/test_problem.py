@@ -18,20 +18,20 @@ def test_truth_is_the_place_of_each_emotion_among_the_classes():
 
 def test_a_specification_follows_what_is_learned_from_and_not_where_it_lies():
     manifest = toy_manifest()
-    spec = first(manifest).spec()
+    spec = first(manifest).spec
     assert spec["classes"] == ["angry", "sad"] and spec["folds"] == 3
     moved = manifest.assign(path="/elsewhere/" + manifest["path"])
-    assert first(moved).spec() == spec
+    assert first(moved).spec == spec
 
     def changed(column, row, value):
         other = manifest.copy()
         other.loc[row, column] = value
-        return first(other).spec() != spec
+        return first(other).spec != spec
 
     assert changed("digest", 0, "another sound") and changed("speaker", 5, "09")
     assert changed("emotion", 7, "angry")
-    assert first(manifest, division=7).spec() != spec
-    assert len({str(p.spec()) for p in problems_inside(manifest, "kfold", 3)}) == 3
+    assert first(manifest, division=7).spec != spec
+    assert len({str(p.spec) for p in problems_inside(manifest, "kfold", 3)}) == 3
 
 
 def test_features_have_a_row_for_every_utterance():

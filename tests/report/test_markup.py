@@ -22,7 +22,7 @@ def test_latex_escapes_and_uses_booktabs():
     text = to_latex(FRAME.rename(columns={"a|b": "a_b"}), "scores", "Scores & more", "†")
     assert r"\begin{tabular}{lr}" in text
     assert r"a\_b & UAR \\" in text
-    assert r"50 \% & 86.9 [85.1, 88.7] \\" in text
+    assert r"50 \% & 86.9 {[}85.1, 88.7{]} \\" in text
     assert r"C $\rightarrow$ E &  \\" in text
     assert r"\caption{Scores \& more}" in text and r"\textdagger{}" in text
     assert text.count(r"\begin{") == text.count(r"\end{") == 2

@@ -1,53 +1,50 @@
-"""The notebooks: clean as they are committed, and executed by a study on miniature corpora."""
+"""Notebooks: clean as they are committed, and what executing one leaves."""
 
 import re
-from dataclasses import replace
-from pathlib import Path
+import subprocess
+import sys
+import time
 
+import fabricated
 import nbformat
 import pytest
+from conftest import REPOSITORY
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ctl_helpers.report.pages import NOTEBOOKS, PACKAGE, SYNTHETIC, Cell, execute
-from ctl_helpers.study.run import run_study
-from ctl_helpers.study.settings import Settings
+from ctl_helpers.report.notebooks import NOTEBOOKS, Notebook, execute, page_name
 
 NAMES = ["1_feature_exploration", "2_cpac_kfold", "3_caam_transfer", "4_result_tables"]
-FIGURES = {
-    "1_feature_exploration-emodb-released": [
-        *("balance", "durations", "utterances", "statistics", "space", "normalisation"),
-    ],
-    "2_cpac_kfold-emodb-quick-kfold": [
-        *("curves", "confusion", "emotions", "speakers", "space", "gap", "reliability"),
-    ],
-    "3_caam_transfer-emodb-casia-quick": [
-        *("balance", "comparison", "confusion-source-only", "confusion-caam-mdd", "spaces"),
-        "gains",
-        *("curves-source-only", "curves-caam-mdd"),
-    ],
-    "3_caam_transfer-emodb-casia-quick-inductive-arousal": [
-        *("balance", "comparison", "confusion-source-only", "curves-source-only"),
-    ],
-    "4_result_tables": ["comparison", "gap", "transfers", "gains"],
-}
+HOSTILE = "<img src=x onerror=alert(1)>"
+CODE = f"""
+import sys
+import pandas as pd
+from ctl_helpers.report import figures, tables
+from ctl_helpers.report.notebooks import Page
+from ctl_helpers.results.runs import load_predictions, load_runs
+
+page = Page(out, "1_toy-{{}}".format(word), synthetic=True)
+runs = load_runs("runs")
+predictions = load_predictions("runs", runs)
+display(page.table(tables.per_emotion(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
+display(page.table(pd.DataFrame({{"speaker": [{HOSTILE!r}]}}), "speakers", "Speakers"))
+page.figure(figures.confusion_matrix(predictions), "confusion")
+"""
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    """A whole study, as small as they come, with all four notebooks."""
-    settings = Settings(
-        names=("emodb",),
-        folds=2,
-        epochs=1,
-        pairs=(("emodb", "casia"),),
-        methods=("source-only", "caam-mdd"),
-        out=tmp_path_factory.mktemp("study") / "reports",
-    )
-    more = {"protocols": (), "scorings": ("inductive",), "labels": ("arousal",)}
-    more = replace(settings, methods=("source-only",), **more)
-    for one in (settings, more):
-        found = run_study(one, lambda line: None)
-        assert found.problems == ()
-    return found.index.parent
+    out = tmp_path_factory.mktemp("report")
+    fabricated.fill_conditions(out / "runs")
+    return out
+
+
+def notebook_of(folder, *cells, name="1_toy"):
+    cells = [new_code_cell(cell) for cell in cells]
+    cells.insert(0, new_code_cell("out, word = '.', ''", metadata={"tags": ["parameters"]}))
+    cells.insert(0, new_markdown_cell("# What is a toy?"))
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), folder / f"{name}.ipynb")
+    return Notebook(name, ["a"], "A toy", {"word": "a"}, folder=folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -66,51 +63,74 @@ def test_there_are_no_other_notebooks():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_executed_notebooks_show_and_keep_their_figures(report, name):
-    notebook = nbformat.read(report / "notebooks" / f"{name}.ipynb", as_version=4)
-    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    assert not [out for out in outputs if out.output_type == "error"]
-    assert outputs[0].text.startswith(SYNTHETIC)
-    noise = [out.text for out in outputs if out.get("name") == "stderr"]
-    assert noise == []
-    images = [out for out in outputs if "image/png" in out.get("data", {})]
-    assert len(images) == len(FIGURES[name])
-    for figure in FIGURES[name]:
-        for ending in ("png", "svg"):
-            assert (report / "figures" / f"{name}-{figure}.{ending}").stat().st_size > 1000
-    page = (report / "notebooks" / f"{name}.html").read_text()
-    assert len(re.findall("<img[^>]*data:image/png", page)) == len(images)
+def test_names_of_files_are_plain_and_never_meet():
+    assert page_name("2_cpac_kfold", ["emodb", "modern"]) == "2_cpac_kfold-emodb-modern"
+    odd = ["a/b", "a?b", "../..", "..", "<script>", "ü", "a b", "-a", 'a"b', "a_b"]
+    names = [page_name("1_toy", [word]) for word in odd]
+    assert len(set(names)) == len(odd)
+    assert all(re.fullmatch(r"1_toy-[\w.+~]+", name, re.ASCII) for name in names)
 
 
-def test_tables_come_in_three_forms_and_name_their_runs(report):
-    runs = {path.name for path in (report / "runs").iterdir() if path.is_dir()}
-    assert len(runs) == 6
-    for stem in ("2_cpac_kfold-emodb-quick-kfold-scores", "4_result_tables-across"):
-        texts = [(report / "tables" / f"{stem}.{end}").read_text() for end in ("csv", "md", "tex")]
-        assert SYNTHETIC in texts[1] and SYNTHETIC in texts[2]
-        named = set(re.findall(r"\b[0-9a-f]{12}\b", texts[1]))
-        assert named and named <= runs
+def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
+    notebook = notebook_of(tmp_path, CODE)
+    assert not notebook.is_done(report)
+    assert execute(notebook, report) == ""
+    assert notebook.is_done(report)
+    written, page = notebook.files(report)
+    cells = nbformat.read(written, as_version=4).cells
+    outputs = [out for cell in cells for out in cell.get("outputs", [])]
+    assert [out for out in outputs if out.get("name") == "stderr"] == []
+    assert len([out for out in outputs if "image/png" in out.get("data", {})]) == 1
+    kept = [path.name for folder in ("figures", "tables") for path in (report / folder).iterdir()]
+    assert {"1_toy-a-confusion.png", "1_toy-a-confusion.svg", "1_toy-a-emotions.tex"} <= set(kept)
+    text = page.read_text()
+    assert HOSTILE not in text and "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "Synthetic speech" in text
+    for place in (str(report), str(tmp_path), str(REPOSITORY)):
+        assert place not in text and place not in written.read_text()
+    first = written.read_bytes(), page.read_bytes()
+    assert execute(notebook, report) == ""
+    assert (written.read_bytes(), page.read_bytes()) == first
+    changed = Notebook(**{**vars(notebook), "parameters": {"word": "b"}})
+    assert not changed.is_done(report)
 
 
-def test_the_report_names_no_place_of_this_machine(report):
-    home = str(Path(report).parent)
-    for path in [*report.rglob("*.html"), *report.rglob("*.ipynb"), *report.rglob("*.md")]:
-        text = path.read_text()
-        assert home not in text and str(PACKAGE.parent) not in text, path.name
+FAILURES = [
+    ("raise ValueError('one\\ntwo')", "ValueError: one"),
+    ("raise SystemExit(3)", "SystemExit: 3"),
+    ("1 +", "SyntaxError: invalid syntax"),
+    ("import os; os._exit(1)", "its kernel died"),
+]
 
 
-def test_the_index_leads_to_everything(report):
-    page = (report / "index.html").read_text()
-    for name in FIGURES:
-        assert f'href="notebooks/{name}.html"' in page
-    for link in re.findall(r'href="([^"]+)"', page):
-        assert (report / link).exists()
-    assert "src=" not in re.sub(r'src="data:[^"]*"', "", page)
+@pytest.mark.parametrize(("code", "expected"), FAILURES)
+def test_a_notebook_that_fails_says_so_in_a_line_and_leaves_no_page(
+    report, tmp_path, code, expected
+):
+    notebook = notebook_of(tmp_path, code)
+    for path in notebook.files(report):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("of an earlier time")
+    message = execute(notebook, report)
+    assert message.startswith(f"notebook 1_toy-a: {expected}") and "\n" not in message
+    assert not any(path.exists() for path in notebook.files(report))
 
 
-def test_a_notebook_that_fails_says_so_in_a_line(tmp_path):
-    wrong = Cell("1_feature_exploration", "wrong", "wrong", {"corpus": "nope", "out": "."})
-    said = execute(wrong, tmp_path)
-    assert said.startswith("notebook wrong: StudyError: no corpus 'nope'") and "\n" not in said
-    assert not (tmp_path / "notebooks" / "wrong.ipynb").exists()
+def test_a_notebook_that_cannot_be_read_is_named(report, tmp_path):
+    (tmp_path / "1_toy.ipynb").write_text("{")
+    message = execute(Notebook("1_toy", [], "A toy", {}, folder=tmp_path), report)
+    assert message.startswith("notebook 1_toy: ") and "\n" not in message
+    message = execute(Notebook("2_gone", [], "A toy", {}, folder=tmp_path), report)
+    assert message.startswith("notebook 2_gone: FileNotFoundError")
+
+
+def test_reading_results_starts_no_backend(report):
+    heavy = ["keras", "tensorflow", "torch", "jax", "librosa", "seaborn", "sklearn.manifold"]
+    more = "import ctl_helpers.results.verdict, ctl_helpers.report.index"
+    code = f"out, word, display = '.', 'x', id\n{CODE}\n{more}"
+    code += f"\nprint(sorted(set({heavy}) & set(sys.modules)))"
+    begin = time.monotonic()
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=report)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    assert time.monotonic() - begin < 60

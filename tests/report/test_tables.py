@@ -1,18 +1,20 @@
 import errno
+from html.parser import HTMLParser
 from pathlib import Path
 
 import fabricated
+import mistune
 import numpy as np
 import pandas as pd
 import pytest
 
+from ctl_helpers import scores
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report import tables
-from ctl_helpers.report.markup import DAGGER
+from ctl_helpers.report import markup, tables
 from ctl_helpers.results import runs as results
-from ctl_helpers.results import statistics
-from ctl_helpers.results.naming import part_of
-from ctl_helpers.results.published import published
+from ctl_helpers.results.naming import DAGGER, part_of
+from ctl_helpers.results.statistics import calibration_of
+from ctl_helpers.runs.store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,8 @@ def predictions(store, runs):
 
 
 def test_ours_stand_after_the_published_of_the_same_corpus(runs, predictions):
-    table = tables.ours_beside_published(runs, "cpac", predictions)
-    assert list(table["corpus"].unique()) == ["casia", "emodb"]
+    table = tables.ours_beside_published(runs, predictions)
+    assert list(table["corpus"].unique()) == ["", "casia", "emodb"]
     kfold = table[(table["corpus"] == "emodb") & (table["protocol"] == "kfold")]
     assert kfold["reported_by"].tolist() == ["Ye et al. 2023"] * 3 + ["this study"] * 3
     assert kfold.iloc[1]["uar"] == 86.92
@@ -44,19 +46,30 @@ def test_ours_stand_after_the_published_of_the_same_corpus(runs, predictions):
     assert (ours["utterances"], ours["folds"], ours["seeds"]) == (4 * 54, 4, 2)
 
 
-def test_transfer_table_has_only_the_pairs_that_ran(runs):
-    table = tables.ours_beside_published(runs, "transfer")
-    pairs = set(zip(table["source"], table["target"], strict=True))
-    assert pairs == {("casia", "emodb"), ("emodb", "casia")}
-    wide = tables.side_by_side(table)
-    assert {"CASIA → EmoDB", "EmoDB → CASIA"} <= set(wide.columns)
-    assert len(wide) == 4 + 3
+def test_at_a_glance_has_a_row_per_method_and_a_column_per_corpus_and_condition(runs):
+    table = tables.ours_beside_published(runs)
+    wide = tables.at_a_glance(table[table["corpus"] != ""]).set_index("method")
+    conditions = ["shuffled", "held out"]
+    assert list(wide) == [f"{c}, {how}" for c in ("CASIA", "EmoDB") for how in conditions]
+    mine = runs[(runs["corpus"] == "emodb") & (runs["recipe"] == "modern")]
+    means = 100 * mine.groupby("protocol")["uar"].mean()
+    assert wide.loc["CPAC modern", "EmoDB, shuffled"] == f"{means['kfold']:.1f} (4 of 10)"
+    assert wide.loc["CPAC modern", "EmoDB, held out"] == f"{means['loso']:.1f}"
+    assert wide.loc["CPAC (Ye et al. 2023)"].tolist() == ["88.3", "", "86.9", ""]
+    across = tables.at_a_glance(table[table["source"] != ""])
+    assert list(across) == ["method", "CASIA → EmoDB", "EmoDB → CASIA"] and len(across) == 3
 
 
-def test_without_runs_all_the_published_are_shown(runs):
-    table = tables.ours_beside_published(runs.iloc[:0])
-    assert len(table) == len(published("cpac"))
-    assert "86.9 / 86.2" in tables.side_by_side(table)["EmoDB"].tolist()
+def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):
+    table = tables.ours_beside_published(runs)
+    shown = tables.display(table)
+    bold = tables.best_of(table, shown)["UAR %"]
+    for _, place in table.groupby(["corpus", "source", "target", "protocol"]):
+        honest = place[~place["optimistic"].astype(bool)]
+        assert bold[place.index].sum() == 1 and bold[honest["uar"].idxmax()]
+    _, markdown, latex = tables.write_table(table, tmp_path, "t")
+    assert markdown.read_text().count("| **") == 2 * bold.sum()
+    assert latex.read_text().count(r"\bfseries") == 2 * bold.sum()
 
 
 def test_optimistic_rows_have_a_dagger_and_a_note(runs, tmp_path):
@@ -97,7 +110,7 @@ def test_per_speaker_and_per_emotion_by_counting(runs, predictions):
     speakers = tables.per_speaker(mine).set_index("speaker")
     of_03 = mine[mine["speaker"] == "03"]
     assert speakers.loc["03", "uar"] == pytest.approx(
-        100 * statistics.uar(of_03["emotion"], of_03["predicted"])
+        100 * scores.uar(of_03["emotion"], of_03["predicted"])
     )
     assert speakers["utterances"].sum() == len(mine) and len(speakers) == 10
     emotions = tables.per_emotion(mine).set_index("emotion")
@@ -106,7 +119,7 @@ def test_per_speaker_and_per_emotion_by_counting(runs, predictions):
     assert emotions.loc["angry", "recall"] == pytest.approx(hits / angry.sum())
     assert emotions.loc["angry", "precision"] == pytest.approx(hits / called.sum())
     assert emotions["recall"].mean() == pytest.approx(
-        100 * statistics.uar(mine["emotion"], mine["predicted"])
+        100 * scores.uar(mine["emotion"], mine["predicted"])
     )
 
 
@@ -124,48 +137,85 @@ def test_seeds_do_not_narrow_an_interval(runs, predictions):
 
 
 def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
-    store = results.RunStore(tmp_path)
-    run = {"task": "cpac", "corpus": "emodb", "method": "cpac", "protocol": "loso"}
+    store = RunStore(tmp_path)
     for kind, accuracy in (("global", 0.5), ("speaker", 0.9)):
-        for speaker in ("03", "08"):
-            fabricated.add_run(
-                *(store,),
-                **{"split": f"speaker {speaker}", "accuracy": accuracy, **run},
-                recipe=fabricated.recipe("modern", kind),
-            )
+        for speaker in ("03", "08", "09"):
+            run = {"corpus": "emodb", "protocol": "loso", "split": f"speaker {speaker}"}
+            recipe = fabricated.recipe("modern", kind)
+            fabricated.add_run(store, accuracy=accuracy, recipe=recipe, **run)
     runs = results.load_runs(store)
-    table = tables.ours_beside_published(runs, "cpac", results.load_predictions(store, runs))
-    ours = table[table["reported_by"] == "this study"].set_index("normalisation")
+    table = tables.ours_beside_published(runs, results.load_predictions(store, runs))
+    ours = table.set_index("normalisation")
     for kind, part in runs.groupby("normalisation"):
         assert ours.loc[kind, "uar"] == pytest.approx(100 * part["uar"].mean())
-    for shown in (tables.display(table), tables.display(tables.side_by_side(table))):
-        assert shown["method"].tolist()[-2:] == ["CPAC modern", "CPAC modern, per speaker"]
-        assert not {"recipe", "normalisation"} & set(shown.columns)
+    assert tables.display(table)["method"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
+    assert not {"recipe", "normalisation"} & set(tables.display(table).columns)
+    wide = tables.at_a_glance(table)
+    assert wide["method"].tolist() == ["CPAC modern, per speaker", "CPAC modern"]  # best first
 
 
-def test_what_ran_in_part_says_so(tmp_path):
-    store = results.RunStore(tmp_path)
-    run = {
-        "task": "cpac",
-        "corpus": "emodb",
-        "method": "cpac",
-        "recipe": fabricated.recipe("quick"),
-    }
-    for protocol, split in (("kfold", "fold 0"), ("loso", "speaker 03")):
-        folds = {"folds": 10} if protocol == "kfold" else {}
-        fabricated.add_run(store, split=split, protocol=protocol, **folds, **run)
+def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):
+    store, recipe = RunStore(tmp_path), fabricated.recipe("quick")
+    fabricated.add_run(store, split="fold 0", corpus="emodb", recipe=recipe, folds=4)
+    fabricated.add_run(store, split="fold 1", corpus="emodb", recipe=recipe, folds=4)
+    run = {"corpus": "emodb", "protocol": "loso", "recipe": recipe}
+    fabricated.add_run(store, split="speaker 03", **run)
     table = tables.ours_beside_published(results.load_runs(store))
-    ours = table["reported_by"] == "this study"
-    shown = tables.display(table[ours])
-    assert shown["folds"].tolist() == ["1 of 10", "1"]
-    assert shown["utterances"].tolist() == ["54 of 540"] * 2
-    assert [part_of(row) for row in table[ours].to_dict("records")] == [
-        "1 of 10 folds",
-        "54 of 540 utterances",
-    ]
-    cells = tables.side_by_side(table)["EmoDB"].tolist()
-    assert sum(cell.endswith("(1 of 10 folds)") for cell in cells) == 1
-    assert sum(cell.endswith("(54 of 540 utterances)") for cell in cells) == 1
+    table = table[table["reported_by"] == "this study"]
+    shown = tables.display(table)
+    assert shown["folds"].tolist() == ["2 of 4", "1"]
+    assert shown["utterances"].tolist() == ["108 of 216", "54 of 540"]
+    assert shown["UAR %"].str.fullmatch(r"\d+\.\d \[–\]").all()
+    parts = [part_of(row) for row in table.to_dict("records")]
+    assert parts == ["2 of 4 folds", "54 of 540 utterances"]
+    (wide,) = tables.at_a_glance(table).to_dict("records")
+    assert wide["EmoDB, shuffled"].endswith(" (2 of 4)")
+    assert wide["EmoDB, held out"].endswith(" (54 of 540 utterances)")
+
+
+HOSTILE = ["<script>alert(1)</script>", "[x](javascript:alert(1))", "a|b_c*d", r"\input{x}&$%#~^"]
+
+
+def test_hostile_names_are_escaped_in_every_form(tmp_path):
+    frame = pd.DataFrame({"speaker": HOSTILE, "a_b|<i>": 1.0})
+    _, markdown, latex = tables.write_table(frame, tmp_path, "t", HOSTILE[0], HOSTILE[1])
+    page = mistune.create_markdown(escape=False, plugins=["table"])(markdown.read_text())
+    found = parse(page)
+    assert found.tags <= {"p", "strong", "em", "table", "thead", "tbody", "tr", "th", "td"}
+    assert found.cells == [c for name in HOSTILE for c in (name, "1.0")]
+    latex = latex.read_text()
+    assert r"\textbackslash{}input\{x\}\&\$\%\#\textasciitilde{}\textasciicircum{}" in latex
+    assert r"a b\textbar{}\textless{}i\textgreater{}" in latex
+    assert latex.count(r"\begin{") == latex.count(r"\end{") == 2
+    assert [latex.count(rule) for rule in (r"\toprule", r"\midrule", r"\bottomrule")] == [1, 1, 1]
+    found = parse(markup.to_html(tables.display(frame), HOSTILE[0], HOSTILE[1]))
+    assert found.tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
+    assert found.cells == [c for name in HOSTILE for c in (name, "1.0")]
+
+
+class Parsed(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.cells, self.inside = set(), [], False
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        assert not {name for name, _ in attributes} - {"class", "style", "scope"}
+        self.inside = tag == "td"
+        self.cells += [""] * self.inside
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.cells[-1] += data
+
+
+def parse(page):
+    parser = Parsed()
+    parser.feed(page)
+    return parser
 
 
 def test_recalls_and_confidences_by_counting(tmp_path):
@@ -184,4 +234,4 @@ def test_recalls_and_confidences_by_counting(tmp_path):
     assert set(sure["method"]) == {"cpac"}  # those of the others are not meant as probabilities
     mine = fabricated.one_condition(runs, predictions, method="cpac", normalisation="speaker")
     row = sure[sure["normalisation"] == "speaker"]
-    assert row["ece"].item() == pytest.approx(100 * statistics.calibration_of(mine).ece)
+    assert row["ece"].item() == pytest.approx(100 * calibration_of(mine).ece)

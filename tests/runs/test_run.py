@@ -1,12 +1,10 @@
-"""Runs of networks and classifiers from outside the package: what they hold, and what kills them."""
+"""Runs of a network and a classifier from outside: what they hold, and what can go wrong."""
 
 import json
 import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -14,56 +12,22 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
-from toys import CLASSIFIER, NETWORK, toy_features, toy_manifest, write_array, write_code
+from toys import MORTAL, Toys, write_code
 
-from ctl_helpers.methods import parse
 from ctl_helpers.parallel import engine
-from ctl_helpers.protocols import problems_inside
 from ctl_helpers.results.runs import load_predictions, load_runs
-from ctl_helpers.runs.run import compute, seeded
+from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 
 FILES = {"spec.json", "record.json", "predictions.csv", "history.csv", "embeddings.npz"}
 FILES |= {"model.keras"}
 P = ["p_angry", "p_sad"]
 SAME = ("spec.json", "predictions.csv", "history.csv")  # bit for bit
-CHANGES = {"epochs": 2, "batch_size": 8, "learning_rate": 0.05, "settings": {"dropout": 0.3}}
-
-
-@dataclass(frozen=True)
-class Toys:
-    """A corpus, arrays of its features, and code of somebody's own."""
-
-    folder: Path
-    manifest: pd.DataFrame
-
-    @classmethod
-    def written(cls, folder):
-        write_code(folder, "network.py", NETWORK)
-        write_code(folder, "classifier.py", CLASSIFIER)
-        manifest = toy_manifest()
-        write_array(folder / "frames.npz", manifest, toy_features(manifest).values)
-        write_array(folder / "vectors.npz", manifest, toy_features(manifest, None).values)
-        return cls(folder, manifest)
-
-    @property
-    def network(self):
-        return f"{self.folder}/network.py:network/quick"
-
-    @property
-    def classifier(self):
-        return f"{self.folder}/vectors.npz+{self.folder}/classifier.py:classifier"
-
-    def runs(self, method=None, protocol="kfold", only=None, seeds=(0,), selection="last", **more):
-        changes = CHANGES | {"features": f"{self.folder}/frames.npz"} | more
-        chosen = parse(method or self.network, "global", selection, changes)
-        problems = problems_inside(self.manifest, protocol, 2, only=only)
-        return [seeded(problem, chosen, seed) for seed in seeds for problem in problems]
 
 
 @pytest.fixture(scope="module")
 def toys(tmp_path_factory):
-    return Toys.written(tmp_path_factory.mktemp("toys"))
+    return Toys(tmp_path_factory.mktemp("toys")).write()
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +63,7 @@ def test_a_run_folder_holds_specification_record_and_predictions(store, toys):
         assert {file.name for file in folder.iterdir()} == FILES
         spec, record = read(folder, "spec.json"), read(folder, "record.json")
         assert spec["problem"]["corpus"] == "toy" and spec["problem"]["classes"] == ["angry", "sad"]
-        assert (spec["problem"]["protocol"], spec["problem"]["split"]) == ("kfold", "fold 0")[:1] + (
-            run.problem.split,
-        )
+        assert spec["problem"]["split"] == run.problem.split
         assert spec["method"]["kind"] == "network" and spec["seed"] == 0
         assert spec["method"]["recipe"]["epochs"] == 2
         assert set(spec["versions"]) == {"keras", "numpy", keras.backend.backend()}
@@ -180,9 +142,8 @@ def test_runs_on_a_cluster_are_those_of_this_machine(toys, tmp_path, threads):
     here, there = RunStore(tmp_path / "here"), RunStore(tmp_path / "there")
     assert compute(runs, here, jobs=1) == {}
     options = {"n_workers": 2, "threads_per_worker": threads, "dashboard_address": None}
-    with distributed.LocalCluster(**options) as cluster:
-        with engine("dask", cluster.scheduler_address):
-            assert compute(runs, there) == {}
+    with distributed.LocalCluster(**options) as cluster, engine("dask", cluster.scheduler_address):
+        assert compute(runs, there) == {}
     assert_same_runs(runs, here, there)
 
 
@@ -235,7 +196,7 @@ def test_a_damaged_run_is_named_set_aside_and_computed_again(
     assert len(load_runs(store, [r.name for r in toys.runs()])) == 2
 
 
-FAULTS = '''
+FAULTS = """
 from keras import Input, Model, layers
 
 def short(frames, coefficients, classes):
@@ -248,7 +209,7 @@ class Guess:
     def predict_proba(self, x):
         self.classes_ = [0, 1]
         return [[float("nan"), 1.0]] * len(x)
-'''
+"""
 
 
 def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
@@ -285,7 +246,7 @@ def test_a_store_that_cannot_be_written_is_named_in_one_line(toys, tmp_path):
         assert f"results folder {tmp_path / 'file'}: cannot write run" in line
 
 
-MORTAL = '''
+MORTAL_NETWORK = '''
 import os, signal
 from keras import Input, Model, layers
 
@@ -311,33 +272,29 @@ def network(frames, coefficients, classes):
 STUDY = """
 import sys
 from pathlib import Path
-from test_run import mortal_runs, Toys
-from toys import toy_manifest
+from toys import MORTAL, Toys
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
-print(compute(mortal_runs(Toys(Path(sys.argv[1]), toy_manifest())), RunStore(sys.argv[2]), jobs=1))
+toys = Toys(Path(sys.argv[1]))
+runs = toys.runs(f"{toys.folder}/mortal.py:network/quick", **MORTAL)
+compute(runs, RunStore(sys.argv[2]), jobs=1)
 """
 
 
-def mortal_runs(toys):
-    method = f"{toys.folder}/mortal.py:network/quick"
-    return toys.runs(method, epochs=3, averaging=1.0, settings={})
-
-
 def start(code, *words, **variables):
-    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests"), str(Path(__file__).parent)])
+    path = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "tests")])
     environment = os.environ | {"PYTHONPATH": path} | variables
     return subprocess.Popen([sys.executable, "-c", code, *map(str, words)], env=environment)
 
 
 def test_a_killed_study_ends_as_one_that_was_not(toys, tmp_path, monkeypatch):
-    write_code(toys.folder, "mortal.py", MORTAL)
+    method = f"{write_code(toys.folder, 'mortal.py', MORTAL_NETWORK)}:network/quick"
     killed, whole = RunStore(tmp_path / "killed"), RunStore(tmp_path / "whole")
     epochs = tmp_path / "epochs"
     # In the second fold, with one of its epochs behind it.
     process = start(STUDY, toys.folder, killed.root, EPOCHS=str(epochs), DIES_AT="5")
     assert process.wait() == -signal.SIGKILL
-    first, second = mortal_runs(toys)
+    first, second = toys.runs(method, **MORTAL)
     assert killed.has(first.name) and not killed.has(second.name)
     assert load_runs(killed)["run"].tolist() == [first.name]
     before = stamps(killed.root / first.name)
@@ -353,7 +310,7 @@ def test_a_killed_study_ends_as_one_that_was_not(toys, tmp_path, monkeypatch):
     assert records[0]["scores"] == records[1]["scores"]
 
 
-SLOW = '''
+SLOW = """
 import os, time
 from sklearn.naive_bayes import GaussianNB
 
@@ -362,15 +319,14 @@ def classifier():
         file.write("x")
     time.sleep(0.5)
     return GaussianNB()
-'''
+"""
 SHALLOW = """
 import sys
 from pathlib import Path
-from test_run import Toys
-from toys import toy_manifest
+from toys import Toys
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
-toys = Toys(Path(sys.argv[1]), toy_manifest())
+toys = Toys(Path(sys.argv[1]))
 runs = toys.runs(f"{toys.folder}/vectors.npz+{toys.folder}/slow.py:classifier", seeds=(0, 1, 2))
 assert compute(runs, RunStore(sys.argv[2]), jobs=1) == {}
 """

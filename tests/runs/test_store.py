@@ -1,9 +1,9 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
-import shutil
 import sys
 import tempfile
 import time

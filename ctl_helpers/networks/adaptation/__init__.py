@@ -35,7 +35,7 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain
     Returns
     -------
     keras.Model
-        (batch, frames, coefficients, 1) to probabilities (batch, classes).
+        (batch, frames, coefficients) to probabilities (batch, classes).
     """
     released = {"dropout": (0.25, 0.25, 0.25), "attention": "plain"}
     body = cpac.encoder(frames, coefficients, **released | settings)

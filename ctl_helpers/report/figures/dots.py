@@ -82,9 +82,7 @@ def dot_plot(
     )
     flat = [ax for line in axes for ax in line]
     verticals = [vertical] * len(plots) if isinstance(vertical, dict) else list(vertical)
-    for ax, (name, rows), here in zip(
-        flat, plots, verticals or [{}] * len(plots), strict=False
-    ):
+    for ax, (name, rows), here in zip(flat, plots, verticals or [{}] * len(plots), strict=False):
         for x, style in here.items():
             ax.axvline(x, color="black", ls=style, lw=1, zorder=1)
         for y, (_, dots) in enumerate(rows):

@@ -136,7 +136,7 @@ def _recalls(rows: list, unit: str, predictions: pd.DataFrame, title: str) -> Fi
 
 
 def _dot(row: dict, metric: str = "uar", **look) -> Dot:
-    """A score with its interval over folds or seeds, or over utterances where that is unknown."""
+    """Make a dot with the interval over folds or seeds, or else over utterances."""
     thin = pd.isna(row[f"{metric}_low"])
     name = f"pooled_{metric}" if thin and f"pooled_{metric}_low" in row else metric
     ends = [row[f"{name}_low"], row[f"{name}_high"]]
@@ -221,7 +221,8 @@ def glance(
     table
         From `tables.ours_beside_published`.
     most
-        Rows of a corpus. All networks and published methods come first, then the best others.
+        Rows of a corpus: the published methods, the best of ours under either condition, networks
+        and fusions by their scores, then the others.
 
     Returns
     -------
@@ -238,16 +239,26 @@ def glance(
             condition = tables.condition_of(row["protocol"])
             if condition in (tables.SHUFFLED, tables.HELD_OUT):
                 rows.setdefault(label_of(row), {}).setdefault(condition, row)
-        ranked = sorted(rows.items(), key=lambda item: -max(r["uar"] for r in item[1].values()))
-        first = sorted(ranked, key=lambda item: _kind(item[1]) == "shallow")[:most]
-        if first:
-            chance = chance_of(next(iter(first[0][1].values())))
-            found.append((corpus, [item for item in ranked if item in first], chance))
+        if rows:
+            ranked = sorted(rows, key=lambda label: -max(r["uar"] for r in rows[label].values()))
+            first = sorted(ranked, key=lambda label: _rank(label, rows))[:most]
+            chance = chance_of(group.iloc[0])
+            found.append(
+                (corpus, [(label, rows[label]) for label in ranked if label in first], chance)
+            )
     return found
 
 
-def _kind(scores: dict[str, dict]) -> str:
-    return next(iter(scores.values()))["kind"]
+def _rank(label: str, rows: dict[str, dict[str, dict]]) -> int:
+    """Say how early a method is picked for a first look."""
+    mine = next(iter(rows[label].values()))
+    if mine["reported_by"] != OURS:
+        return 0
+    for condition, row in rows[label].items():
+        ours = [other[condition] for other in rows.values() if condition in other]
+        if row["uar"] >= max(one["uar"] for one in ours if one["reported_by"] == OURS):
+            return 0
+    return 2 if mine["kind"] == "shallow" else 1
 
 
 @styled

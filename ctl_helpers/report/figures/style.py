@@ -93,6 +93,7 @@ def png_of(figure: Figure) -> bytes:
     figure.savefig(drawn, format="png", metadata={"Software": None}, **_SAVED)
     picture = Image.open(drawn).convert("RGB")
     few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    few.putpalette([255 if value > 251 else value for value in few.getpalette()])  # white is white
     few.save(small, "PNG")
     return small.getvalue()
 

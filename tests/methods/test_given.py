@@ -1,0 +1,98 @@
+"""Predictions of another tool, on the same splits."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from toys import toy_manifest
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.methods import parse
+from ctl_helpers.protocols import problems_inside
+
+MANIFEST = toy_manifest(("angry", "sad"), 12)
+PROBLEMS = problems_inside(MANIFEST, "kfold", 2)
+
+
+def predictions(**more):
+    p = np.random.default_rng(0).dirichlet([1, 1], len(MANIFEST))
+    frame = pd.DataFrame({"utterance": MANIFEST["utterance"], "p_sad": p[:, 0], "p_angry": p[:, 1]})
+    return frame.assign(**more)
+
+
+def given(tmp_path, frame, problem=PROBLEMS[0]):
+    frame.to_csv(tmp_path / "theirs.csv", index=False)
+    method = parse(f"given:{tmp_path / 'theirs.csv'}")
+    return method, method.run(problem, 0, tmp_path).probabilities["last"]
+
+
+def test_rows_are_found_by_name_whatever_their_order(tmp_path):
+    frame = predictions()
+    for problem in PROBLEMS:
+        method, found = given(tmp_path, frame.sample(frac=1, random_state=1), problem)
+        expected = frame.iloc[problem.test][["p_angry", "p_sad"]]
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert method.kind == "given" and not method.seeded and method.suits(problem)
+    assert method.spec()["name"] == "given:theirs.csv"
+
+
+def test_emotions_alone_are_certain(tmp_path):
+    frame = predictions(predicted=["sad", "angry"] * 6)[["utterance", "predicted"]]
+    _, found = given(tmp_path, frame)
+    np.testing.assert_array_equal(found.argmax(axis=1), 1 - PROBLEMS[0].test % 2)
+    assert set(found.ravel()) == {0, 1}
+
+
+def test_splits_and_corpora_tell_predictions_of_one_utterance_apart(tmp_path):
+    frames = [predictions(split=problem.split, corpus="toy") for problem in PROBLEMS]
+    frames[1][["p_sad", "p_angry"]] = 0.5
+    other = predictions(split="fold 0", corpus="other").assign(p_sad=0.9)
+    both = pd.concat([*frames, other])
+    _, first = given(tmp_path, both, PROBLEMS[0])
+    np.testing.assert_allclose(first[:, 1], frames[0]["p_sad"].iloc[PROBLEMS[0].test])
+    method, second = given(tmp_path, both, PROBLEMS[1])
+    assert (second == 0.5).all() and method.suits(PROBLEMS[1])
+    method, _ = given(tmp_path, both)
+    elsewhere = problems_inside(toy_manifest(corpus="elsewhere"), "kfold", 2)[0]
+    assert not method.suits(elsewhere)
+
+
+def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
+    specs = []
+    for folder, frame in (("a", predictions()), ("b", predictions()), ("c", predictions(p_sad=1))):
+        (tmp_path / folder).mkdir()
+        specs.append(given(tmp_path / folder, frame)[0].spec())
+    assert specs[0] == specs[1] != specs[2]
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda f: f.iloc[1:], "a prediction for each of 6 utterances, got none for 000.wav"),
+        (lambda f: pd.concat([f, f.iloc[:1]]), "got several for one utterance"),
+        (lambda f: f.drop(columns="p_angry"), "expected a column p_angry, found none"),
+        (lambda f: f.assign(p_sad=np.nan), "expected probabilities of 0 or more"),
+        (lambda f: f.assign(p_sad=-0.5), "expected probabilities of 0 or more"),
+        (lambda f: f.drop(columns="utterance"), "expected the columns utterance and p_<emotion>"),
+        (
+            lambda f: f[["utterance"]].assign(predicted="anger"),
+            "expected predictions among angry, sad, got 'anger'",
+        ),
+        (lambda f: f[["utterance"]], "expected the columns utterance and p_<emotion>"),
+        (lambda f: f.assign(p_sad="much"), "given:.*theirs.csv: expected probabilities"),
+    ],
+)
+def test_what_is_missing_is_named_in_one_line(tmp_path, change, expected):
+    first = next(p for p in PROBLEMS if 0 in p.test)
+    with pytest.raises(StudyError, match=expected) as caught:
+        given(tmp_path, change(predictions()), first)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00"])
+def test_a_file_that_cannot_be_read(tmp_path, content):
+    if content is not None:
+        (tmp_path / "theirs.csv").write_bytes(content)
+    with pytest.raises(StudyError, match="expected a CSV table") as caught:
+        _ = parse(f"given:{tmp_path / 'theirs.csv'}").suits(PROBLEMS[0])
+        parse(f"given:{tmp_path / 'theirs.csv'}").run(PROBLEMS[0], 0, tmp_path)
+    assert "\n" not in str(caught.value)

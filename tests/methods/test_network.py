@@ -1,0 +1,197 @@
+"""Networks as methods: what is trained on, adapted to and looked at."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toys import CHANGES, NETWORK, toy_features, toy_manifest, write_code
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.methods import parse
+from ctl_helpers.networks import build, training
+from ctl_helpers.networks.backend import prepare
+from ctl_helpers.networks.cpac import with_embedding
+from ctl_helpers.networks.losses import one_hot
+from ctl_helpers.protocols import problems_across, problems_inside, validation_part
+
+CASIA = ("angry", "happy", "sad", "surprise")
+EMODB = ("angry", "boredom", "happy", "sad")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    return f"{write_code(tmp_path_factory.mktemp('code'), 'mine.py', NETWORK)}:network"
+
+
+@pytest.fixture
+def method(network):
+    def make(name="", normalisation="global", selection="last", **changes):
+        changes = CHANGES | {"settings": {}} | changes
+        if name:  # of adaptation, with a network that is built in no time
+            changes["network"] = network
+        return parse(f"{name or network}/quick", normalisation, selection, changes, bool(name))
+
+    return make
+
+
+def inside(protocol="kfold", only=0, **options):
+    manifest = toy_manifest(**options)
+    problem = problems_inside(manifest, protocol, 2, only=[only])[0]
+    return problem.with_features(toy_features(manifest))
+
+
+def across(scoring="transductive", labels="emotion"):
+    """Twelve of one corpus to thirty of another, whose level is another."""
+    casia, emodb = toy_manifest(CASIA, 16, corpus="casia"), toy_manifest(EMODB, 40, 5, "emodb")
+    both = {"casia": casia, "emodb": emodb}
+    problems = problems_across(both, "casia", "emodb", scoring, labels)
+    features = toy_features(problems[0].manifest, level=2.0)
+    values = np.array(features.values)
+    values[problems[0].manifest["corpus"] == "emodb"] += 5
+    return [problem.with_features(replace(features, values=values)) for problem in problems]
+
+
+def test_validation_picks_an_epoch_on_whole_speakers_of_the_training_part(method, tmp_path):
+    problem = inside("loso", only=1)
+    outcome = method(selection="validation", epochs=4).run(problem, 3, tmp_path)
+    train, rows = validation_part(problem.train, problem.manifest, True, seed=3)
+    assert outcome.details["validation"] == len(rows) == 6
+    assert set(outcome.probabilities) == {"validation"}
+    history = outcome.history
+    best = int(np.argmax([row["validation_uar"] for row in history]))
+    assert outcome.epochs == {"validation": best}
+    assert not any("test" in name for row in history for name in row)
+    # As a training of only so many epochs on the rest.
+    chosen = replace(method(epochs=best + 1).recipe, epochs=best + 1)
+    shorter = replace(problem, train=train)
+    alone = replace(method(), recipe=chosen).run(shorter, 3, tmp_path / "alone")
+    np.testing.assert_allclose(
+        outcome.probabilities["validation"], alone.probabilities["last"], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("selection", ["last", "validation"])
+def test_labels_of_the_test_part_change_nothing(method, tmp_path, selection):
+    problem = inside()
+    labels = problem.manifest["emotion"].to_numpy(copy=True)
+    labels[problem.test] = labels[problem.test][::-1]
+    other = replace(problem, manifest=problem.manifest.assign(emotion=labels))
+    assert (problem.truth != other.truth).any()
+    chosen = method(selection=selection)
+    first, second = (chosen.run(one, 0, tmp_path).probabilities for one in (problem, other))
+    np.testing.assert_array_equal(first[selection], second[selection])
+
+
+def test_embeddings_are_those_of_the_test_part(method, tmp_path):
+    problem = inside()
+    outcome = method(normalisation="none").run(problem, 0, tmp_path)
+    x = problem.features[0].values[problem.test]
+    p, z = (np.asarray(part) for part in with_embedding(outcome.model)(x))
+    np.testing.assert_allclose(outcome.probabilities["last"], p, atol=1e-5)
+    np.testing.assert_allclose(outcome.embeddings["embeddings"], z, atol=1e-5)
+    assert set(outcome.embeddings) == {"embeddings"}
+
+
+def test_training_sees_resampled_recordings_and_scoring_does_not(method, tmp_path):
+    problem = inside()
+    chosen = method(normalisation="none", resampled=(0.9, 1.2), features="released")
+    assert [getattr(f, "factor", f) for f in chosen.features] == ["released", 0.9, 1.2]
+    features = problem.features[0]
+    versions = [replace(features, values=features.values + np.float32(100 * k)) for k in (1, 2)]
+    outcome = chosen.run(problem.with_features(features, *versions), 0, tmp_path)
+    plain = method(normalisation="none").run(problem, 0, tmp_path)
+    assert outcome.history[0]["loss"] != plain.history[0]["loss"]
+    p = np.asarray(outcome.model(features.values[problem.test]))
+    np.testing.assert_allclose(outcome.probabilities["last"], p, atol=1e-5)
+
+
+def test_a_network_that_cannot_take_the_features_says_so(tmp_path):
+    problem = inside()
+    with pytest.raises(StudyError, match="at least 38 frames") as caught:
+        parse("cpac/quick").run(problem, 0, tmp_path)
+    assert "\n" not in str(caught.value)
+    vectors = problem.with_features(toy_features(problem.manifest, None))
+    with pytest.raises(StudyError, match="expected features of frames x coefficients"):
+        parse("cpac/quick", "global").run(vectors, 0, tmp_path)
+
+
+# Across corpora
+
+
+def test_a_transfer_holds_what_tables_and_figures_read(method, tmp_path):
+    (problem,) = across()
+    outcomes = {
+        name: method(name, "corpus").run(problem, 0, tmp_path)
+        for name in ("source-only", "caam-released")
+    }
+    for name, outcome in outcomes.items():
+        assert outcome.probabilities["last"].shape == (30, 3)
+        arrays = outcome.embeddings
+        assert arrays["embeddings"].shape == (30, 6)
+        assert arrays["source_embeddings"].shape == (12, 6)
+        assert list(arrays["source_emotions"][:3]) == ["angry", "happy", "sad"]
+        assert [("discrepancy" in row) for row in outcome.history] == [name != "source-only"] * 2
+    first, second = (outcome.probabilities["last"] for outcome in outcomes.values())
+    assert np.abs(first - second).max() > 1e-4  # adaptation does something
+
+
+def test_source_only_is_training_on_the_source_without_any_target(method, tmp_path):
+    (problem,) = across()
+    chosen = method("source-only", "corpus")
+    found = chosen.run(problem, 0, tmp_path).probabilities["last"]
+    x = np.array(problem.features[0].values, np.float64)
+    for rows in (problem.train, problem.test):
+        x[rows] = (x[rows] - x[rows].mean(axis=(0, 1))) / x[rows].std(axis=(0, 1))
+    x = x.astype(np.float32)
+    prepare(0)
+    model = build(chosen.recipe, x.shape[1:], 3)
+    training.compile_model(model, chosen.recipe, 30)
+    labels = one_hot(problem.truth[problem.train], 3, chosen.recipe.smoothing)
+    rows = training.repeat(np.arange(12), 30, seed=0)  # as long as the target would make it
+    batches = training.Batches(x[problem.train], rows, labels, recipe=chosen.recipe, seed=0)
+    training.Training(model, batches, chosen.recipe).run()
+    np.testing.assert_allclose(found, np.asarray(model(x[problem.test])), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["caam-mdd", "mmd", "information"])
+def test_labels_of_the_target_change_no_prediction(method, tmp_path, name):
+    (problem,) = across()
+    labels = problem.manifest["emotion"].to_numpy(copy=True)
+    labels[problem.test] = np.random.default_rng(0).permutation(labels[problem.test])
+    other = replace(problem, manifest=problem.manifest.assign(emotion=labels))
+    assert (problem.truth[problem.test] != other.truth[problem.test]).any()
+    chosen = method(name, "corpus")
+    first, second = (chosen.run(one, 0, tmp_path).probabilities["last"] for one in (problem, other))
+    assert first.std() > 0.01  # it has something to say
+    np.testing.assert_array_equal(first, second)
+
+
+def test_speech_that_is_only_scored_changes_no_training(method, tmp_path):
+    first, _ = across("inductive", "valence")
+    assert first.classes == ("negative", "positive") and len(first.test) < len(first.train) * 3
+    features = first.features[0]
+    values = np.array(features.values)
+    values[first.test] += 3
+    other = first.with_features(replace(features, values=values))
+    for kind in ("corpus", "speaker"):
+        chosen = method("caam-released", kind, epochs=1)
+        weights = [chosen.run(one, 0, tmp_path).model.get_weights() for one in (first, other)]
+        for one, two in zip(*weights, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_gamma_is_that_published_for_the_pair(method, tmp_path):
+    (problem,) = across()
+    own = method("caam-mdd", "corpus").run(problem, 0, tmp_path)
+    as_published = method("caam-mdd", "corpus", gamma=1.5).run(problem, 0, tmp_path)
+    other = method("caam-mdd", "corpus", gamma=4.0).run(problem, 0, tmp_path)
+    assert own.history == as_published.history
+    assert own.history[0]["discrepancy"] != other.history[0]["discrepancy"]
+    turned = replace(problem, source="emodb", target="casia")
+    assert method("caam-mdd", "corpus").run(turned, 0, tmp_path).history != own.history
+
+
+def test_methods_suit_problems_of_their_kind(method):
+    (problem,) = across()
+    assert method("mmd").suits(problem) and not method().suits(problem)
+    assert method().suits(inside()) and not method("mmd").suits(inside())

@@ -1,0 +1,136 @@
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY
+from scipy.special import softmax
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from toys import CLASSIFIER, toy_features, toy_manifest, write_code
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.methods import parse
+from ctl_helpers.methods.shallow import CLASSIFIERS
+from ctl_helpers.protocols import problems_across, problems_inside
+
+EMOTIONS = ("angry", "happy", "sad")
+
+
+def problem_of(manifest, *features, folds=2):
+    return problems_inside(manifest, "kfold", folds)[0].with_features(*features)
+
+
+def solve(text, problem, tmp_path, normalisation="own"):
+    method = parse(text, normalisation, across=problem.across)
+    return method.run(problem, 0, tmp_path).probabilities["last"]
+
+
+@pytest.mark.parametrize("classifier", CLASSIFIERS)
+def test_every_classifier_learns_what_can_be_separated(tmp_path, classifier):
+    manifest = toy_manifest(EMOTIONS, 36)
+    features = toy_features(manifest, None, level=20.0)
+    many = replace(features, values=np.tile(features.values, 50))  # as weak machines want them
+    problem = problem_of(manifest, many)
+    p = solve(f"x.npz+{classifier}", problem, tmp_path)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
+
+
+@pytest.mark.parametrize(("normalisation", "by"), [("global", None), ("speaker", "speaker")])
+def test_a_linear_machine_is_scikit_learns(tmp_path, normalisation, by):
+    manifest = toy_manifest(EMOTIONS, 36)
+    features = toy_features(manifest, None)
+    problem = problem_of(manifest, features)
+    found = solve("x.npz+linear", problem, tmp_path, normalisation)
+    x = np.array(features.values, float)
+    if by is None:
+        x = StandardScaler().fit(x[problem.train]).transform(x)
+    else:
+        for rows in manifest.groupby(by).indices.values():
+            x[rows] = StandardScaler().fit_transform(x[rows])
+    machine = SVC(kernel="linear", C=0.01).fit(x[problem.train], problem.truth[problem.train])
+    expected = softmax(machine.decision_function(x[problem.test]), axis=1)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_two_classes_and_two_sets_of_features(tmp_path):
+    manifest = toy_manifest(("angry", "sad"), 24)
+    sets = [toy_features(manifest, None, k, seed=k) for k in (3, 5)]
+    problem = problem_of(manifest, *sets)
+    found = solve("x.npz+y.npz+linear", problem, tmp_path)
+    # Side by side, each of the same total variance.
+    scaled = [StandardScaler().fit(s.values[problem.train]).transform(s.values) for s in sets]
+    x = np.hstack([block / np.sqrt(block.shape[1]) for block in scaled])
+    machine = SVC(kernel="linear", C=0.01).fit(x[problem.train], problem.truth[problem.train])
+    decision = machine.decision_function(x[problem.test])
+    np.testing.assert_allclose(found, softmax(np.stack([-decision, decision], 1), 1), atol=1e-4)
+
+
+def test_an_emotion_that_is_only_tested_has_no_probability(tmp_path):
+    manifest = toy_manifest(("angry", "sad"), 12)
+    manifest.loc[5, "emotion"] = "happy"
+    problems = problems_inside(manifest, "kfold", 12)
+    (problem,) = (one for one in problems if 5 in one.test)
+    p = solve("x.npz+rbf", problem.with_features(toy_features(manifest, None)), tmp_path)
+    assert problem.classes == ("angry", "happy", "sad") and p[0, 1] == 0 and p[0, [0, 2]].all()
+
+
+def test_a_classifier_of_ones_own(tmp_path):
+    file = write_code(tmp_path, "mine.py", CLASSIFIER)
+    manifest = toy_manifest(EMOTIONS, 36)
+    problem = problem_of(manifest, toy_features(manifest, None, level=20.0))
+    p = solve(f"x.npz+{file}:classifier", problem, tmp_path)
+    np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
+
+
+def across():
+    manifests = {name: toy_manifest(EMOTIONS, 36, corpus=name) for name in ("source", "target")}
+    problem = problems_across(manifests, "source", "target")[0]
+    features = toy_features(problem.manifest, None, level=20.0)
+    values = np.array(features.values)
+    values[problem.test] += 50  # another microphone
+    return problem, replace(features, values=values)
+
+
+def test_across_corpora_each_corpus_is_standardised_by_itself(tmp_path):
+    problem, features = across()
+    p = solve("x.npz+linear", problem.with_features(features), tmp_path)
+    np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
+    p = solve("x.npz+linear", problem.with_features(features), tmp_path, "global")
+    assert len(set(p.argmax(axis=1))) == 1  # moved as a whole, all sound alike
+
+
+def test_labels_of_the_target_change_nothing(tmp_path):
+    problem, features = across()
+    first = solve("x.npz+linear", problem.with_features(features), tmp_path)
+    manifest = problem.manifest.copy()
+    labels = manifest["emotion"].to_numpy(copy=True)
+    labels[problem.test] = labels[problem.test][::-1]
+    other = replace(problem, manifest=manifest.assign(emotion=labels))
+    assert (other.truth != problem.truth).any()
+    second = solve("x.npz+linear", other.with_features(features), tmp_path)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_what_cannot_be_learned_is_named_in_one_line(tmp_path):
+    manifest = toy_manifest(EMOTIONS, 36)
+    with pytest.raises(StudyError, match=r"x.npz\+rbf: expected one vector per utterance"):
+        solve("x.npz+rbf", problem_of(manifest, toy_features(manifest)), tmp_path)
+    alone = toy_manifest(("angry", "sad"), 2)
+    problem = problem_of(alone, toy_features(alone, None))
+    with pytest.raises(StudyError, match="expected two emotions or more to train on, got one in 1"):
+        solve("x.npz+rbf", problem, tmp_path)
+    nobody = manifest.assign(speaker="")
+    problem = problem_of(nobody, toy_features(nobody, None))
+    with pytest.raises(StudyError, match="expected a speaker for every utterance"):
+        solve("x.npz+rbf", problem, tmp_path, "speaker")
+
+
+def test_neither_keras_nor_matplotlib_is_imported():
+    code = "import sys, ctl_helpers.methods, ctl_helpers.runs.run, ctl_helpers.study.plan\n"
+    code += "print({'keras', 'tensorflow', 'matplotlib', 'IPython'} & set(sys.modules))"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,230 @@
+"""The index page, in a browser where there is one, and the sections of README and docs."""
+
+import json
+import os
+import re
+import shutil
+import time
+from urllib.parse import unquote, urlsplit
+
+import browser
+import fabricated
+import pytest
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.report import figures, tables
+from ctl_helpers.report.index import open_report, study_runs, write_index
+from ctl_helpers.report.notebooks import SYNTHETIC, page_name
+from ctl_helpers.report.sections import END, START, rewrite_readme, rewrite_section
+from ctl_helpers.results.archive import write_archive
+from ctl_helpers.results.runs import load_predictions, load_runs
+from ctl_helpers.runs.store import RunStore
+
+needs_browser = pytest.mark.skipif(browser.COMMAND is None, reason="needs Chromium or Chrome")
+HOSTILE = {
+    "corpus": '"><script>document.title="harmed"</script>',
+    "emotions": ["<img src=x onerror='document.title=1'>", "[x](javascript:document.title=1)"],
+    "recipe": "</style></script><svg onload=\"document.title='harmed'\">",
+}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Runs of known corpora and of one whose names are an attack, a page and a figure of each."""
+    out = tmp_path_factory.mktemp("report")
+    store = fabricated.fill(out / "runs", folds=3)
+    for fold in range(3):
+        run = {"corpus": HOSTILE["corpus"], "classes": HOSTILE["emotions"]}
+        recipe = fabricated.recipe(HOSTILE["recipe"])
+        fabricated.add_run(store, split=f"fold {fold}", recipe=recipe, **run)
+    runs = load_runs(store)
+    predictions = load_predictions(store, runs)
+    pages = {"4_result_tables": ["4_result_tables", "all results"]}
+    for corpus in (HOSTILE["corpus"], "emodb"):
+        name = page_name("2_cpac_kfold", [corpus, "modern", "kfold"])
+        pages[name] = ["2_cpac_kfold", f"{corpus}, CPAC"]
+        mine = predictions[predictions["corpus"] == corpus]
+        figures.save_figure(figures.confusion_matrix(mine), out / "figures", f"{name}-confusion")
+    pages["2_cpac_kfold-failed"] = ["2_cpac_kfold", "one that failed"]
+    table = tables.ours_beside_published(runs)
+    figures.save_figure(figures.transfers(table), out / "figures", "4_result_tables-transfers")
+    (out / "notebooks").mkdir()
+    for name in list(pages)[:-1]:
+        (out / "notebooks" / f"{name}.html").write_text("<!doctype html><title>page</title>")
+    index = write_index(out, pages, False, [f"{HOSTILE['corpus']}: 3 of 5 files left out"])
+    return index.parent
+
+
+@pytest.fixture(scope="module")
+def page():
+    with browser.Browser() as opened:
+        yield opened
+
+
+def address(report):
+    return (report / "index.html").as_uri()
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_scrolls_sideways(page, report, width, dark):
+    page.open(address(report), width, dark=dark)
+    page.run("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert page.run("document.documentElement.scrollWidth") <= width
+    outside = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.wide') &&
+      !one.closest('dialog') && one.getBoundingClientRect().right > innerWidth + 1).length"""
+    assert page.run(outside) == 0
+    background = page.run("getComputedStyle(document.body).backgroundColor")
+    assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == dark
+
+
+@needs_browser
+def test_no_request_leaves_the_machine_and_every_link_resolves(page, report):
+    page.open(address(report))
+    page.run("document.querySelectorAll('img').forEach(one => one.loading = 'eager')")
+    time.sleep(0.5)
+    assert {urlsplit(one).scheme for one in page.requests()} <= {"file", "data"}
+    assert page.faults() == []
+    links = page.run("[...document.querySelectorAll('a, img[src]')].map(a => a.href || a.src)")
+    links = [one for one in links if not one.startswith("data:")]
+    assert len(links) > 6
+    for link in links:
+        assert urlsplit(link).scheme == "file"
+        assert os.path.exists(unquote(urlsplit(link).path)), link
+    broken = "[...document.images].filter(one => !one.complete || !one.naturalWidth).length"
+    assert page.run(broken) <= 1  # the empty one of the dialog
+    missing = "[...document.querySelectorAll('main img')].filter(one => one.alt.length < 20).length"
+    assert page.run(missing) == 0
+    assert "one that failed" not in page.run("document.body.innerText")
+
+
+@needs_browser
+def test_hostile_names_are_text(page, report):
+    page.open(address(report))
+    assert "CTL-MTNet" in page.run("document.title")
+    assert page.run("document.scripts.length") == 1 and page.run("document.styleSheets.length") == 1
+    assert page.run("document.querySelectorAll('svg, [onerror], [onload]').length") == 0
+    assert page.run("document.querySelectorAll('a[href^=\"javascript\"]').length") == 0
+    text = page.run("document.documentElement.textContent")
+    assert HOSTILE["corpus"] in text and HOSTILE["recipe"] in text
+    assert all(emotion in text for emotion in HOSTILE["emotions"])
+
+
+@needs_browser
+def test_tables_sort_and_filter_and_figures_open_large(page, report):
+    page.open(address(report))
+    find = "[...document.querySelectorAll('details')].find(d => d.querySelector('.filter'))"
+    page.run(
+        f"window.one = {find}; one.open = true; window.rows = () => [...one.querySelectorAll"
+        "('tbody tr')].filter(r => !r.hidden).map(r => [...r.cells].map(c => c.innerText))"
+    )
+    page.run("one.querySelectorAll('th.right button')[0].click()")
+    column = page.run("[...one.querySelectorAll('th')].findIndex(h => h.ariaSort)")
+    shown = [row[column] for row in page.run("rows()")]
+    numbers = [float(text.split()[0]) for text in shown if text]
+    assert len(numbers) > 2 and numbers == sorted(numbers, reverse=True)
+    assert shown[len(numbers) :] == [""] * (len(shown) - len(numbers))  # empty ones last
+    page.run(
+        "window.box = one.querySelector('.filter'); box.value = 'cpac'; "
+        "box.dispatchEvent(new Event('input'))"
+    )
+    kept = page.run("rows()")
+    assert 0 < len(kept) < len(shown) and all("CPAC" in " ".join(row) for row in kept)
+    page.run("document.querySelector('a.enlarge').click()")
+    assert page.run("document.getElementById('large').open")
+    page.run("document.getElementById('large').click()")
+    assert not page.run("document.getElementById('large').open")
+    assert page.run("location.pathname").endswith("index.html")
+
+
+def test_the_first_figure_shows_what_the_runs_say(report):
+    text = (report / "index.html").read_text()
+    runs = study_runs(report)
+    means = (
+        100
+        * runs[(runs["corpus"] == "casia") & (runs["recipe"] == "modern")]
+        .groupby("protocol")["uar"]
+        .mean()
+    )
+    for protocol in ("kfold", "loso"):
+        assert f">{means[protocol]:.1f}</span>" in text
+    words = "UAR falls by" if means["kfold"] > means["loso"] else "UAR rises by"
+    assert words in text and "left:16.67%" in text
+    assert "CPAC (Ye et al. 2023)" in text and SYNTHETIC not in text
+
+
+def test_synthetic_speech_is_said_first_and_stands_beside_nothing_published(report, tmp_path):
+    shutil.copytree(report / "runs", tmp_path / "runs")
+    text = write_index(tmp_path, {}, True).read_text()
+    assert text.index(SYNTHETIC) < text.index("<h1>")
+    assert "Ye et al." not in text and "published numbers" not in text
+
+
+def test_an_index_of_nothing_and_of_one_run(tmp_path):
+    assert "0 runs" in write_index(tmp_path, {}, False).read_text()
+    fabricated.add_run(RunStore(tmp_path / "runs"), split="fold 0", corpus="emodb")
+    text = write_index(tmp_path, {}, False).read_text()
+    assert "The best score inside a corpus is CPAC on EmoDB" in text
+
+
+def test_a_report_names_its_runs_or_has_all(report, tmp_path, capsys):
+    shutil.copytree(report / "runs", tmp_path / "runs")
+    runs = study_runs(tmp_path)
+    some = sorted(runs["run"].unique())[:4]
+    (tmp_path / "study.json").write_text(json.dumps({"runs": some, "synthetic": True}))
+    found, synthetic = open_report(tmp_path, tmp_path)
+    assert sorted(found["run"].unique()) == some and synthetic
+    assert capsys.readouterr().out.startswith(SYNTHETIC)
+    (tmp_path / "study.json").write_text("{")
+    with pytest.raises(StudyError, match=r"study\.json is damaged"):
+        study_runs(tmp_path)
+
+
+# --- README and docs -------------------------------------------------------------------------
+
+
+def test_sections_are_rewritten_between_their_markers(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n{START}\nold\n{END}\nafter\n")
+    rewrite_section(file, "new\n")
+    assert file.read_text() == f"before\n{START}\nnew\n{END}\nafter\n"
+    for text in ("none", f"{END}{START}", START * 2 + END):
+        file.write_text(text)
+        with pytest.raises(StudyError, match="one of each"):
+            rewrite_section(file, "new")
+        assert file.read_text() == text
+    with pytest.raises(StudyError, match="cannot read"):
+        rewrite_section(tmp_path / "absent.md", "new")
+
+
+def test_the_readme_is_short_and_the_docs_are_whole(report, tmp_path):
+    shutil.copytree(report / "runs", tmp_path / "runs")
+    (tmp_path / "study.json").write_text(json.dumps({"commands": ["ctl-mtnet study a.yaml"]}))
+    files = [tmp_path / "README.md", tmp_path / "results.md"]
+    for file in files:
+        file.write_text(f"# Title\n{START}\n{END}\nend\n")
+    count = rewrite_readme(files[0], tmp_path, files[1])
+    assert count == study_runs(tmp_path)["run"].nunique()
+    readme, docs = (file.read_text() for file in files)
+    assert len(readme.splitlines()) < 40 and readme.count("\n- ") == 3
+    mean = (
+        100
+        * study_runs(tmp_path)
+        .query("corpus == 'casia' and recipe == 'modern'")
+        .groupby("protocol")["uar"]
+        .mean()
+    )
+    assert f"{mean['loso']:.1f}" in readme and "| CPAC modern |" in readme
+    assert "ctl-mtnet study a.yaml" in docs and docs.count("\n## ") == 8
+    assert "<script>" not in readme + docs and "onload=" not in re.sub("&lt;.*?&gt;", "", docs)
+    write_archive(tmp_path)
+    shutil.rmtree(tmp_path / "runs")
+    rewrite_readme(files[0], tmp_path, files[1])
+    assert [file.read_text() for file in files] == [readme, docs]
+
+
+def test_a_readme_of_no_runs(tmp_path):
+    (tmp_path / "README.md").write_text(f"{START}{END}")
+    assert rewrite_readme(tmp_path / "README.md", tmp_path) == 0
+    assert "None yet." in (tmp_path / "README.md").read_text()

@@ -1,0 +1,162 @@
+"""A network as one file: saved with all it needs, used on new recordings, and damaged."""
+
+import zipfile
+
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import noise, write_wav
+from toys import NETWORK, Toys, toy_corpus, write_code
+
+from ctl_helpers.corpora import load_manifest
+from ctl_helpers.errors import StudyError
+from ctl_helpers.methods import parse
+from ctl_helpers.protocols import problems_inside
+from ctl_helpers.runs.model import load_network, save_network
+from ctl_helpers.runs.predict import predict_files
+from ctl_helpers.runs.run import Run, compute
+from ctl_helpers.runs.store import RunStore
+
+KINDS = ("none", "utterance", "global", "speaker")
+CARD = {"classes": ["angry", "sad"], "features": None, "normalisation": "none", "padding": "kept"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, cache):
+    """A corpus, and a network that was trained on one fold of it under every normalisation."""
+    folder = tmp_path_factory.mktemp("place")
+    toy_corpus(folder / "corpora", "tones", utterances=12)
+    write_code(folder, "mine.py", NETWORK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(place):
+    manifest = load_manifest(place / "corpora", "tones")
+    (problem,) = problems_inside(manifest, "kfold", 2, only=[0])
+    changes = {"epochs": 1, "batch_size": 8, "padding": "zeroed"}
+    runs = {
+        kind: Run(problem, parse(f"{place}/mine.py:network/quick", kind, changes=changes))
+        for kind in KINDS
+    }
+    assert compute(runs.values(), RunStore(place / "runs"), jobs=1) == {}
+    return runs
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_run_predicts_from_recordings_what_it_predicted(place, runs, kind):
+    problem, folder = runs[kind].problem, place / "runs" / runs[kind].name
+    expected = pd.read_csv(folder / "predictions.csv")
+    files = problem.manifest["path"].iloc[problem.test]
+    table, notes, problems = predict_files(folder, files, jobs=1)
+    assert table["file"].tolist() == files.tolist() and not problems
+    assert table["start"].isna().all()
+    p = table[["angry", "sad"]].to_numpy()
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+    assert (table["emotion"] == np.array(["angry", "sad"])[p.argmax(axis=1)]).all()
+    assert len(notes) == (kind == "speaker")  # of one, here
+    if kind != "speaker":
+        np.testing.assert_allclose(p, expected[["p_angry", "p_sad"]], atol=1e-4)
+
+
+def test_files_folders_and_patterns_name_recordings_once(place, runs):
+    model = place / "runs" / runs["none"].name / "model.keras"
+    folder = place / "corpora" / "tones"
+    table, *_ = predict_files(model, [folder, folder / "000.wav", f"{folder}/00*.wav"], jobs=1)
+    assert len(table) == table["file"].nunique() == 12
+
+
+def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs, tmp_path):
+    model = place / "runs" / runs["none"].name
+    good = write_wav(tmp_path / "two channels ü.flac", noise(0.5, 44_100, channels=2), 44_100)
+    tone = noise(0.5)
+    bad = {
+        "silent.wav": np.zeros(8000),
+        "short.wav": noise(100 / 8000),
+        "antiphase.wav": np.stack([tone, -tone], axis=1),
+    }
+    files = [write_wav(tmp_path / name, samples) for name, samples in bad.items()]
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "text.wav").write_text("no sound")
+    files += [tmp_path / "empty.wav", tmp_path / "text.wav"]
+    table, _, problems = predict_files(model, [*files, good], jobs=1)
+    assert table["file"].tolist() == [str(good)]
+    assert sorted(line.split(": ")[0] for line in problems) == sorted(map(str, files))
+    assert all("\n" not in line for line in problems)
+
+
+def test_long_recordings_are_told_in_windows(place, runs, tmp_path):
+    file = write_wav(tmp_path / "long.wav", noise(5.0))
+    table, _, problems = predict_files(place / "runs" / runs["none"].name, [file], 2.0, jobs=1)
+    assert table[["start", "end"]].to_numpy().tolist() == [[0, 2], [1, 3], [2, 4], [3, 5]]
+    assert not problems
+
+
+def test_nothing_to_predict_is_said(place, runs, tmp_path):
+    model = place / "runs" / runs["none"].name
+    for word in (tmp_path / "nowhere.wav", tmp_path, f"{tmp_path}/*.wav"):
+        with pytest.raises(StudyError, match="found nothing at"):
+            predict_files(model, [word])
+
+
+def tiny(head):
+    inputs = keras.Input((6, 4))
+    return keras.Model(inputs, head(keras.layers.GlobalAveragePooling1D()(inputs)))
+
+
+def test_a_network_comes_back_with_its_card(tmp_path):
+    model = tiny(keras.layers.Dense(2, "softmax"))
+    card = CARD | {"mean": [0.5, 1e-9], "words": "Größe"}
+    save_network(model, card, tmp_path / "model.keras")
+    loaded, found = load_network(tmp_path / "model.keras")
+    assert found == card
+    x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
+    np.testing.assert_allclose(np.asarray(loaded(x)), np.asarray(model(x)), atol=1e-6)
+
+
+def damaged(folder, how):
+    """A model that cannot be used, in one of several ways."""
+    file = folder / "model.keras"
+    if how == "missing":
+        return file
+    if how == "a stranger's":
+        tiny(keras.layers.Dense(2)).save(file)
+        return file
+    if how == "with code in it":
+        save_network(tiny(keras.layers.Lambda(lambda x: x[:, :2])), CARD, file)
+        return file
+    save_network(tiny(keras.layers.Dense(2, "softmax")), CARD, file)
+    content = file.read_bytes()
+    if how == "empty":
+        file.write_bytes(b"")
+    elif how == "cut short":
+        file.write_bytes(content[: len(content) // 2])
+    elif how == "text":
+        file.write_text("no network")
+    elif how == "without its weights":
+        with zipfile.ZipFile(file) as old:
+            kept = {name: old.read(name) for name in old.namelist() if "weights" not in name}
+        with zipfile.ZipFile(file, "w") as new:
+            for name, data in kept.items():
+                new.writestr(name, data)
+    return file
+
+
+HOW = ("missing", "a stranger's", "with code in it", "empty", "cut short", "text")
+
+
+@pytest.mark.parametrize("how", [*HOW, "without its weights"])
+def test_a_damaged_model_is_one_line(tmp_path, how):
+    with pytest.raises(StudyError) as caught:
+        load_network(damaged(tmp_path, how))
+    said = str(caught.value)
+    assert said.startswith(f"model {tmp_path / 'model.keras'}: ") and "\n" not in said
+
+
+def test_a_network_of_an_array_of_ones_own_cannot_take_recordings(tmp_path):
+    toys = Toys(tmp_path).write()
+    (run,) = toys.runs(only=[0], epochs=1)
+    assert compute([run], RunStore(tmp_path / "runs"), jobs=1) == {}
+    with pytest.raises(StudyError, match="trained on an array of features"):
+        predict_files(tmp_path / "runs" / run.name, [tmp_path / "frames.npz"])

@@ -1,0 +1,70 @@
+"""References to functions of a user's own."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from toys import write_code
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.plugins import is_reference, load, source_hash
+
+
+@pytest.mark.parametrize("text", ["mine.py:network", "a/b c/mine.py:f", "package.module:f"])
+def test_references(text):
+    assert is_reference(text)
+
+
+@pytest.mark.parametrize("text", ["kfold", "partition:folder", "mine.py:", "mine.py:a:b", ":f", ""])
+def test_other_words(text):
+    assert is_reference(text) == (text == "partition:folder")  # which protocols look at first
+
+
+@given(st.text(max_size=30))
+def test_no_word_is_too_odd(text):
+    assert is_reference(text) in (True, False)
+
+
+def test_a_function_in_a_file_or_a_module(tmp_path, monkeypatch):
+    file = write_code(tmp_path / "my code", "mine.py", "def f():\n    return 7\n")
+    assert load(f"{file}:f")() == 7
+    assert load(f"{file}:f") is load(f"{file}:f")
+    monkeypatch.chdir(tmp_path / "my code")
+    assert load("mine.py:f")() == 7
+    assert load("os.path:join") is os.path.join
+
+
+def test_the_hash_is_that_of_the_content(tmp_path):
+    text = "def f():\n    return 7\n"
+    hashes = [
+        source_hash(f"{write_code(tmp_path / folder, 'mine.py', text + more)}:f")
+        for folder, more in (("a", ""), ("b", ""), ("c", "# another\n"))
+    ]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "expected"),
+    [
+        ("", "{file}:f", "expected 'f' in .*mine.py, found no such name"),
+        ("def f(:", "{file}:f", "cannot import .*mine.py .SyntaxError"),
+        ("1 / 0", "{file}:f", "cannot import .*ZeroDivisionError"),
+        ("", "no/such.py:f", "expected a file no/such.py, found none"),
+        ("", "no_such_module:f", "cannot import no_such_module"),
+        ("", "mine.py", "expected FILE.py:NAME or PACKAGE.MODULE:NAME"),
+    ],
+)
+def test_what_is_not_there_is_named_in_one_line(tmp_path, text, reference, expected):
+    file = write_code(tmp_path, "mine.py", text)
+    with pytest.raises(StudyError, match=expected) as caught:
+        load(reference.format(file=file))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_was_mended_is_read_again(tmp_path):
+    file = write_code(tmp_path, "mine.py", "1 / 0")
+    with pytest.raises(StudyError):
+        load(f"{file}:f")
+    write_code(tmp_path, "mine.py", "def f():\n    return 7\n# mended\n")
+    assert load(f"{file}:f")() == 7
