@@ -173,6 +173,7 @@ def _study_arguments(sub: argparse.ArgumentParser) -> None:
             several = ("words", "numbers", "mapping", "changes")
             options["nargs"] = "+" if metadata["kind"] in several else None
         sub.add_argument(f"--{name}", default=argparse.SUPPRESS, **options)
+    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="of the file [all]")
     sub.add_argument(
         "--dry-run", action="store_true", help="list the runs with an estimate, compute nothing"
     )
@@ -192,7 +193,7 @@ def _study(parsed: argparse.Namespace) -> int:
     file = parsed.file
     if file is None and "corpora" not in given:
         file = _STUDIES / "miniature.yaml"
-    study = read_study(file, given)
+    study = read_study(file, given, parsed.blocks)
     if parsed.dry_run:
         dry_run(study, _say)
         return 0

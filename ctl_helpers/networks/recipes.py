@@ -169,6 +169,18 @@ _MODERN = {
     "cutmix": 0.5,
 }
 _MODERN_CPAC = {"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0}
+# What the quick recipes share.
+_QUICK = {
+    "features": "pitch",
+    "padding": "zeroed",
+    "batch_size": 8,
+    "learning_rate": 2e-3,
+    "beta_1": 0.9,
+    "beta_2": 0.99,
+    "epsilon": 1e-7,
+    "averaging": 0.25,
+}
+_QUICK_GAINS = {"capsule_gain": 32.0, "head_gain": 8.0}
 
 RECIPES = {
     # As the code was released: librosa's default frames, the margin loss alone.
@@ -194,8 +206,16 @@ RECIPES = {
         beta_1=0.93,
         beta_2=0.98,
     ),
-    # For trials: a few epochs.
-    "quick": Recipe("quick", epochs=5),
+    # For trials: learns the miniature corpora in seconds.
+    "quick": Recipe(
+        "quick",
+        settings=_QUICK_GAINS | {"dropout": (0.25, 0.25, 0.25), "head_dropout": 0.0},
+        normalisation="global",
+        epochs=14,
+        smoothing=0.0,
+        loss="cross-entropy",
+        **_QUICK,
+    ),
 }
 
 # Across corpora: encoder and heads of CAAM.
@@ -226,8 +246,11 @@ TRANSFER_RECIPES = {
         reversal_steps=500.0,
         **_MODERN,
     ),
-    # For trials: few epochs of small batches.
-    "quick": Recipe("quick", **_CAAM | {"epochs": 5, "batch_size": 64}),
+    # For trials, as inside a corpus.
+    "quick": Recipe(
+        "quick",
+        **_CAAM | _QUICK | {"settings": _QUICK_GAINS, "normalisation": "speaker", "epochs": 10},
+    ),
 }
 
 GAMMAS = {("casia", "emodb"): 1.5, ("emodb", "casia"): 1.6, ("emodb", "savee"): 1.3}

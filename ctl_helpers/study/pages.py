@@ -1,25 +1,46 @@
-"""The notebooks of a study: which there are, what they are called, and how they open their runs."""
+"""The notebooks of a study: which there are, what they are called, how they open what they show.
+
+A notebook imports from here and opens what it shows in one line: `open_corpus`, `open_inside`,
+`open_across` or `open_report`. What they give says at the end, from its numbers, what was seen.
+"""
 
 import os
-import re
+import tempfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from ctl_helpers.corpora import is_miniature
+from ctl_helpers.corpora import Audit, audit, is_miniature, load_manifest, read_audio
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import Features, extract
-from ctl_helpers.protocols import Problem
-from ctl_helpers.report.notebooks import SYNTHETIC, Notebook, Page
-from ctl_helpers.results.naming import name_of, title_of
-from ctl_helpers.results.runs import load_history, load_predictions, load_runs
-from ctl_helpers.runs.run import Run, compute
+from ctl_helpers.features import FEATURES as FEATURE_SETS
+from ctl_helpers.features import PRESETS, Features, extract, normalise
+from ctl_helpers.methods import parse
+from ctl_helpers.methods.network import normalised
+from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
+from ctl_helpers.protocols import Problem, problems_inside, validation_part
+from ctl_helpers.report import figures, index, tables
+from ctl_helpers.report.figures import teaching
+from ctl_helpers.report.findings import Findings, findings
+from ctl_helpers.report.notebooks import SYNTHETIC, Notebook, Page, page_name
+from ctl_helpers.results import comparisons, spaces
+from ctl_helpers.results.naming import OURS, method_of, name_of, title_of
+from ctl_helpers.results.published import published
+from ctl_helpers.results.runs import OPTIMISTIC, load_history, load_predictions, load_runs
+from ctl_helpers.results.verdict import RULE
+from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.plan import Group, Plan, open_corpora, plan_study
 from ctl_helpers.study.settings import Settings, Study, read_study
+
+__all__ = [
+    *("comparisons", "features_of_recipes", "figures", "list_notebooks", "open_across"),
+    *("open_corpus", "open_inside", "open_report", "spaces", "tables", "teaching"),
+]
 
 FEATURES, INSIDE, ACROSS, TABLES = (
     "1_feature_exploration",
@@ -28,18 +49,6 @@ FEATURES, INSIDE, ACROSS, TABLES = (
     "4_result_tables",
 )
 _USUAL = ("own", "transductive", "emotion", "")
-
-
-def page_name(notebook: str, *words: str) -> str:
-    """Name the files of an executed notebook: what is usual is left unsaid.
-
-    Examples
-    --------
-    >>> page_name("3_caam_transfer", "casia", "emodb", "modern", "transductive", "arousal")
-    '3_caam_transfer-casia-emodb-modern-arousal'
-    """
-    said = [re.sub(r"[^\w.]+", "_", word).strip("_") for word in words if word not in _USUAL]
-    return "-".join([notebook, *said])
 
 
 def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -> list[Notebook]:
@@ -62,54 +71,58 @@ def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -
     """
     root, _ = open_corpora(study)
     place = None if study.settings.corpora is None else os.path.relpath(root.absolute(), out)
-    common = {"corpora": place, "out": "."}
+    words = {"emotions": dict(study.settings.emotions), "columns": dict(study.settings.columns)}
+    common = {"corpora": place, "out": ".", "more": {k: v for k, v in words.items() if v}}
     notebooks, looked_at = [], {}
     for group in told:
         settings, runs = plan.settings[group], plan.runs[group]
         if not settings.notebooks or group.kind not in ("network", "adaptation"):
             continue
-        notebooks.append(_of_group(group, settings, runs, common))
-        if group.kind == "network":
-            looked_at[group.place[0], runs[0].method.features[0]] = runs[0].spec["method"]
-    for (corpus, features), method in looked_at.items():
-        notebooks.append(
-            Notebook(
-                FEATURES,
-                page_name(FEATURES, corpus, str(features)),
-                f"{name_of(corpus)}, {features} features",
-                common | {"corpus": corpus, "features": features},
-                tuple(method["features"]),
-            )
-        )
+        notebooks.append(_of_group(group, settings, plan, common))
+        features = runs[0].method.features[0]
+        if group.kind == "network" and features in PRESETS:
+            looked_at[group.place[0], features] = runs[0].spec["method"]["features"]
+    for (corpus, features), keys in looked_at.items():
+        title = f"{name_of(corpus)}, {features} features"
+        parameters = common | {"corpus": corpus, "features": features}
+        notebooks.append(Notebook(FEATURES, (corpus, features), title, parameters, tuple(keys)))
     if any(settings.notebooks for settings in plan.settings.values()):
-        inputs = tuple(sorted(load_runs(RunStore(out / "runs"))["run"]))
-        title = "all results"
-        notebooks.append(Notebook(TABLES, TABLES, title, {"out": "."}, inputs))
+        inputs = tuple(sorted(set(index.study_runs(out)["run"])))
+        parameters = {"corpora": place, "out": "."}
+        notebooks.append(Notebook(TABLES, (), "all results", parameters, inputs))
     return sorted(notebooks, key=lambda notebook: notebook.name)
 
 
-def _of_group(group: Group, settings: Settings, runs: list[Run], common: dict) -> Notebook:
-    kept = ("seeds", "epochs")
-    across = group.kind == "adaptation"
-    kept += ("methods",) if across else ("folds", "divisions", "only", "selection")
-    parameters = common | {k: v for k, v in asdict(settings).items() if k in kept}
-    parameters = {k: list(v) if isinstance(v, tuple) else v for k, v in parameters.items()}
-    parameters |= {"changes": settings.changes[0], "normalisation": group.normalisation}
-    if across:
+def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Notebook:
+    chosen = asdict(settings) | {"changes": settings.changes[0]}
+    seldom = ("epochs", "divisions", "only", "changes")
+    more = common["more"] | {name: chosen[name] for name in seldom if chosen[name]}
+    parameters = common | {"more": more, "seeds": chosen["seeds"]}
+    parameters |= {"normalisation": group.normalisation}
+    if group.kind == "adaptation":
         parameters |= dict(zip(("source", "target"), group.place, strict=True))
-        parameters |= {"scoring": group.protocol, "labels": group.labels}
+        parameters |= {"methods": chosen["methods"], "scoring": group.protocol}
+        parameters |= {"labels": group.labels}
     else:
         parameters |= {"corpus": group.place[0], "method": settings.methods[0]}
-        parameters |= {"protocol": group.protocol}
-    notebook = ACROSS if across else INSIDE
-    names = tuple(sorted(run.name for run in runs))
-    return Notebook(notebook, _name_of(group), _title(group, runs), parameters, names)
+        parameters |= {"protocol": group.protocol} | {k: chosen[k] for k in ("folds", "selection")}
+    # A page tells of other protocols of its corpus, too.
+    read = [run for other in plan.runs if other.place == group.place for run in plan.runs[other]]
+    inputs = tuple(sorted({run.name for run in read}))
+    return Notebook(
+        _kind(group), _words(group), _title(group, plan.runs[group]), parameters, inputs
+    )
 
 
-def _name_of(group: Group) -> str:
-    across = group.kind == "adaptation"
-    words = (group.label, group.protocol, group.normalisation, group.labels)
-    return page_name(ACROSS if across else INSIDE, *group.place, *words)
+def _kind(group: Group) -> str:
+    return ACROSS if group.kind == "adaptation" else INSIDE
+
+
+def _words(group: Group) -> list[str]:
+    """Say what sets a page apart from others of its kind; what is usual is left out."""
+    label = dict.fromkeys(group.label.split("/"))
+    words = (*group.place, *label, group.protocol, group.normalisation, group.labels)
+    return [word for word in words if word not in _USUAL]
 
 
 def _title(group: Group, runs: list[Run]) -> str:
@@ -123,14 +136,104 @@ def _title(group: Group, runs: list[Run]) -> str:
     return title_of(row)
 
 
+def _listed(*sentences: str):
+    """Show sentences as a list."""
+    from IPython.display import Markdown
+
+    return Markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
+
+
 @dataclass(frozen=True, eq=False)
-class Opened:
-    """What a notebook opens in one line: its runs, computed where they are missing.
+class OpenedCorpus:
+    """A corpus and what a network sees of it.
 
     Parameters
     ----------
     page : Page
-        Where its figures and tables are kept.
+        Where figures and tables are kept.
+    audit : Audit
+        The corpus compared with what was published of it.
+    manifest : DataFrame
+        A row per utterance.
+    features : Features
+        What a network sees.
+    """
+
+    page: Page
+    audit: Audit
+    manifest: pd.DataFrame
+    features: Features
+
+    @property
+    def rate(self) -> int:
+        """Sampling rate of the features' signals, in Hz."""
+        return self.features.settings.sampling_rate
+
+    @property
+    def by(self) -> list[str]:
+        """What utterances can be told apart by: emotion and, where all are known, speaker."""
+        return ["emotion"] + ["speaker"] * bool((self.manifest["speaker"] != "").all())
+
+    @cached_property
+    def space(self) -> spaces.Space:
+        """Every utterance as a point: mean and deviation of its features over time."""
+        return spaces.feature_space(self.features)
+
+    def signal(self, row: pd.Series) -> np.ndarray:
+        """Read the samples of one utterance, a row of the manifest."""
+        return read_audio(row["path"], self.rate, row["start"], row["end"])
+
+    def listen(self, row: pd.Series):
+        """Show a player of one utterance."""
+        from IPython.display import Audio
+
+        return Audio(self.signal(row), rate=self.rate)
+
+    def utterances(self) -> Figure:
+        """Draw one utterance per emotion, of one speaker and sentence as far as that goes."""
+        rows = figures.one_per_emotion(self.manifest).iterrows()
+        signals = {row["emotion"]: self.signal(row) for _, row in rows}
+        steps = (teaching.mfcc_steps(one, self.features.settings) for one in signals.values())
+        coefficients = dict(zip(signals, (one.coefficients for one in steps), strict=True))
+        return figures.utterance_panels(signals, coefficients, self.rate)
+
+    def levels(self) -> Figure:
+        """Draw what each normalisation does to a coefficient."""
+        rows, by = np.arange(len(self.manifest)), self.by[-1].replace("emotion", "corpus")
+        kinds = dict.fromkeys(("none", "utterance", "global", by))
+        values = self.features.values
+        scaled = {kind: normalise(values, self.manifest, kind, rows) for kind in kinds}
+        return figures.normalisation_effect(scaled, self.manifest, by=by)
+
+    def seen(self):
+        """Say in sentences what was seen."""
+        counts, seconds = self.manifest["emotion"].value_counts(), self.manifest["duration"]
+        shares = spaces.neighbours(self.space, tuple(self.by)).set_index("by")
+        apart = (shares["share"] - shares["chance"]) / (1 - shares["chance"])
+        speech = np.diff(self.features.speech).mean() / self.features.values.shape[1]
+        near = " and ".join(
+            f"of the same {by} in {100 * row.share:.0f} % (by chance {100 * row.chance:.0f} %)"
+            for by, row in shares.iterrows()
+        )
+        return _listed(
+            f"There are {len(self.manifest)} utterances of {len(counts)} emotions. Always saying "
+            f"*{counts.index[0]}* has a WAR of {100 * counts.max() / counts.sum():.1f} % and a UAR "
+            f"of {100 / len(counts):.1f} %.",
+            f"Utterances last {seconds.min():.1f} to {seconds.max():.1f} s; "
+            f"{100 - 100 * speech:.0f} % of the frames that a network gets are padding.",
+            f"The nearest neighbour of an utterance is {near}: these features tell the "
+            f"{apart.idxmax()} best.",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Runs of one condition, computed where they were missing.
+
+    Parameters
+    ----------
+    page : Page
+        Where figures and tables are kept.
     title : str
         What the runs are of, in words.
     planned : list of Run
@@ -157,30 +260,265 @@ class Opened:
     @cached_property
     def honest(self) -> pd.DataFrame:
         """The predictions of the epochs that were not picked by their score on the test part."""
-        return self.predictions[self.predictions["selection"] != "best_test"]
+        return self.predictions[self.predictions["selection"] != OPTIMISTIC]
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """A row per epoch and run."""
         return load_history(self.store, self.runs)
 
-    @property
-    def problem(self) -> Problem:
-        """The first of the problems."""
-        return self.planned[0].problem
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores beside the published ones, which do not stand beside synthetic speech."""
+        table = tables.ours_beside_published(self.runs, self.predictions)
+        return table[table["reported_by"].eq(OURS) | (not self.page.synthetic)]
 
     @cached_property
-    def features(self) -> Features:
-        """What the first run looks at."""
+    def problem(self) -> Problem:
+        """The first of the problems, with what the first method looks at."""
         run = self.planned[0]
-        return extract(self.problem.manifest, run.method.features[0], samples=self.problem.samples)
+        problem, features = run.problem, run.method.features[0]
+        return problem.with_features(extract(problem.manifest, features, samples=problem.samples))
 
-    def folder(self, **wanted: str) -> Path:
-        """Folder of the first run with these values, such as ``method="source-only"``."""
-        rows = self.runs
-        for column, value in wanted.items():
-            rows = rows[rows[column] == value]
-        return self.store.root / rows["run"].iloc[0]
+    @property
+    def chance(self) -> float:
+        """UAR of a guess, in percent."""
+        return 100 / len(self.planned[0].problem.classes)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedInside(Opened):
+    """Runs of one method inside one corpus."""
+
+    @cached_property
+    def network(self) -> list[teaching.SavedLayer]:
+        """The layers of the first run's network; none where it was not kept."""
+        saved = self.store.root / self.planned[0].name / "model.keras"
+        return teaching.read_network(saved) if saved.is_file() else []
+
+    @cached_property
+    def space(self) -> spaces.Space:
+        """The test utterances of the first run as points: their embeddings."""
+        return spaces.run_space(self.store.root / self.planned[0].name)
+
+    def tested(self, utterance: int = 0) -> tuple[np.ndarray, pd.Series]:
+        """Give a test utterance as the first run's network got it, and its row of predictions."""
+        run, problem = self.planned[0], self.problem
+        train = problem.train
+        if run.method.selection == "validation":
+            train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
+        inputs = normalised(problem, run.method.recipe, train)
+        predicted = self.honest[self.honest["run"] == run.name].iloc[utterance]
+        return inputs[problem.test[[utterance]]][0], predicted
+
+    @cached_property
+    def both_protocols(self) -> pd.DataFrame:
+        """Scores with shuffled folds and with held-out speakers, of methods that have both.
+
+        Where none of the report has, those of ``mfcc+linear``, which takes a second and is not
+        kept. Empty where speakers are not known.
+        """
+        runs = index.study_runs(self.page.out)
+        runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
+        runs = runs.assign(condition=runs["protocol"].map(tables.condition_of))
+        runs = runs[runs["condition"].isin([tables.SHUFFLED, tables.HELD_OUT])]
+        several = runs.groupby(["method", "recipe", "normalisation"])["condition"].transform(
+            "nunique"
+        )
+        runs = runs[several > 1] if (several > 1).any() else self._shallow()
+        table = tables.ours_beside_published(runs)
+        return table[table["reported_by"] == OURS]
+
+    def _shallow(self) -> pd.DataFrame:
+        problem, method = self.problem, parse("mfcc+linear")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                problems = problems_inside(problem.manifest, "kfold", problem.folds or 5)
+                problems = [*problems, *problems_inside(problem.manifest, "loso")]
+                compute([seeded(one, method, 0) for one in problems], RunStore(folder), jobs=1)
+            except StudyError:  # the corpus names no speakers, or a single one
+                pass
+            return load_runs(folder)
+
+    def leak(self):
+        """Say what a voice is worth that was heard in training."""
+        both = self.both_protocols
+        both = both.assign(condition=both["protocol"].map(tables.condition_of))
+        both["method"] = [method_of(row) for row in both.to_dict("records")]
+        means = both.pivot_table("uar", "method", "condition", sort=False)
+        means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT])
+        lines = [
+            f"{method}: {shuffled:.1f} % with shuffled folds, {held_out:.1f} % with speakers that "
+            f"were never heard: {shuffled - held_out:.1f} points."
+            for method, shuffled, held_out in means.itertuples()
+        ]
+        return _listed(*lines or ["The corpus does not name its speakers: none can be held out."])
+
+    def seen(self):
+        """Say in sentences what was seen."""
+        honest, gap = self.honest, comparisons.gap(self.runs).query("metric == 'UAR'")
+        score = self.scores[self.scores["reported_by"].eq(OURS) & ~self.scores["optimistic"]].iloc[
+            0
+        ]
+        emotions = tables.per_emotion(honest).sort_values("recall")
+        speakers = tables.per_speaker(honest)["uar"]
+        weak, strong = emotions.iloc[0], emotions.iloc[-1]
+        wrong = honest[honest["emotion"].eq(weak.emotion) & honest["predicted"].ne(weak.emotion)]
+        taken = f", most often taken for *{wrong['predicted'].mode()[0]}*" if len(wrong) else ""
+        sure = honest.filter(regex="^p_").max(axis=1).mean()
+        right = honest["emotion"].eq(honest["predicted"]).mean()
+        return _listed(
+            f"UAR is {score.uar:.1f} %, WAR {score.war:.1f} %; a guess has a UAR of "
+            f"{self.chance:.1f} %.",
+            f"Best recognised is *{strong.emotion}* ({strong.recall:.0f} %), worst "
+            f"*{weak.emotion}* ({weak.recall:.0f} %){taken}.",
+            f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %.",
+            f"Picking the epoch on the test part adds {gap['gap'].iloc[0]:.1f} points."
+            if len(gap)
+            else "",
+            f"Mean confidence is {100 * sure:.0f} %, and {100 * right:.0f} % are right: it is "
+            f"{'too sure' if sure > right else 'less sure than it could be'}.",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedAcross(Opened):
+    """Runs of several methods from a source to a target."""
+
+    @cached_property
+    def before_and_after(self) -> dict[str, spaces.Space]:
+        """Source and target as points: their features, then the embeddings of each method."""
+        found = {spaces.BEFORE: spaces.feature_space(self.problem.features[0])}
+        for row in self.runs.drop_duplicates("method").itertuples():
+            folder = self.store.root / row.run
+            if (folder / "embeddings.npz").is_file():
+                found[name_of(row.method)] = spaces.run_space(folder)
+        return found
+
+    @cached_property
+    def distances(self) -> pd.DataFrame:
+        """Proxy A-distance of source and target, before and after."""
+        return spaces.distances(self.store, self.runs, self.before_and_after[spaces.BEFORE])
+
+    @cached_property
+    def gains(self) -> pd.DataFrame:
+        """What each method adds to source only; see `comparisons.gains`."""
+        return comparisons.gains(self.runs, self.predictions)
+
+    def seen(self):
+        """Say in sentences what was seen."""
+        scores = self.scores[self.scores["reported_by"] == OURS]
+        best = scores.loc[scores["uar"].idxmax()]
+        lines = [
+            f"Best is {method_of(best)}: UAR {best.uar:.1f} %; a guess has {self.chance:.1f} %."
+        ]
+        for row in self.gains.itertuples():
+            low, high = row.pooled_difference_low, row.pooled_difference_high
+            lines.append(
+                f"{name_of(row.method)}: {row.difference:+.1f} points over source only, between "
+                f"{low:+.1f} and {high:+.1f} over utterances: "
+                f"{'it may be chance' if low <= 0 <= high else 'more than chance'}."
+            )
+        apart = self.distances.set_index("method")["distance"]
+        listed = ", ".join(f"{name_of(name)} {value:.2f}" for name, value in apart.items())
+        lines += [f"Proxy A-distance of the two corpora: {listed}."] if len(apart) else []
+        return _listed(*lines)
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedReport:
+    """All runs of a report.
+
+    Parameters
+    ----------
+    page : Page
+        Where figures and tables are kept.
+    runs : DataFrame
+        See :func:`ctl_helpers.results.runs.load_runs`.
+    store : RunStore
+        Where they are.
+    """
+
+    page: Page
+    runs: pd.DataFrame
+    store: RunStore
+
+    @cached_property
+    def found(self) -> Findings:
+        """The report's tables and sentences."""
+        return findings(self.store, self.runs, self.page.synthetic)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """A row per test utterance and run."""
+        return load_predictions(self.store, self.runs)
+
+    @property
+    def inside(self) -> pd.DataFrame:
+        """Runs inside one corpus."""
+        return self.runs[self.runs["corpus"] != ""]
+
+    @property
+    def across(self) -> pd.DataFrame:
+        """Runs across corpora."""
+        return self.runs[self.runs["source"] != ""]
+
+    def listed(self) -> pd.DataFrame:
+        """List every run, scores in percent."""
+        columns = ["run", "corpus", "source", "target", "protocol", "split", "method", "recipe"]
+        columns += ["normalisation", "seed", "selection", "uar", "war", "epochs", "seconds"]
+        return self.runs[columns].assign(uar=100 * self.runs["uar"], war=100 * self.runs["war"])
+
+    def verdict(self):
+        """Say how the verdict is made, or why there is none."""
+        missing = (
+            "No run here tests a published number: that takes real speech and the recipes that "
+            "were published, such as `cpac/released`."
+        )
+        return _listed(RULE if len(self.found.claims) else missing)
+
+    def sources(self):
+        """Say where the published numbers come from."""
+        cited = published()[["reported_by", "citation", "note"]].drop_duplicates()
+        return _listed(*(f"{r.reported_by}: {r.citation}; {r.note}." for r in cited.itertuples()))
+
+    def seen(self):
+        """Say in sentences what was seen."""
+        return _listed(*self.found.sentences())
+
+
+def features_of_recipes() -> pd.DataFrame:
+    """List the recipes with the features that they look at."""
+    recipes = [("inside", one) for one in RECIPES.values()]
+    recipes += [("across", one) for one in TRANSFER_RECIPES.values()]
+    rows = [
+        (one.name, where, one.features, FEATURE_SETS[one.features], one.normalisation)
+        for where, one in recipes
+    ]
+    return pd.DataFrame(rows, columns=["recipe", "used", "features", "these are", "scaled"])
+
+
+def open_corpus(
+    corpora: str | None, corpus: str, features: str = "released", out: str = "reports", **more
+) -> OpenedCorpus:
+    """Open a corpus for a notebook.
+
+    Parameters
+    ----------
+    corpora : path or None
+        Folder that holds the corpora; None for the miniature ones.
+    corpus, features : str
+        Its name; a preset of features.
+    out : path
+        Folder of the report.
+    **more
+        ``emotions`` and ``columns``; see :class:`ctl_helpers.study.settings.Settings`.
+    """
+    root = _root(read_study(None, {"corpora": corpora} | more))
+    options = {"labels": more.get("emotions"), "columns": more.get("columns")}
+    manifest = load_manifest(root, corpus, **options)
+    page = Page(Path(out), page_name(FEATURES, (corpus, features)), is_miniature(root))
+    return OpenedCorpus(page, audit(root, corpus, **options), manifest, extract(manifest, features))
 
 
 def open_inside(
@@ -190,8 +528,8 @@ def open_inside(
     protocol: str = "kfold",
     normalisation: str = "own",
     out: str = "reports",
-    **settings,
-) -> Opened:
+    **more,
+) -> OpenedInside:
     """Open the runs of one method inside a corpus for a notebook, computing what is missing.
 
     Parameters
@@ -202,15 +540,11 @@ def open_inside(
         The condition; see :class:`ctl_helpers.study.settings.Settings`.
     out : path
         Folder of the report.
-    **settings
+    **more
         Further fields of `Settings`, such as folds, only, seeds, selection, epochs, jobs.
-
-    Returns
-    -------
-    Opened
     """
     chosen = {"names": [corpus], "protocols": [protocol], "pairs": "none"}
-    return _open(corpora, out, chosen, [method], normalisation, settings)
+    return OpenedInside(*_open(corpora, out, chosen | more, [method], normalisation))
 
 
 def open_across(
@@ -222,8 +556,8 @@ def open_across(
     labels: str = "emotion",
     normalisation: str = "own",
     out: str = "reports",
-    **settings,
-) -> Opened:
+    **more,
+) -> OpenedAcross:
     """Open the runs of methods of one recipe between two corpora, computing what is missing.
 
     Parameters
@@ -234,26 +568,41 @@ def open_across(
         The condition; see :class:`ctl_helpers.study.settings.Settings`.
     out : path
         Folder of the report.
-    **settings
+    **more
         Further fields of `Settings`: seeds, epochs, changes, jobs.
-
-    Returns
-    -------
-    Opened
     """
     chosen = {"protocols": "none", "pairs": [f"{source}:{target}"], "scorings": [scoring]}
     chosen |= {"names": source.split("+") + target.split("+"), "labels": [labels]}
-    return _open(corpora, out, chosen, list(methods), normalisation, settings)
+    return OpenedAcross(*_open(corpora, out, chosen | more, list(methods), normalisation))
 
 
-def _open(corpora, out, chosen, methods, normalisation, settings) -> Opened:
-    settings = {k: v for k, v in settings.items() if v not in (None, [], {})}
-    study = read_study(None, chosen | settings | {"corpora": corpora, "out": str(out)})
-    block = replace(study.settings, methods=tuple(methods), normalisations=(normalisation,))
-    study = replace(study, settings=block, blocks={"": block})
+def open_report(out: str = "reports", corpora: str | None = None) -> OpenedReport:
+    """Open all runs of a report for a notebook.
+
+    Parameters
+    ----------
+    out : path
+        Folder of the report.
+    corpora : path or None
+        Folder of the corpora that its runs read; None for the miniature ones.
+    """
+    runs, synthetic = index.open_report(out, corpora)
+    return OpenedReport(Page(Path(out), TABLES, synthetic), runs, RunStore(Path(out) / "runs"))
+
+
+def _root(study: Study) -> Path:
+    """Find the corpora of a study, and say first if their speech is synthetic."""
     root, _ = open_corpora(study)
     if is_miniature(root):
         print(SYNTHETIC)
+    return root
+
+
+def _open(corpora, out, chosen, methods, normalisation) -> tuple:
+    study = read_study(None, chosen | {"corpora": corpora, "out": str(out)})
+    block = replace(study.settings, methods=tuple(methods), normalisations=(normalisation,))
+    study = replace(study, settings=block, blocks={"": block})
+    root = _root(study)
     plan = plan_study(study)
     store = RunStore(Path(out) / "runs")
     if plan.problems and not plan.runs:
@@ -264,5 +613,5 @@ def _open(corpora, out, chosen, methods, normalisation, settings) -> Opened:
     (group, runs), *others = plan.runs.items()
     if others:
         raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
-    page = Page(Path(out), _name_of(group), is_miniature(root))
-    return Opened(page, _title(group, runs), runs, store)
+    page = Page(Path(out), page_name(_kind(group), _words(group)), is_miniature(root))
+    return page, _title(group, runs), runs, store

@@ -35,6 +35,8 @@ class Group:
         ``"own"``, or what takes its place.
     labels : str
         What is told apart.
+    block : str
+        Name of the study's block that it is from.
     """
 
     place: tuple[str, ...]
@@ -43,6 +45,7 @@ class Group:
     kind: str
     normalisation: str
     labels: str
+    block: str = ""
 
 
 @dataclass
@@ -71,6 +74,14 @@ class Plan:
     def all_runs(self) -> list[Run]:
         """Every run once."""
         return list({run.name: run for runs in self.runs.values() for run in runs}.values())
+
+    @property
+    def blocks(self) -> dict[str, list[Run]]:
+        """The runs of each block, in the study's order."""
+        found: dict[str, list[Run]] = {}
+        for group, runs in self.runs.items():
+            found.setdefault(group.block, []).extend(runs)
+        return found
 
 
 def open_corpora(study: Study) -> tuple[Path, list[str]]:
@@ -113,12 +124,12 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
             plan.problems.append(str(error))
             continue
         say(f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions")
-    for settings in study.blocks.values():
-        _plan_block(settings, found, plan)
+    for name, settings in study.blocks.items():
+        _plan_block(name, settings, found, plan)
     return plan
 
 
-def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
+def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
     for name, protocol in product(_names(settings, found), settings.protocols):
         if name not in plan.manifests:
             continue
@@ -134,7 +145,7 @@ def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
                     settings.only or None,
                 )
             ]
-            _add(settings, plan, (name,), problems)
+            _add(block, settings, plan, (name,), problems)
     for (source, target), scoring, labels in product(
         _pairs(settings, found), settings.scorings, settings.labels
     ):
@@ -146,7 +157,7 @@ def _plan_block(settings: Settings, found: list[str], plan: Plan) -> None:
                 problems = problems_across(
                     plan.manifests, source, target, scoring, labels, seeds[0]
                 )
-                _add(settings, plan, (source, target), problems, seeds)
+                _add(block, settings, plan, (source, target), problems, seeds)
 
 
 @contextmanager
@@ -162,6 +173,7 @@ def _naming_problems(plan: Plan, place: str) -> Iterator[None]:
 
 
 def _add(
+    block: str,
     settings: Settings,
     plan: Plan,
     place: tuple[str, ...],
@@ -176,7 +188,7 @@ def _add(
         label = method.recipe.name if method.kind == "adaptation" else method.label
         kind = method.kind
         first = suiting[0]
-        group = Group(place, first.protocol, label, kind, normalisation, first.labels)
+        group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
         with _naming_problems(plan, f"{' -> '.join(place)}: {text}"):
             runs = [
                 seeded(problem, method, seed)
@@ -259,7 +271,9 @@ def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
             "normalisation": group.normalisation,
             "labels": group.labels,
             "runs": len(some),
+            "block": group.block,
         }
         for group, some in runs.items()
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.loc[:, table.ne("").any()]

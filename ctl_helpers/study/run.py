@@ -60,7 +60,9 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     say(sentence(count, seconds, study.settings.jobs))
     jobs = study.settings.jobs
     with engine(study.settings.engine, study.settings.scheduler):
-        failures = compute(plan.all_runs, store, jobs)
+        failures = {}
+        for block, runs in plan.blocks.items():
+            failures |= compute(runs, store, jobs, block or "training")
     problems += dict.fromkeys(failures.values())
     problems += _left_out(plan)
     told = {group: runs for group, runs in plan.runs.items() if _complete(runs, failures)}

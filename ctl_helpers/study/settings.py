@@ -5,7 +5,7 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -103,7 +103,11 @@ class Study:
     name: str = ""
 
 
-def read_study(file: str | Path | None = None, changes: Mapping[str, Any] | None = None) -> Study:
+def read_study(
+    file: str | Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+) -> Study:
     """Read a study from a YAML file.
 
     Parameters
@@ -114,6 +118,8 @@ def read_study(file: str | Path | None = None, changes: Mapping[str, Any] | None
     changes : dict, optional
         Fields that take the place of those of the file, in all blocks: values as in YAML or as
         words of a command line.
+    only : sequence of str
+        Names of blocks to keep; all by default.
 
     Raises
     ------
@@ -131,7 +137,11 @@ def read_study(file: str | Path | None = None, changes: Mapping[str, Any] | None
         raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
     common = _parsed(content, str(file))
     made = {}
+    if unknown := [name for name in only if name not in blocks]:
+        raise StudyError(f"{file}: no block {unknown[0]!r}; it has {'; '.join(blocks)}")
     for name, block in blocks.items():
+        if only and name not in only:
+            continue
         block = dict(block or {})
         block.pop("about", None)
         where = f"{file}, block {name!r}" if name else str(file)

@@ -1,0 +1,544 @@
+"""Figures that explain: an MFCC step by step, a network, routing, margin disparity.
+
+Each is drawn from arrays that are computed in the plainest way there is, so that a reader can
+follow them in a few lines. Saved networks are read without Keras.
+"""
+
+import io
+import json
+import re
+import zipfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import librosa
+import numpy as np
+import scipy.fft
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from scipy.special import softmax
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import PRESETS, FeatureSettings
+from ctl_helpers.features.mfcc import mfcc
+from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
+
+_ENVELOPE = 13  # coefficients whose smooth curve is drawn over the mel bands
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    """The MFCC of one utterance, with every step on the way.
+
+    Parameters
+    ----------
+    signal : ndarray of shape (samples,)
+        The waveform.
+    settings : FeatureSettings
+        How it is cut and transformed.
+    frame : int
+        The frame that is looked at.
+    pieces : ndarray of shape (frames, n_fft)
+        The waveform, cut into overlapping pieces.
+    window : ndarray of shape (n_fft,)
+        What each piece is multiplied by.
+    power : ndarray of shape (frames, bins)
+        Power spectra.
+    mel : ndarray of shape (bands, bins)
+        The mel filters.
+    decibels : ndarray of shape (frames, bands)
+        Power in each mel band, in dB.
+    coefficients : ndarray of shape (frames, n_mfcc)
+        The MFCC.
+    """
+
+    signal: np.ndarray
+    settings: FeatureSettings
+    frame: int
+    pieces: np.ndarray
+    window: np.ndarray
+    power: np.ndarray
+    mel: np.ndarray
+    decibels: np.ndarray
+    coefficients: np.ndarray
+
+
+def mfcc_steps(signal: np.ndarray, settings: FeatureSettings, frame: int | None = None) -> Steps:
+    """Compute MFCC step by step, as librosa does.
+
+    Parameters
+    ----------
+    signal : ndarray of shape (samples,)
+        At ``settings.sampling_rate``.
+    settings : FeatureSettings
+        Of plain MFCC.
+    frame : int, optional
+        The frame to look at; the loudest by default.
+
+    Returns
+    -------
+    Steps
+
+    Examples
+    --------
+    >>> signal = librosa.tone(440, sr=22_050, length=22_050)
+    >>> theirs = librosa.feature.mfcc(y=signal, sr=22_050, n_mfcc=39).T
+    >>> np.allclose(mfcc_steps(signal, PRESETS["released"]).coefficients, theirs, atol=1e-3)
+    True
+    """
+    window = librosa.filters.get_window(settings.window, settings.win_length)
+    window = librosa.util.pad_center(window, size=settings.n_fft)
+    padded = np.pad(np.asarray(signal, float), settings.n_fft // 2)
+    pieces = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)
+    pieces = pieces[:: settings.hop_length]
+    power = np.abs(np.fft.rfft(pieces * window)) ** 2
+    mel = librosa.filters.mel(sr=settings.sampling_rate, n_fft=settings.n_fft)
+    decibels = librosa.power_to_db(power @ mel.T)
+    coefficients = scipy.fft.dct(decibels, norm="ortho")[:, : settings.n_mfcc]
+    frame = int(power.sum(axis=1).argmax()) if frame is None else frame
+    return Steps(signal, settings, frame, pieces, window, power, mel, decibels, coefficients)
+
+
+@styled
+def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
+    """Draw how one frame of a waveform becomes a column of MFCC, in six panels."""
+    settings, t = steps.settings, steps.frame
+    rate, hop, length = settings.sampling_rate, settings.hop_length, settings.n_fft
+    figure, ((wave, piece, spectrum), (bands, column, image)) = panels(2, 3, 4.0, 2.7)
+    centre, half = t * hop / rate, settings.win_length / rate / 2
+    wave.plot(np.arange(len(steps.signal)) / rate, steps.signal, lw=0.4, color=BLUE)
+    wave.axvspan(centre - half, centre + half, color=ORANGE, alpha=0.45, lw=0)
+    wave.set(title="1  take a frame", xlabel="time (s)", ylabel="amplitude")
+    milliseconds = 1000 * (np.arange(length) - length / 2) / rate
+    peak = np.abs(steps.pieces[t]).max() or 1.0
+    piece.plot(milliseconds, steps.pieces[t], lw=0.5, color=GREY, label="frame")
+    piece.plot(milliseconds, peak * steps.window, color="black", lw=1, ls="--", label="window")
+    piece.plot(milliseconds, steps.pieces[t] * steps.window, lw=0.7, color=ORANGE, label="product")
+    piece.set(title="2  fade its ends: a window", xlabel="time in the frame (ms)")
+    piece.legend(loc="lower right", ncols=3, fontsize=7.5, columnspacing=0.8, handlelength=1.2)
+    kilohertz = np.arange(steps.power.shape[1]) * rate / length / 1000
+    spectrum.plot(kilohertz, librosa.power_to_db(steps.power[t]), lw=0.7, color=ORANGE)
+    spectrum.set(title="3  power of each frequency", xlabel="frequency (kHz)", ylabel="dB")
+    filters = spectrum.twinx()
+    filters.plot(kilohertz, steps.mel[::8].T / steps.mel.max(), lw=0.7, color=BLUE, alpha=0.6)
+    filters.set(ylim=(0, 4), yticks=[], xlim=(0, 8))
+    smooth = scipy.fft.idct(steps.coefficients[t, :_ENVELOPE], n=len(steps.mel), norm="ortho")
+    bands.plot(steps.decibels[t], lw=1, color=ORANGE, label=f"{len(steps.mel)} mel bands")
+    bands.plot(smooth, color="black", lw=1.3, label=f"what {_ENVELOPE} coefficients keep")
+    bands.set(title="4  sum over mel filters, logarithm", xlabel="mel band", ylabel="dB")
+    bands.legend(loc="lower left", fontsize=7.5)
+    values = steps.coefficients[t]
+    column.bar(np.arange(1, len(values)), values[1:], color=ORANGE)
+    column.set(title="5  cosine transform: MFCC", xlabel=f"coefficient (0 is {values[0]:.0f})")
+    extent = np.quantile(np.abs(steps.coefficients[:, 1:]), 0.99)
+    box = (0, len(steps.signal) / rate, 0.5, len(values) - 0.5)
+    look = {"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent}
+    image.imshow(steps.coefficients[:, 1:].T, extent=box, **look)
+    image.axvline(centre, color="black", lw=1)
+    image.set(title="6  frame by frame: an image", xlabel="time (s)", ylabel="coefficient")
+    figure.suptitle(title)
+    return figure
+
+
+@styled
+def pitch_and_moments(signal: np.ndarray, title: str = "") -> Figure:
+    """Draw one utterance as plain MFCC, with its pitch, and as moments; see `features`."""
+    own = {"samples": None, "trim": None}
+    found = {name: _features(signal, name, **own) for name in ("released", "pitch", "moments")}
+    settings = PRESETS["pitch"]
+    seconds = len(signal) / settings.sampling_rate
+    figure, axes = panels(1, 3, 4.2, 2.9)
+    (melody, plain, moments) = axes[0]
+    voicing, pitch = found["pitch"][:, 0], 2.0 ** found["pitch"][:, 1]
+    times = np.arange(len(pitch)) * settings.hop_length / settings.sampling_rate
+    melody.plot(times, pitch, color=GREY, lw=0.7)
+    dots = melody.scatter(times, pitch, c=voicing, cmap="Blues", vmin=0, vmax=1, s=14, zorder=3)
+    figure.colorbar(dots, ax=melody, label="how voiced", pad=0.02)
+    melody.set(title="pitch", xlabel="time (s)", ylabel="Hz", xlim=(0, seconds))
+    for ax, name in ((plain, "released"), (moments, "moments")):
+        values = found[name].T[1:]
+        values = values / (values.std(axis=1, keepdims=True) + 1e-6) if ax is moments else values
+        values = values - values.mean(axis=1, keepdims=True)
+        extent = np.quantile(np.abs(values), 0.99)
+        look = {"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent}
+        ax.imshow(values, extent=(0, seconds, 0.5, len(values) + 0.5), **look)
+        ax.set(title=f'features "{name}"', xlabel="time (s)", ylabel="row of the image")
+    figure.suptitle(title)
+    return figure
+
+
+def _features(signal: np.ndarray, name: str, **changes) -> np.ndarray:
+    return mfcc(signal, replace(PRESETS[name], **changes))[0]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedLayer:
+    """A layer of a saved network.
+
+    Parameters
+    ----------
+    name, kind : str
+        Its name, and the class of Keras or of this package.
+    config : dict
+        Its settings.
+    inputs : tuple of str
+        Names of the layers before it.
+    shape : tuple of int
+        Of its output, without the batch.
+    weights : tuple of ndarray
+        Its own, in the order in which they were made.
+    parameters : int
+        How many numbers it has, those of layers inside it included.
+    """
+
+    name: str
+    kind: str
+    config: dict
+    inputs: tuple[str, ...]
+    shape: tuple[int, ...]
+    weights: tuple[np.ndarray, ...]
+    parameters: int
+
+
+def read_network(path: str | Path) -> list[SavedLayer]:
+    """Read layers, shapes and weights of a ``.keras`` file, without Keras.
+
+    Parameters
+    ----------
+    path : path
+        As :func:`ctl_helpers.runs.model.save_network` writes it.
+
+    Returns
+    -------
+    list of SavedLayer
+        In the order in which they are computed.
+
+    Raises
+    ------
+    StudyError
+        When the file is not a saved network of layers.
+    """
+    import h5py
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            described = json.loads(archive.read("config.json"))["config"]["layers"]
+            weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))["layers"]
+        shapes = {tensor: shape for layer in described for tensor, shape in _inputs(layer).items()}
+        layers, seen = [], Counter()
+        for layer in described:
+            name, kind, inputs = layer["name"], layer["class_name"], _inputs(layer)
+            # Keras files the weights under the class, and numbers classes that come again.
+            group = weights[_snake(kind) + f"_{seen[kind]}".replace("_0", "")]
+            seen[kind] += 1
+            own = tuple(group["vars"][str(number)][()] for number in range(len(group["vars"])))
+            shape = shapes.get(name) or next(iter(inputs.values()))
+            layers.append(
+                SavedLayer(name, kind, layer["config"], tuple(inputs), shape, own, _size(group))
+            )
+    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise StudyError(f"network {path}: expected a saved network, got {error!r}") from None
+    return layers
+
+
+def _inputs(layer: dict) -> dict[str, tuple[int, ...]]:
+    """Name the layers before one, each with the shape of what it gives."""
+    found, todo = {}, [layer["inbound_nodes"][:1]]
+    while todo:
+        item = todo.pop(0)
+        if isinstance(item, dict) and item.get("class_name") == "__keras_tensor__":
+            found[item["config"]["keras_history"][0]] = tuple(item["config"]["shape"][1:])
+        elif isinstance(item, dict | list):
+            todo += item.values() if isinstance(item, dict) else item
+    return found
+
+
+def _snake(name: str) -> str:
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _size(group) -> int:
+    """Count the weights of a layer and of those inside it, without states of random generators."""
+    sizes = []
+    group.visititems(
+        lambda _, item: sizes.append(item.size if getattr(item, "dtype", None) == "f4" else 0)
+    )
+    return sum(sizes)
+
+
+@styled
+def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
+    """Draw a network: a bar per layer, as wide as its output is large, its parameters beside it.
+
+    Parameters
+    ----------
+    layers
+        From `read_network`.
+    title
+        Of the figure.
+    """
+    layers = [layer for layer in layers if layer.kind not in ("Card", "Dropout")]
+    figure, axes = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
+    ax, places = axes[0][0], {}
+    for y, layer in enumerate(layers):
+        width = 0.35 + 0.3 * np.log10(np.prod(layer.shape))
+        colour = BLUE if layer.parameters else GREY
+        box = FancyBboxPatch((-width / 2, y - 0.3), width, 0.6, "round,pad=0,rounding_size=0.15")
+        box.set(facecolor=colour, alpha=0.25 if layer.parameters else 0.15, edgecolor=colour)
+        ax.add_patch(box)
+        ax.text(0, y, layer.name.replace("_", " "), ha="center", va="center", fontsize=9)
+        ax.text(1.45, y, " × ".join(map(str, layer.shape)), ha="right", va="center", fontsize=9)
+        counted = f"{layer.parameters:,}".replace(",", " ") if layer.parameters else "–"
+        ax.text(2.15, y, counted, ha="right", va="center", fontsize=9)
+        for name in layer.inputs:
+            before = places.get(name, y - 1)
+            if before < y - 1:  # it does not come from the layer above
+                arrow = {"arrowstyle": "->", "color": ORANGE, "connectionstyle": "arc3,rad=0.35"}
+                ax.annotate("", (-width / 2, y), (-0.9, before), arrowprops=arrow)
+        places[layer.name] = y
+    total = f"{sum(layer.parameters for layer in layers):,}".replace(",", " ")
+    for x, text in ((1.45, "output"), (2.15, f"parameters: {total}")):
+        ax.text(x, -0.9, text, ha="right", va="center", fontsize=9, weight="bold")
+    ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
+    ax.axis("off")
+    return figure
+
+
+def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute a saved CPAC for one utterance, in plain NumPy.
+
+    Parameters
+    ----------
+    layers
+        From `read_network`.
+    features
+        Of one utterance, normalised, shape (frames, coefficients).
+
+    Returns
+    -------
+    dict
+        Outputs by the name of the layer, and ``"coupling"`` of shape (routings, capsules in,
+        capsules out): to which capsule each of the primary ones gave how much in every round.
+
+    Raises
+    ------
+    StudyError
+        When the network has other layers than CPAC.
+    """
+    values: dict[str, np.ndarray] = {}
+    for layer in layers:
+        inputs = [values[name] for name in layer.inputs] or [np.asarray(features, float)]
+        if layer.kind == "Capsules":
+            outputs, values["coupling"] = route(*inputs, layer.weights[0], layer.config)
+        elif layer.kind in _REPLAYED:
+            outputs = _REPLAYED[layer.kind](layer, *inputs)
+        else:
+            raise StudyError(
+                f"replay: expected the layers of CPAC, got {layer.name} ({layer.kind})"
+            )
+        values[layer.name] = outputs
+    return values
+
+
+def route(capsules: np.ndarray, kernel: np.ndarray, config: dict) -> tuple[np.ndarray, np.ndarray]:
+    """Route capsules by agreement: Sabour et al., 2017, procedure 1, as CPAC was released.
+
+    Parameters
+    ----------
+    capsules : ndarray of shape (capsules in, dimension)
+        The primary capsules.
+    kernel : ndarray of shape (dimension, capsules out * dimension out)
+        The transformation that all of them share.
+    config : dict
+        ``count`` of capsules out, and ``routings``.
+
+    Returns
+    -------
+    outputs : ndarray of shape (capsules out, dimension out)
+    coupling : ndarray of shape (routings, capsules in, capsules out)
+        Each row sums to 1.
+    """
+    votes = (capsules @ kernel).reshape(len(capsules), config["count"], -1)
+    logits, coupling = np.zeros(votes.shape[:2]), []
+    for _ in range(config["routings"]):
+        coupling.append(softmax(logits, axis=1))
+        outputs = np.einsum("nk,nkd->kd", coupling[-1], votes)
+        agreed = outputs / np.linalg.norm(outputs, axis=1, keepdims=True)
+        logits = np.einsum("nkd,kd->nk", votes, agreed)
+    return _squash(outputs), np.array(coupling)
+
+
+def _squash(vectors: np.ndarray) -> np.ndarray:
+    square = (vectors**2).sum(axis=-1, keepdims=True)
+    return vectors * square / (1 + square) / np.sqrt(square + 1e-7)
+
+
+def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+    image = image[..., None] if image.ndim == 2 else image
+    patches = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], (0, 1))
+    return np.tensordot(patches, kernel, ([3, 4, 2], [0, 1, 2]))
+
+
+def _pool(image: np.ndarray) -> np.ndarray:
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
+
+
+def _block(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
+    kernel, bias, gamma, beta, mean, variance = layer.weights
+    x = (_convolve(image, kernel) + bias - mean) / np.sqrt(variance + layer.config["epsilon"])
+    x = gamma * x + beta
+    return _pool(np.where(x > 0, x, np.expm1(np.minimum(x, 0))))
+
+
+def _attend(layer: SavedLayer, query: np.ndarray, *_) -> np.ndarray:
+    scale = layer.weights[0] if layer.weights else 1.0
+    return softmax(scale * query @ query.T, axis=1) @ query
+
+
+_REPLAYED = {
+    **dict.fromkeys(("InputLayer", "Dropout", "Card"), lambda layer, x: x),
+    "Reshape": lambda layer, x: x.reshape(layer.shape),
+    "ConvolutionBlock": _block,
+    "AveragePooling2D": lambda layer, x: _pool(x[..., None] if x.ndim == 2 else x),
+    "PrimaryCapsules": lambda layer, x: (_convolve(x, layer.weights[0]) + layer.weights[1]).reshape(
+        layer.shape
+    ),
+    "Squash": lambda layer, x: _squash(x),
+    "Attention": _attend,
+    "Multiply": lambda layer, x, y: x * y,
+    "GlobalAveragePooling1D": lambda layer, x: x.mean(axis=0),
+    "Dense": lambda layer, x: softmax(x @ layer.weights[0] + layer.weights[1]),
+}
+
+
+@styled
+def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figure:
+    """Draw what routing does to one utterance: its features, and who gives whom how much.
+
+    Parameters
+    ----------
+    coupling
+        From `replay`, shape (routings, capsules in, capsules out).
+    features
+        Of the utterance, shape (frames, coefficients).
+    title
+        Of the figure.
+    """
+    rounds, count, outputs = coupling.shape
+    figure, axes = panels(rounds + 1, 1, 9.0, 1.35, sharex=True)
+    top = axes[0][0]
+    spread = features - features.mean(axis=0)
+    extent = np.quantile(np.abs(spread), 0.99)
+    look = {"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent}
+    top.imshow(spread.T, extent=(0, count, 0, features.shape[1]), **look)
+    top.set(title="features, from beginning to end", ylabel="row")
+    for (ax,), shares, number in zip(axes[1:], coupling, range(1, rounds + 1), strict=True):
+        box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": coupling.max()}
+        drawn = ax.imshow(shares.T, cmap="viridis", interpolation="nearest", **box)
+        largest = shares.max(axis=1)
+        ax.set(yticks=range(1, outputs + 1), ylabel="to capsule")
+        ax.set_title(f"round {number}: the largest share is {largest.mean():.2f} on average")
+    axes[-1][0].set_xlabel("primary capsules in order of time")
+    figure.colorbar(drawn, ax=[row[0] for row in axes[1:]], label="share", pad=0.01, aspect=30)
+    figure.suptitle(title)
+    return figure
+
+
+def clouds(distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Make two toy corpora in the plane: one with two emotions, and the same, moved and turned.
+
+    Parameters
+    ----------
+    distance : float
+        How far the target lies from the source: 0 for on top of it.
+    seed : int
+        Of the points.
+
+    Returns
+    -------
+    source, target : ndarray of shape (120, 2)
+    labels : ndarray of shape (120,)
+        -1 or 1; a method knows only those of the source.
+    """
+    rng = np.random.default_rng(seed)
+    labels = np.repeat([-1, 1], 60)
+    source = rng.normal(size=(120, 2)) * (0.4, 0.7) + labels[:, None] * (1.0, 0.0)
+    turn = 0.9 * distance
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return source, source @ rotation.T + distance * np.array([0.9, 1.6]), labels
+
+
+def margin_disparity(
+    source: np.ndarray, target: np.ndarray, first: np.ndarray, margin: float = 1.0
+) -> tuple[np.ndarray, float]:
+    """Find the line that agrees with a first one on the source and least on the target.
+
+    Parameters
+    ----------
+    source, target : ndarray of shape (points, 2)
+        Two clouds.
+    first : ndarray of shape (3,)
+        A line f: f(x, y) = a x + b y + c, whose sign is the class.
+    margin : float
+        Distance from the second line at which a point counts as clearly told apart.
+
+    Returns
+    -------
+    second : ndarray of shape (3,)
+        The line f' of the greatest disparity among lines of all directions and places.
+    disparity : float
+        By how much more of the target than of the source f' leaves the class that f gives; a point
+        within the margin counts in part. 0 for clouds that lie on each other, at most 1.
+
+    References
+    ----------
+    Zhang et al., "Bridging theory and algorithm for domain adaptation", ICML 2019, section 3.
+
+    Examples
+    --------
+    >>> source, target, _ = clouds(0.0)
+    >>> margin_disparity(source, target, np.array([1.0, 0.0, 0.0]))[1]
+    0.0
+    """
+    angles, offsets = np.meshgrid(np.linspace(0, 2 * np.pi, 72, False), np.linspace(-4, 4, 81))
+    lines = np.stack([np.cos(angles), np.sin(angles), offsets], -1).reshape(-1, 3)
+
+    def leaves(points: np.ndarray) -> np.ndarray:
+        said = np.sign(points @ first[:2] + first[2])[:, None]
+        return np.clip(1 - said * (points @ lines[:, :2].T + lines[:, 2]) / margin, 0, 1).mean(0)
+
+    disparities = leaves(target) - leaves(source)
+    best = disparities.argmax()
+    return lines[best], float(disparities[best])
+
+
+@styled
+def margin_disparity_on_clouds(distances: Sequence[float] = (1.0, 0.5, 0.0)) -> Figure:
+    """Draw what margin disparity measures, on two clouds that come closer."""
+    figure, axes = panels(1, len(distances) + 1, 3.3, 3.3)
+    first = np.array([1.0, 0.0, 0.0])
+    for ax, distance in zip(axes[0], distances, strict=False):
+        source, target, labels = clouds(distance)
+        second, disparity = margin_disparity(source, target, first)
+        said = [np.sign(target @ line[:2] + line[2]) for line in (first, second)]
+        for label, colour in ((-1, BLUE), (1, ORANGE)):
+            ax.scatter(*source[labels == label].T, s=10, color=colour, alpha=0.35, lw=0)
+        ax.scatter(*target.T, s=12, color=GREY, marker="x", lw=0.9)
+        apart = target[said[0] != said[1]]
+        ax.scatter(*apart.T, s=42, facecolors="none", edgecolors="black", lw=0.8)
+        for line, style in ((first, "-"), (second, "--")):
+            point, along = -line[2] * line[:2], np.array([-line[1], line[0]])
+            ax.axline(point, point + along, color="black", lw=1.4, ls=style)
+        ax.set(xlim=(-3, 4), ylim=(-3, 4), xticks=[], yticks=[], aspect="equal")
+        ax.set_title(f"disparity {disparity:.2f}")
+    curve, steps = axes[0][-1], np.linspace(0, 1, 11)
+    found = [margin_disparity(*clouds(step)[:2], first)[1] for step in steps]
+    curve.plot(steps, found, color="black")
+    curve.plot(distances, np.interp(distances, steps, found), "o", color="black")
+    curve.set(xlabel="distance of the target", ylim=(0, 1.02), title="disparity")
+    curve.grid()
+    return figure
