@@ -80,7 +80,18 @@ def test_commands_and_their_options_are_there(path, options, capsys):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_options_named_in_passing_are_of_a_study(path):
     named = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", " ".join(in_code(read(path)))))
-    others = {"help", "dry-run", "no-notebooks", "json", "csv", "plot", "card", "model", "version"}
+    others = {
+        "help",
+        "blocks",
+        "dry-run",
+        "no-notebooks",
+        "json",
+        "csv",
+        "plot",
+        "card",
+        "model",
+        "version",
+    }
     old = {"recipe", "baselines", "scoring", "upgrade", "protocol", "gpu"}  # of 0.1.0, and others'
     assert named <= set(FIELDS) | others | old | {"problems", "report"}
 
