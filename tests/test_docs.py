@@ -4,6 +4,8 @@ import importlib
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,7 +80,18 @@ def test_commands_and_their_options_are_there(path, options, capsys):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_options_named_in_passing_are_of_a_study(path):
     named = set(re.findall(r"(?<![\w-])--([a-z][\w-]*)", " ".join(in_code(read(path)))))
-    others = {"help", "dry-run", "no-notebooks", "json", "csv", "plot", "card", "model", "version"}
+    others = {
+        "help",
+        "blocks",
+        "dry-run",
+        "no-notebooks",
+        "json",
+        "csv",
+        "plot",
+        "card",
+        "model",
+        "version",
+    }
     old = {"recipe", "baselines", "scoring", "upgrade", "protocol", "gpu"}  # of 0.1.0, and others'
     assert named <= set(FIELDS) | others | old | {"problems", "report"}
 
@@ -95,6 +108,16 @@ def test_relative_links_and_files_named_are_there(path):
 
 def test_readme_is_short():
     assert len(read(REPOSITORY / "README.md").splitlines()) < 150
+
+
+def test_documentation_builds_and_loads_nothing_from_elsewhere(tmp_path):
+    pytest.importorskip("material", reason="needs the extra docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(tmp_path)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    built = "".join(map(read, tmp_path.rglob("*.html")))
+    assert re.findall(r'<(?:script|img|iframe)[^>]* src="(?:https?:)?//[^"]*', built) == []
+    assert re.findall(r'<link[^>]* rel="(?!canonical)[^>]*href="(?:https?:)?//[^"]*', built) == []
 
 
 # Every name that a study may hold is explained, and nothing else is

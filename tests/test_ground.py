@@ -16,6 +16,8 @@ from packaging.markers import Marker, default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from ctl_helpers import __version__
+
 PYTHONS = ["3.11", "3.12", "3.13"]
 MACHINES = [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("win32", "AMD64")]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -167,6 +169,20 @@ def test_everything_imported_is_asked_for():
         if not {canonicalize_name(owner) for owner in owners.get(module, [module])} & known
     }
     assert missing == set()
+
+
+def test_version_is_one():
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
+    changes = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert citation["version"] == __version__
+    assert re.findall(r"^## (.*)$", changes, flags=re.MULTILINE)[0] == __version__
+
+
+def test_ci_runs_what_contributors_run_on_every_python():
+    text = (REPOSITORY / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    assert jobs["checks"]["strategy"]["matrix"]["python"] == PYTHONS
+    assert {"run": ".ci/run"} in jobs["checks"]["steps"]
 
 
 # Makefile and README
