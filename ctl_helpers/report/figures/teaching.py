@@ -290,6 +290,7 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
         Of the figure.
     """
     layers = [layer for layer in layers if layer.kind not in ("Card", "Dropout")]
+    layers = [row for layer in layers for row in _unfolded(layer, layers[0].shape)]
     figure, axes = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
     ax, places = axes[0][0], {}
     for y, layer in enumerate(layers):
@@ -314,6 +315,21 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
     ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
     ax.axis("off")
     return figure
+
+
+def _unfolded(layer: SavedLayer, shape: tuple[int, ...]) -> list[SavedLayer]:
+    """Take TIM-Net's temporal blocks apart, a row per level, for features of a shape."""
+    if layer.kind != "TemporalBlocks":
+        return [layer]
+    both = replace(layer, inputs=(), shape=(2, shape[0], layer.config["channels"]))
+    first, stacks = layer.weights[:2], layer.weights[2:]
+    sizes = [sum(stack[level].size for stack in stacks) for level in range(len(stacks[0]))]
+    names = [f"level {level}: dilation {2**level}" for level in range(len(sizes))]
+    return [
+        replace(both, name="forward and backward", parameters=sum(w.size for w in first)),
+        *(replace(both, name=n, parameters=s) for n, s in zip(names, sizes, strict=True)),
+        replace(layer, name="mean over time of each level", parameters=0, inputs=()),
+    ]
 
 
 def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
