@@ -608,11 +608,11 @@ def _open(corpora, out, chosen, methods, normalisation) -> tuple:
     store = RunStore(Path(out) / "runs")
     if plan.problems and not plan.runs:
         raise StudyError("; ".join(plan.problems))
-    failures = compute(plan.all_runs, store, study.settings.jobs)
-    if failures:
-        raise StudyError("; ".join(dict.fromkeys(failures.values())))
     (group, runs), *others = plan.runs.items()
     if others:
         raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
+    failures = compute(plan.all_runs, store, study.settings.jobs)
+    if failures:
+        raise StudyError("; ".join(dict.fromkeys(failures.values())))
     page = Page(Path(out), page_name(_kind(group), _words(group)), is_miniature(root))
     return page, _title(group, runs), runs, store

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from pathlib import Path
 
 import browser
 import nbformat
@@ -14,7 +15,15 @@ from sklearn.metrics import recall_score
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import environment
 from ctl_helpers.report.notebooks import NOTEBOOKS, SYNTHETIC, execute
-from ctl_helpers.study.pages import list_notebooks, open_inside
+from ctl_helpers.study.pages import (
+    ACROSS,
+    FEATURES,
+    INSIDE,
+    TABLES,
+    list_notebooks,
+    open_across,
+    open_inside,
+)
 from ctl_helpers.study.plan import plan_study
 from ctl_helpers.study.run import run_study
 from ctl_helpers.study.settings import read_study
@@ -29,8 +38,6 @@ blocks:
   held out: {methods: mfcc+linear, protocols: loso, pairs: none}
   across: {methods: [source-only/quick, caam-mdd/quick], protocols: none, pairs: "emodb:casia"}
 """
-FEATURES, INSIDE = "1_feature_exploration-emodb-released", "2_cpac_kfold-emodb-cpac-quick-kfold"
-ACROSS, TABLES = "3_caam_transfer-emodb-casia-quick", "4_result_tables"
 FIGURES = {
     FEATURES: "balance durations steps pitch utterances statistics space normalisation",
     INSIDE: "network routing curves confusion emotions speakers leak space gap reliability",
@@ -53,9 +60,33 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(study):
-    from pathlib import Path
-
     return Path(study.settings.out)
+
+
+@pytest.fixture(scope="module")
+def notebooks(study, report):
+    """The notebooks of the study by what they are of."""
+    plan = plan_study(study)
+    return {one.notebook: one for one in list_notebooks(study, plan, plan.runs, report)}
+
+
+@pytest.fixture
+def table_of(report, notebooks):
+    return lambda kind, name: pd.read_csv(report / "tables" / f"{notebooks[kind].name}-{name}.csv")
+
+
+@pytest.fixture
+def words_of(report, notebooks):
+    """All text that an executed notebook printed or said."""
+    return lambda kind: "\n".join(
+        out.get("text", "") or out["data"].get("text/markdown", "")
+        for out in outputs_of(notebooks[kind], report)
+    )
+
+
+def outputs_of(notebook, report):
+    cells = nbformat.read(notebook.files(report)[0], as_version=4).cells
+    return [out for cell in cells for out in cell.get("outputs", [])]
 
 
 def predictions_of(report, selection="last", **wanted):
@@ -80,32 +111,21 @@ def recall(true, predicted):
     return recall_score(true, predicted, average="macro", labels=sorted(set(true)), zero_division=0)
 
 
-def page_of(report, name):
-    return (report / "notebooks" / f"{name}.html").read_text()
-
-
-def words_of(report, name):
-    """All text that an executed notebook printed or said."""
-    notebook = nbformat.read(report / "notebooks" / f"{name}.ipynb", as_version=4)
-    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    words = [out.get("text", "") or out["data"].get("text/markdown", "") for out in outputs]
-    return "\n".join(words)
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_executed_notebooks_show_and_keep_their_figures(report, name):
-    notebook = nbformat.read(report / "notebooks" / f"{name}.ipynb", as_version=4)
-    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+@pytest.mark.parametrize("kind", FIGURES)
+def test_executed_notebooks_show_and_keep_their_figures(report, notebooks, kind):
+    outputs = outputs_of(notebooks[kind], report)
     assert [out for out in outputs if out.output_type == "error"] == []
     assert [out.text for out in outputs if out.get("name") == "stderr"] == []
     assert outputs[0].text.startswith(SYNTHETIC)
     images = [out for out in outputs if "image/png" in out.get("data", {})]
-    assert len(images) == len(FIGURES[name].split())
-    for figure in FIGURES[name].split():
+    assert len(images) == len(FIGURES[kind].split())
+    for figure in FIGURES[kind].split():
         for ending in ("png", "svg"):
-            assert (report / "figures" / f"{name}-{figure}.{ending}").stat().st_size > 1000
-    assert len(re.findall("<img[^>]*data:image/png", page_of(report, name))) == len(images)
-    assert page_of(report, name).count("data:audio/wav") == (name == FEATURES)
+            file = report / "figures" / f"{notebooks[kind].name}-{figure}.{ending}"
+            assert file.stat().st_size > 1000
+    page = notebooks[kind].files(report)[1].read_text()
+    assert len(re.findall("<img[^>]*data:image/png", page)) == len(images)
+    assert page.count("data:audio/wav") == (kind == FEATURES)
 
 
 def test_no_output_names_a_place_of_this_machine(report):
@@ -115,85 +135,87 @@ def test_no_output_names_a_place_of_this_machine(report):
             assert place not in text, (path.name, place)
 
 
-def test_scores_inside_a_corpus_are_those_of_the_predictions(report):
+def test_scores_inside_a_corpus_are_those_of_the_predictions(report, notebooks, table_of, words_of):
     last = predictions_of(report, corpus="emodb", method="cpac")
     best = predictions_of(report, "best_test", corpus="emodb", method="cpac")
-    table = pd.read_csv(report / "tables" / f"{INSIDE}-scores.csv").set_index("selection")
+    table = table_of(INSIDE, "scores").set_index("selection")
     assert table.loc["last", "uar"] == pytest.approx(uar(last), abs=1e-3)
     assert table.loc["best_test", "uar"] == pytest.approx(uar(best), abs=1e-3)
     assert table.loc["last", "pooled_uar"] == pytest.approx(uar(last.assign(split="")), abs=1e-3)
-    words = words_of(report, INSIDE)
+    words = words_of(INSIDE)
     assert f"UAR is {uar(last):.1f} %" in words
     assert f"{uar(best) - uar(last):+.1f} points of UAR" in words
-    emotions = pd.read_csv(report / "tables" / f"{INSIDE}-emotions.csv").set_index("emotion")
+    emotions = table_of(INSIDE, "emotions").set_index("emotion")
     for emotion, part in last.groupby("emotion"):
         hits = 100 * (part["predicted"] == emotion).mean()
         assert emotions.loc[emotion, "recall"] == pytest.approx(hits, abs=1e-3)
-    of_all = pd.read_csv(report / "tables" / f"{TABLES}-inside.csv")
+    of_all = table_of(TABLES, "inside")
     mine = of_all.query("method == 'cpac' and selection == 'last'")
     assert mine["uar"].item() == pytest.approx(uar(last), abs=1e-3)
-    assert f">{uar(last):.1f}" in page_of(report, TABLES)
+    assert f">{uar(last):.1f}" in notebooks[TABLES].files(report)[1].read_text()
 
 
-def test_a_leak_is_shown_with_the_scores_of_both_protocols(report):
-    words = words_of(report, INSIDE)
+def test_a_leak_is_shown_with_the_scores_of_both_protocols(report, words_of):
+    words = words_of(INSIDE)
     for protocol, said in (("kfold", "shuffled folds"), ("loso", "speakers that were never heard")):
         score = uar(predictions_of(report, method="mfcc-statistics+linear", protocol=protocol))
         assert f"{score:.1f} % with {said}" in words
 
 
-def test_routing_is_that_of_the_stored_network(report):
+def test_routing_is_that_of_the_stored_network(words_of):
     stored, again = re.search(
-        r"p = ([\d.]+) as stored, ([\d.]+) in NumPy", words_of(report, INSIDE)
+        r"p = ([\d.]+) as stored, ([\d.]+) in NumPy", words_of(INSIDE)
     ).groups()
     assert abs(float(stored) - float(again)) < 0.0011
 
 
-def test_scores_across_corpora_are_those_of_the_predictions(report):
-    table = pd.read_csv(report / "tables" / f"{ACROSS}-scores.csv").set_index("method")
+def test_scores_across_corpora_are_those_of_the_predictions(report, table_of, words_of):
+    table = table_of(ACROSS, "scores").set_index("method")
     scores = {}
     for method in ("source-only", "caam-mdd"):
         scores[method] = uar(predictions_of(report, target="casia", method=method))
         assert table.loc[method, "uar"] == pytest.approx(scores[method], abs=1e-3)
-    gains = pd.read_csv(report / "tables" / f"{ACROSS}-gains.csv")
+    gains = table_of(ACROSS, "gains")
     gain = scores["caam-mdd"] - scores["source-only"]
     assert gains["difference"].item() == pytest.approx(gain, abs=1e-3)
-    words = words_of(report, ACROSS)
+    words = words_of(ACROSS)
     assert f"UAR {max(scores.values()):.1f} %" in words and f"{gain:+.1f} points" in words
 
 
-def test_a_study_that_is_told_needs_no_more_and_no_backend(study, report, tmp_path):
-    plan = plan_study(study)
-    notebooks = list_notebooks(study, plan, plan.runs, report.absolute())
-    assert [notebook.name for notebook in notebooks] == sorted(FIGURES)
-    assert all(notebook.is_done(report) for notebook in notebooks)
-    for notebook in notebooks:
+def test_a_notebook_has_the_parameters_it_is_given(report, notebooks):
+    assert sorted(notebooks) == sorted(FIGURES)
+    for notebook in notebooks.values():
+        assert notebook.is_done(report)
         cells = nbformat.read(notebook.source, as_version=4).cells
         cell = next(cell for cell in cells if "parameters" in cell.metadata.get("tags", []))
-        assigned = {
-            node.id for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Name)
-        }
-        assert set(notebook.parameters) <= assigned
+        names = {one.id for one in ast.walk(ast.parse(cell.source)) if isinstance(one, ast.Name)}
+        assert set(notebook.parameters) <= names
+
+
+def test_reading_what_is_there_starts_no_backend(report, notebooks, tmp_path):
     for backend in ("keras", "tensorflow"):
         (tmp_path / f"{backend}.py").write_text("raise SystemError('nothing is to be trained')")
     with environment(PYTHONPATH=str(tmp_path)):
-        assert execute(notebooks[1], report) == ""
+        assert execute(notebooks[INSIDE], report) == ""
 
 
 @pytest.mark.skipif(browser.COMMAND is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1280])
-def test_pages_fit_into_a_window_and_ask_for_nothing(report, width):
+def test_pages_fit_into_a_window_and_ask_for_nothing(report, notebooks, width):
     with browser.Browser() as opened:
-        for name in FIGURES:
-            opened.open((report / "notebooks" / f"{name}.html").as_uri(), width)
-            assert opened.run("document.documentElement.scrollWidth") <= width, name
+        for kind, notebook in notebooks.items():
+            opened.open(notebook.files(report)[1].as_uri(), width)
+            assert opened.run("document.documentElement.scrollWidth") <= width, kind
             asked = [url for url in opened.requests() if not url.startswith(("data:", "file:"))]
             assert asked == []
 
 
-def test_methods_of_two_recipes_are_not_one_page(report):
-    with pytest.raises(StudyError, match="no corpus|expected one of those found"):
-        open_inside(None, "nowhere", out=str(report))
+def test_what_cannot_be_opened_is_said_in_a_line(tmp_path):
+    with pytest.raises(StudyError, match="corpus 'nowhere': expected one of those found"):
+        open_inside(None, "nowhere", out=str(tmp_path))
+    with pytest.raises(StudyError, match="expected methods of one recipe"):
+        methods = ["source-only/quick", "caam-mdd/released"]
+        open_across(None, "emodb", "casia", methods, out=str(tmp_path))
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
