@@ -100,9 +100,8 @@ def test_tables_that_cannot_be_written(tmp_path):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_leaves_what_was_there(tmp_path):
-    first = [
-        path.read_bytes() for path in tables.write_table(pd.DataFrame({"a": [1]}), tmp_path, "t")
-    ]
+    paths = tables.write_table(pd.DataFrame({"a": [1]}), tmp_path, "t")
+    first = [path.read_bytes() for path in paths]
     (tmp_path / f".t.csv.{os.getpid()}").symlink_to("/dev/full")
     with pytest.raises(StudyError, match="No space left on device"):
         tables.write_table(pd.DataFrame({"a": [2]}), tmp_path, "t")
