@@ -112,7 +112,7 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "--corpora", "{root}", "--methods", "cpac/nope"], "released, paper"),
         (["study", "--corpora", "{root}", "--pairs", "one"], "SOURCE:TARGET"),
         (["study", "--corpora", "{root}", "--names", "nope"], "one, two"),
-        (["study", "--corpora", "{root}", "--protocols", "x.py:f"], "x.py"),
+        (["study", "--corpora", "{root}", "--protocols", "x.py:f"], "a file x.py"),
         (["study", "--corpora", "{root}", "--out", "{file}/reports"], "cannot write"),
         (["study", "--corpora", "{root}", "--methods", "given:no.csv"], "no.csv"),
         (["study", "--corpora", "{empty}"], "{empty}"),
@@ -226,8 +226,7 @@ def test_an_archive_holds_the_runs_of_a_report(tmp_path, capsys):
     fill(tmp_path / "runs", folds=2)
     before = load_runs(tmp_path / "runs")
     assert cli.main(["archive", str(tmp_path)]) == 0
-    count = before["run"].nunique()
-    assert f"{count} runs in its archive" in capsys.readouterr().out
+    assert capsys.readouterr().out.count(" MB\n") == 3
     shutil.rmtree(tmp_path / "runs")
     assert cli.main(["runs", str(tmp_path)]) == 0
     assert "caam-mdd" in capsys.readouterr().out
