@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import product
 from pathlib import PurePath, PurePosixPath
@@ -134,15 +134,13 @@ class Corpus:
         holders = [speaker for folder in folders if (speaker := self.speaker_named(folder))]
         said = rules.get("speaker", parts.get("speaker", "")).format(**parts)
         speaker = self._spelled.get(_plain(said)) if said else (holders or [None])[-1]
-        if speaker is None and not said:
-            nobody = f"none of the corpus's speakers {', '.join(self.speakers)} is in its path"
-            return rules.get("nobody", nobody)
         if speaker is None:
-            return f"unknown {who} {said!r}"
+            nobody = f"none of the corpus's speakers {', '.join(self.speakers)} is in its path"
+            return f"unknown {who} {said!r}" if said else rules.get("nobody", nobody)
         sorted_by = [folder for folder in folders if emotion_named(folder)]
         if "codes" in rules:
-            codes = {code.casefold(): emotion for code, emotion in rules["codes"].items()}
-            code, emotion = parts["code"], codes.get(parts["code"].casefold())
+            code = parts["code"]
+            emotion = rules["codes"].get(code.upper()) or rules["codes"].get(code.lower())
         else:
             word = "emotion"
             code = parts["emotion"] or ["", *folders[-1:], *sorted_by][-1]
@@ -155,29 +153,22 @@ class Corpus:
         elif sorted_by and emotion_named(sorted_by[-1]) != emotion:
             misplaced = f"named {emotion}, in the folder {sorted_by[-1]}"
         text = rules.get("text", "{text}").format(**parts).lower()
-        others = [_plain(value) for part, value in parts.items() if part not in _LABELS]
+        others = [
+            _plain(value)
+            for part, value in parts.items()
+            if part not in ("speaker", "emotion", "code")
+        ]
         identity = "/".join((speaker, emotion, *others))
         return Labels(emotion, speaker, self.speakers[speaker], text, identity, misplaced)
 
 
-_LABELS = ("speaker", "emotion", "code")
-_RULES = (
-    *("name", "like", "refused", "code", "codes", "blocks", "who", "folder", "speaker", "nobody"),
-    *("text", "design", "published", "each"),
-)
-
-
 def _corpus(name: str, facts: dict) -> Corpus:
     """Build an entry from its facts in catalogue.toml."""
-    women, men = facts.get("women", "").split(), facts.get("men", "").split()
-    sexes = dict.fromkeys(women, "f") | dict.fromkeys(men, "m")
-    known = {key: facts[key] for key in facts.keys() - {*_RULES, "women", "men", "study"}}
-    return Corpus(
-        **{"samples": CROSS_CORPUS_SAMPLES} | known | {"folders": tuple(facts["folders"])},
-        name=name,
-        speakers=dict(sorted(sexes.items())),
-        rules={rule: facts[rule] for rule in _RULES if rule in facts},
-    )
+    sexes = [("f", facts.get("women", "")), ("m", facts.get("men", ""))]
+    speakers = {speaker: sex for sex, names in sexes for speaker in names.split()}
+    known = {"samples": CROSS_CORPUS_SAMPLES} | facts | {"name": name, "rules": facts}
+    known |= {"speakers": dict(sorted(speakers.items())), "folders": tuple(facts["folders"])}
+    return Corpus(**{entry.name: known[entry.name] for entry in fields(Corpus)})
 
 
 LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in FACTS.items()}

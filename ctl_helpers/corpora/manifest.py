@@ -7,7 +7,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
@@ -130,33 +129,28 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
     trees = defaultdict(list)
     for record in records:
         trees[_tree(record["file"], entry)].append(record)
-    order = {tree: number for number, tree in enumerate(sorted(trees, key=rank))}
-    first: dict[str, tuple[str, dict]] = {}
-    for tree in order:
-        found = trees[tree]
-        both = [(*first[r["identity"]], r) for r in found if r["identity"] in first]
-        if 2 * sum(one["digest"] != two["digest"] for _, one, two in both) > len(both):
-            reason = f"{len(found)} files with other signals under the names of {both[0][0] or '.'}"
-            inside = [p for p in listing.problems if tree and p["path"].startswith(f"{tree}/")]
-            listing.problems = [p for p in listing.problems if p not in inside]
+    first, left = {}, []
+    for order, tree in enumerate(sorted(trees, key=rank)):
+        both = [(first[r["identity"]], r) for r in trees[tree] if r["identity"] in first]
+        if 2 * sum(one["digest"] != two["digest"] for one, two in both) > len(both):
+            where = _tree(both[0][0]["file"], entry) or "."
+            reason = f"{len(trees[tree])} files with other signals under the names of {where}"
+            listing.problems = [p for p in listing.problems if not p["path"].startswith(f"{tree}/")]
             listing.problems.append(problem(tree or ".", "folder", reason))
-            trees[tree] = []
-        for record in trees[tree]:
-            first.setdefault(record["identity"], (tree, record))
-
-    def in_place(record: dict) -> tuple:
-        file = record["file"]
-        return bool(record["misplaced"]), order[_tree(file, entry)], file.count("/"), file
-
-    kept: dict[str, dict] = {}
-    for record in sorted(chain(*trees.values()), key=in_place):
-        one = kept.setdefault(record["identity"], record)
-        if one is record:
             continue
-        same = "a second copy of" if one["digest"] == record["digest"] else "another sound named as"
-        kind = "misplaced" if record["misplaced"] else "duplicate"
-        reason = "; ".join(filter(None, (record["misplaced"], f"{same} {one['file']}")))
-        listing.problems.append(problem(record["file"], kind, reason))
+        for record in trees[tree]:
+            first.setdefault(record["identity"], record)
+            place = bool(record["misplaced"]), order, record["file"].count("/"), record["file"]
+            left.append((place, record))
+    kept: dict[str, dict] = {}
+    for _, record in sorted(left, key=lambda ranked: ranked[0]):
+        one = kept.setdefault(record["identity"], record)
+        if one is not record:
+            same = one["digest"] == record["digest"]
+            copy = f"{'a second copy of' if same else 'another sound named as'} {one['file']}"
+            kind = "misplaced" if record["misplaced"] else "duplicate"
+            reason = "; ".join(filter(None, (record["misplaced"], copy)))
+            listing.problems.append(problem(record["file"], kind, reason))
     return list(kept.values())
 
 

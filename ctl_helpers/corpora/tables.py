@@ -52,8 +52,9 @@ class Listing:
     notes: list[dict] = field(default_factory=list)
 
 
-def problem(path: str, kind: str, reason: str) -> dict:
-    """Say what is wrong (or noteworthy) with a file, a folder or a row."""
+def problem(path: str, kind: str, reason: str) -> dict[str, str]:
+    """Say in one line what is wrong (or noteworthy) with a file, a folder or a row."""
+    path, reason = (re.sub(r"[\x00-\x1f\x7f]", "?", words) for words in (path, reason))
     return {"path": path, "kind": kind, "reason": reason}
 
 
@@ -92,11 +93,11 @@ def is_audformat(folder: Path) -> bool:
 def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> list[str]:
     """Name the columns of a table as they are named here, as far as they are read."""
     asked = {theirs.strip().lower(): ours for theirs, ours in (columns or {}).items()}
-    names = [str(name).strip().lower() for name in header]
+    names = [str(name).strip().lower() or f"column {at}" for at, name in enumerate(header)]
     if absent := [name for name in asked if name not in names]:
         raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
     names = [asked.get(name, name) for name in names]
-    if twice := [name for name, count in Counter(names).items() if name and count > 1]:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
     for ours, aliases in ALIASES.items():
         others = [name for name in names if name in aliases]
@@ -109,7 +110,7 @@ def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> 
 
 
 def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
-    """Read a CSV or TSV table; the column cells says how many cells too many a row has."""
+    """Read a CSV or TSV table; its column "too many" is 0 unless a row has too many cells."""
     try:
         header, *rows = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -122,7 +123,7 @@ def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
         )
     width = len(names)
     frame = pd.DataFrame([(row + [""] * width)[:width] for row in rows], columns=names, dtype=str)
-    return frame.assign(cells=[max(0, len(row) - width) for row in rows])
+    return frame.assign(**{"too many": [len("".join(row[width:]).strip()) for row in rows]})
 
 
 def _audformat(folder: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
@@ -185,7 +186,7 @@ def _rows(place: Path, columns: Mapping[str, str] | None) -> list[dict[str, str]
         parts = [(table.parent, _table(table, columns)) for table in tables]
     rows = []
     for above, frame in parts:
-        frame = frame.reindex(columns=[*ALIASES, "cells"]).astype(object).fillna("")
+        frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}
             rows.append(row | {"path": _file(row["path"], above, folder)})
@@ -218,8 +219,8 @@ def list_table(
     for row in rows:
         path, emotion = row["path"], emotions[row["emotion"]]
         segment = _segment(row["start"], row["end"])
-        if row["cells"] not in ("", "0"):
-            unused[path, "extra", f"its row has {row['cells']} cells too many"] += 1
+        if row["too many"] not in ("", "0"):
+            unused[path, "extra", "its row has more cells than the table has columns"] += 1
         elif not path or emotion is None:
             what = f"unknown emotion {row['emotion']!r}" if path else "no path in its row"
             unused[path, "extra", what] += 1

@@ -128,7 +128,10 @@ def make_splits(
 
 def check_protocol(protocol: str) -> None:
     """Raise a StudyError for the name of a protocol that is not known."""
-    if protocol in PROTOCOLS or protocol.startswith(PARTITION) or is_reference(protocol):
+    if protocol in PROTOCOLS or protocol.startswith(PARTITION):
+        return
+    if is_reference(protocol):
+        load(protocol)
         return
     raise StudyError(
         f"protocol: expected one of {', '.join(PROTOCOLS)}, {PARTITION}FOLDER or FILE.py:FUNCTION, "

@@ -15,6 +15,7 @@ from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.markup import pages as templates
 from ctl_helpers.report.markup import rows_of
 from ctl_helpers.report.notebooks import SYNTHETIC
+from ctl_helpers.results.archive import write_whole
 from ctl_helpers.results.naming import OURS, label_of, name_of
 from ctl_helpers.results.runs import load_runs
 
@@ -147,12 +148,7 @@ def write_index(
             folders=_folders(out),
         )
     )
-    path = out / "index.html"
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"report: cannot write {path} ({error.strerror})") from error
-    return path
+    return write_whole(out / "index.html", text)
 
 
 def _table(frame: pd.DataFrame) -> dict:

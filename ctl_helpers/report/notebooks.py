@@ -16,8 +16,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import is_miniature, make_miniature
-from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, markup, tables
+from ctl_helpers.results.archive import write_whole
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -236,19 +236,15 @@ def execute(notebook: Notebook, out: str | Path) -> str:
 
     written, page = notebook.files(out)
     try:
-        written.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            key, done = notebook.key(), _run(notebook, out)
-        except Exception as error:  # whatever happens in a notebook costs that notebook alone
-            for path in (written, page):
-                path.unlink(missing_ok=True)
-            return f"notebook {notebook.name}: {_in_a_line(error)}"
-        _forget_when_and_where(done)
-        done.metadata["ctl_helpers"] = {"key": key}
-        _write(page, to_page(done, notebook.title))
-        _write(written, nbformat.writes(done) + "\n")
-    except OSError as error:
-        raise StudyError(f"report {out}: cannot write ({error.strerror or error})") from error
+        key, done = notebook.key(), _run(notebook, out)
+    except Exception as error:  # whatever happens in a notebook costs that notebook alone
+        for path in (written, page):
+            path.unlink(missing_ok=True)
+        return f"notebook {notebook.name}: {_in_a_line(error)}"
+    _forget_when_and_where(done)
+    done.metadata["ctl_helpers"] = {"key": key}
+    write_whole(page, to_page(done, notebook.title))
+    write_whole(written, nbformat.writes(done) + "\n")
     return ""
 
 
@@ -334,13 +330,3 @@ def to_page(notebook, title: str) -> str:
     )
     page = markup.pages().get_template("notebook.html")
     return page.render(title=title, body=Markup(body), light=light, dark=dark)
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StudyError(f"report: cannot write {path} ({error.strerror or error})") from error

@@ -1,6 +1,5 @@
 """Sections of README and docs that are written by a command, between two markers."""
 
-import os
 from pathlib import Path
 
 from ctl_helpers.errors import StudyError
@@ -10,6 +9,7 @@ from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.index import read_study, study_runs
 from ctl_helpers.report.markup import escape_markdown, to_markdown
 from ctl_helpers.report.notebooks import SYNTHETIC
+from ctl_helpers.results.archive import write_whole
 from ctl_helpers.results.naming import label_of
 
 START, END = "<!-- results -->", "<!-- /results -->"
@@ -41,12 +41,7 @@ def rewrite_section(file: str | Path, text: str) -> None:
     ):
         raise StudyError(f"{file}: expected the lines {START} and {END}, one of each")
     head, tail = before.split(START)[0], before.split(END)[1]
-    partial = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        partial.write_text(f"{head}{START}\n{text.strip()}\n{END}{tail}", encoding="utf-8")
-        os.replace(partial, file)
-    except OSError as error:
-        raise StudyError(f"{file}: cannot write it ({error.strerror})") from error
+    write_whole(file, f"{head}{START}\n{text.strip()}\n{END}{tail}")
 
 
 def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None = None) -> int:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.errors import StudyError
 from ctl_helpers.report.markup import to_latex, to_markdown
+from ctl_helpers.results.archive import write_whole
 from ctl_helpers.results.naming import (
     DAGGER,
     HEADINGS,
@@ -398,11 +398,4 @@ def write_table(
         "md": to_markdown(shown, caption, note, bold),
         "tex": to_latex(shown, name, caption, note, bold),
     }
-    paths = [Path(folder) / f"{name}.{ending}" for ending in texts]
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        for path, text in zip(paths, texts.values(), strict=True):
-            path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise StudyError(f"table {name}: cannot write to {folder} ({error.strerror})") from error
-    return paths
+    return [write_whole(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]

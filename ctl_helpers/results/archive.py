@@ -1,5 +1,6 @@
 """The archive of a report: its runs in three compressed files in place of hundreds of folders."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -64,7 +65,7 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
         "predictions.csv.gz": _csv(predictions, "%.5f"),
         "history.csv.gz": _csv(history, "%.5g"),
     }
-    return [_write(folder / name, text) for name, text in texts.items()]
+    return [write_whole(folder / name, _packed(text)) for name, text in texts.items()]
 
 
 def _csv(frame: pd.DataFrame, floats: str) -> str:
@@ -72,15 +73,30 @@ def _csv(frame: pd.DataFrame, floats: str) -> str:
     return frame.to_csv(index=False, float_format=floats, lineterminator="\n")
 
 
-def _write(path: Path, text: str) -> Path:
+def _packed(text: str) -> bytes:
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, filename="") as file:
         file.write(text.encode())
+    return packed.getvalue()
+
+
+def write_whole(path: str | Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all: what was there stays until all of the new is on disk.
+
+    Raises
+    ------
+    StudyError
+        If it cannot be written: no permission, read-only, full disk.
+    """
+    path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        partial.write_bytes(packed.getvalue())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise StudyError(f"archive: cannot write {path} ({error.strerror or error})") from error
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise StudyError(f"{path.name}: cannot write to {path.parent} ({reason})") from error
     return path

@@ -165,8 +165,8 @@ def _describe(pieces: Iterable[tuple], settings: FeatureSettings) -> list[tuple]
     for file, some in groupby(pieces, key=lambda piece: piece[0]):
         segments = [(start, end) for _, start, end in some]
         for (start, end), signal in zip(segments, inspect((str(file), segments)), strict=True):
-            values = (signal.reason, None, None)
-            if not signal.kind:
+            values = (signal["reason"], None, None)
+            if not signal["kind"]:
                 audio = read_audio(file, settings.sampling_rate, start, end)
                 values = ("", *mfcc(audio, settings))
             described.append((file, start, end, *values))

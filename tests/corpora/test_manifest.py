@@ -203,11 +203,17 @@ def test_rows_of_raters_vote_where_that_is_asked_for(tmp_path):
 
 
 def test_rows_that_name_two_speakers_and_rows_with_too_many_cells(tmp_path):
-    text = "path,emotion,speaker\n1.wav,sad,a\n1.wav,sad,b\n2.wav,sad,a,b\n3.wav,sad\n"
+    text = "path,emotion,speaker\n1.wav,sad,a\n1.wav,sad,b\n2.wav,sad,a,b\n3.wav,sad,,,\n"
     write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
     manifest = load_manifest(tmp_path, "mine")
     assert manifest["utterance"].tolist() == ["3.wav"]
     assert [p["kind"] for p in manifest.attrs["problems"]] == ["contradiction", "extra"]
+
+
+def test_columns_that_are_not_read(tmp_path):
+    text = "path,,emotion,cells,\n1.wav,a,sad,b,\n"
+    write_table(tmp_path, text, recordings=["1.wav"])
+    assert load_manifest(tmp_path, "mine")["utterance"].tolist() == ["1.wav"]
 
 
 def test_many_rows_that_name_few_files_are_read_once(tmp_path):

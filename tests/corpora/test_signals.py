@@ -84,6 +84,15 @@ def test_unicode_and_spaces_in_paths(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_of_two_lines_is_named_in_one(tmp_path, caplog):
+    folder = lay_out(tmp_path / "mine", ["angry/1.wav"])
+    write_wav(folder / "angry" / "two\nlines.wav", np.zeros(8000))
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        load_manifest(tmp_path, "mine")
+    assert "\n" not in caplog.text.strip() and "two?lines.wav" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
 def test_a_name_that_is_no_text_costs_the_utterance(tmp_path):
     folder = lay_out(tmp_path / "mine", ["angry/1.wav"])
     (folder / "angry" / b"\xff.wav".decode(errors="surrogateescape")).write_bytes(b"")

@@ -113,7 +113,7 @@ def test_a_small_image_looks_the_same(loso):
 
 def test_figures_that_cannot_be_written(loso, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StudyError, match="figure f: cannot write to"):
+    with pytest.raises(StudyError, match=r"f\.png: cannot write to"):
         figures.save_figure(figures.confusion_matrix(loso), tmp_path / "file", "f")
 
 

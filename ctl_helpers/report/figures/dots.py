@@ -127,5 +127,5 @@ def _legend(figure: Figure, dots: list[Dot]) -> None:
     ]
     for handle, dot in zip(handles, looks.values(), strict=True):
         handle.set_markerfacecolor("white" if dot.hollow else dot.colour)
-    if handles:
+    if len(handles) > 1:
         figure.legend(handles=handles, loc="outside upper center", ncols=min(4, len(handles)))

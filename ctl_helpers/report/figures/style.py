@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.results.archive import write_whole
 
 # Okabe & Ito's palette, its yellow darkened for white paper; grey for boredom.
 EMOTION_COLOURS = {
@@ -118,12 +119,8 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     StudyError
         If the folder cannot be written.
     """
-    png, svg = (Path(folder) / f"{name}.{ending}" for ending in ("png", "svg"))
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        png.write_bytes(png_of(figure))
-        with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
-            figure.savefig(svg, metadata={"Date": None, "Creator": None}, **_SAVED)
-    except OSError as error:
-        raise StudyError(f"figure {name}: cannot write to {folder} ({error})") from error
-    return [png, svg]
+    drawn = io.BytesIO()
+    with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None}, **_SAVED)
+    contents = {"png": png_of(figure), "svg": drawn.getvalue()}
+    return [write_whole(Path(folder) / f"{name}.{end}", data) for end, data in contents.items()]

@@ -1,0 +1,241 @@
+"""The command line: its help, its answers, and one line for every mistake."""
+
+import json
+import logging
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+from fabricated import fill
+from toys import NETWORK, PROTOCOL, toy_corpus, write_code
+
+from ctl_helpers import cli
+from ctl_helpers.results.runs import load_runs
+
+COMMANDS = ("study", "corpora", "train", "predict", "runs", "archive", "results")
+
+
+@pytest.fixture(autouse=True)
+def logger():
+    """Give the package's logger back as it was: a command makes it print lines."""
+    log = logging.getLogger("ctl_helpers")
+    before = log.handlers[:], log.propagate
+    yield
+    log.handlers[:], log.propagate = before
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory, cache):
+    root = tmp_path_factory.mktemp("corpora")
+    toy_corpus(root, "one", ("angry", "happy", "sad"), 18, 3)
+    return toy_corpus(root, "two", ("angry", "neutral", "sad"), 18, 3)
+
+
+def start(*words, **options):
+    command = [sys.executable, "-m", "ctl_helpers", *map(str, words)]
+    options = {"capture_output": True, "text": True, "cwd": REPOSITORY} | options
+    return subprocess.run(command, check=False, **options)
+
+
+@pytest.mark.parametrize("command", [(), *[(name,) for name in COMMANDS]])
+def test_help_teaches(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert "usage: ctl-mtnet" in said
+    if command in ((), ("study",)):
+        assert "examples:" in said and "--corpora" in said
+    if not command:
+        assert all(re.search(rf"^ +{name} ", said, re.M) for name in COMMANDS)
+
+
+def test_help_is_there_at_once():
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = start("study", "--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0 and "--methods" in done.stdout
+    used = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
+    assert used < 0.5  # 0.3 s on an idle machine
+
+
+def test_help_loads_nothing_heavy():
+    code = "import sys; from ctl_helpers import cli\ntry: cli.main(['study', '--help'])\n"
+    code += "except SystemExit: pass\nprint(sorted(sys.modules), file=sys.stderr)"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    for heavy in ("tensorflow", "keras", "numpy", "pandas", "librosa", "matplotlib"):
+        assert f"'{heavy}'" not in done.stderr
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path):
+    done = start("study", "--corpora", tmp_path / "nowhere", "--out", tmp_path / "reports")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert str(tmp_path / "nowhere") in done.stderr and "Traceback" not in done.stderr
+    assert not load_runs(tmp_path / "reports" / "runs").shape[0]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["study", "--surprise"], "--surprise"),
+        (["study", "--epochs"], "--epochs"),
+        (["nope"], "invalid choice"),
+        ([], "COMMAND"),
+        (["predict", "a.wav", "--window", "long"], "--window"),
+    ],
+)
+def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(words)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and expected in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["study", "--epochs", "0"], "--epochs: expected a whole number from 1, got '0'"),
+        (["study", "--epochs", "three"], "--epochs: expected a whole number, got 'three'"),
+        (["study", "--engine", "nope"], "--engine: expected one of local, dask"),
+        (["study", "--changes", "epochs"], "--changes: expected assignments"),
+        (["study", "{file}.yaml"], "no such file"),
+        (["study", "{yaml}"], "no setting 'metods'; did you mean 'methods'?"),
+        (["study", "--corpora", "{root}", "--methods", "nope"], "NETWORK/RECIPE (cpac"),
+        (["study", "--corpora", "{root}", "--methods", "cpac/nope"], "released, paper"),
+        (["study", "--corpora", "{root}", "--pairs", "one"], "SOURCE:TARGET"),
+        (["study", "--corpora", "{root}", "--names", "nope"], "one, two"),
+        (["study", "--corpora", "{root}", "--protocols", "x.py:f"], "a file x.py"),
+        (["study", "--corpora", "{root}", "--out", "{file}/reports"], "cannot write"),
+        (["study", "--corpora", "{root}", "--methods", "given:no.csv"], "no.csv"),
+        (["study", "--corpora", "{empty}"], "{empty}"),
+        (["study", "--corpora", "{file}"], "{file}"),
+        (["corpora", "{empty}"], "{empty}"),
+        (["train", "--out", "model.h5", "--corpora", "{root}"], "ends in .keras"),
+        (["train", "--out", "a.keras", "--corpora", "{root}", "--method", "mfcc+rbf"], "a network"),
+        (["predict"], "expected recordings"),
+        (["predict", "a.wav", "--model", "{empty}"], "model.keras"),
+        (["predict", "a.wav", "--model", "{file}"], "not a network that can be loaded"),
+        (["runs", "{empty}"], "no runs"),
+    ],
+)
+def test_each_mistake_says_what_was_expected(words, expected, capsys, tmp_path, root, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    places = {name: tmp_path / name for name in ("file", "empty", "yaml")} | {"root": root}
+    places["file"].write_text("")
+    places["yaml"].write_text("metods: [cpac]")
+    places["empty"].mkdir()
+    assert cli.main([word.format(**places) for word in words]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("error: ") and expected.format(**places) in said[-1]
+    assert "Traceback" not in "".join(said)
+
+
+def test_words_take_the_place_of_the_files(root, tmp_path, capsys):
+    file = write_code(
+        tmp_path, "mine.yaml", "methods: [mfcc+rbf]\nblocks: {a: {folds: 9}, b: {protocols: loso}}"
+    )
+    out = tmp_path / "report"
+    words = ["study", str(file), "--corpora", str(root), "--out", str(out), "--no-notebooks"]
+    words += ["--pairs", "none", "--folds", "2", "--jobs", "1", "--methods", "mfcc+linear"]
+    assert cli.main([*words, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "10 runs to compute" in said and not out.exists()
+    assert cli.main([*words, "--blocks", "a"]) == 0
+    assert f"report: {out / 'index.html'}" in capsys.readouterr().out
+    assert cli.main(words) == 0
+    runs = load_runs(out / "runs")
+    assert set(runs["method"]) == {"mfcc-statistics+linear"}
+    assert runs.groupby("protocol").size().to_dict() == {"kfold": 4, "loso": 6}
+    capsys.readouterr()
+    assert cli.main(["runs", str(out), "--csv"]) == 0
+    assert capsys.readouterr().out.count("\n") == 11
+
+
+def test_what_was_left_out_is_a_line_each_and_status_1(root, tmp_path, capsys):
+    words = ["study", "--corpora", str(root), "--names", "one", "--methods", "mfcc+linear"]
+    words += ["--pairs", "none", "--no-notebooks", "--jobs", "1", "--out", str(tmp_path)]
+    assert cli.main([*words, "--protocols", "kfold", "stratified", "--folds", "7"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = [line for line in lines if line.startswith("left out: ")]
+    assert "one" in line and "stratified" in line
+
+
+INTERRUPTED = PROTOCOL.replace("    rows =", "    raise KeyboardInterrupt\n    rows =")
+
+
+def test_a_stop_from_the_keyboard_is_one_line(root, tmp_path, capsys):
+    file = write_code(tmp_path, "stop.py", INTERRUPTED)
+    words = ["study", "--corpora", str(root), "--protocols", f"{file}:halves"]
+    assert cli.main([*words, "--methods", "mfcc+linear", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "stopped; the same command continues from here\n"
+
+
+def test_corpora_audits_each_and_a_bad_one_is_left_out(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "one" / "000.wav").write_bytes(b"")
+    (tmp_path / "broken.csv").write_text("path,emotion\n")
+    assert cli.main(["corpora", str(tmp_path), "--problems"]) == 1
+    out, err = capsys.readouterr()
+    assert re.search(r"^one: 17 .*utterances", out, re.M)
+    assert re.search(r"^two: 18 .*utterances", out, re.M)
+    assert "000.wav" in out
+    (line,) = [line for line in err.splitlines() if line.startswith("left out: ")]
+    assert "broken" in line
+
+
+def test_train_then_predict(root, tmp_path, capsys):
+    network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
+    model = tmp_path / "mine.keras"
+    words = ["train", "--corpora", str(root), "--names", "one", "--method", network]
+    assert cli.main([*words, "--out", str(model)]) == 0
+    assert capsys.readouterr().out == f"model: {model}\n"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        "mine.keras",
+        "mine.py",
+    ]
+    files = [str(root / "one" / f"00{row}.wav") for row in range(3)]
+    (tmp_path / "empty.wav").write_bytes(b"")
+    bad = str(tmp_path / "empty.wav")
+    assert cli.main(["predict", "--model", str(model), *files, bad, "--json"]) == 1
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row["file"] for row in rows] == files
+    for row in rows:
+        p = {name: row[name] for name in ("angry", "happy", "sad")}
+        assert sum(p.values()) == pytest.approx(1, abs=1e-4)
+        assert row["emotion"] == max(p, key=p.get)
+    assert [line for line in err.splitlines() if line.startswith("left out: ")] == [
+        line for line in err.splitlines() if bad in line
+    ]
+    assert cli.main(["predict", "--model", str(model), *files, "--csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "file,emotion,angry,happy,sad"
+    assert cli.main(["predict", "--model", str(model), "--card"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["corpora"] == ["one"] and card["utterances"] == 18 and card["limits"]
+
+
+def test_an_archive_holds_the_runs_of_a_report(tmp_path, capsys):
+    fill(tmp_path / "runs", folds=2)
+    before = load_runs(tmp_path / "runs")
+    assert cli.main(["archive", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.count(" MB\n") == 3
+    shutil.rmtree(tmp_path / "runs")
+    assert cli.main(["runs", str(tmp_path)]) == 0
+    assert "caam-mdd" in capsys.readouterr().out
+    assert load_runs(tmp_path / "runs")["run"].tolist() == before["run"].tolist()
+
+
+def test_a_closed_pipe_is_no_error(tmp_path):
+    fill(tmp_path / "runs", folds=2)
+    command = f'"{sys.executable}" -m ctl_helpers runs "{tmp_path}" | head -1'
+    options = {"shell": True, "capture_output": True, "text": True, "cwd": REPOSITORY}
+    done = subprocess.run(command, check=True, env=os.environ, **options)
+    assert "Traceback" not in done.stderr and "run" in done.stdout
