@@ -4,6 +4,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -84,8 +85,9 @@ def _time_steps(run: Run, steps: int = 3) -> float:
     from ctl_helpers.features.ways import way_of
     from ctl_helpers.networks import backend, build, training
 
-    recipe = run.method.recipe
-    shape = way_of(recipe.features, run.problem.manifest, run.problem.samples).shape
+    method: Any = run.method
+    recipe = method.recipe
+    shape: Any = way_of(recipe.features, run.problem.manifest, run.problem.samples).shape
     backend.prepare(0)
     classes = len(run.problem.classes)
     model = build(recipe, shape, classes)
