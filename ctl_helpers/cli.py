@@ -289,14 +289,15 @@ def _print(table, as_csv: bool) -> None:
 def _archive(parsed: argparse.Namespace) -> int:
     from ctl_helpers.results.archive import write_archive
 
-    count = write_archive(Path(parsed.out))
-    print(f"{parsed.out}: {count} runs in its archive")
+    for path in write_archive(Path(parsed.out)):
+        print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")
     return 0
 
 
 def _results(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.report.sections import rewrite_all
+    from ctl_helpers.report.sections import rewrite_readme
 
-    for line in rewrite_all(Path(parsed.out), _STUDIES.parent):
-        print(line)
+    root = _STUDIES.parent
+    count = rewrite_readme(root / "README.md", parsed.out, root / "docs" / "results.md")
+    print(f"README.md and docs/results.md: results of {count} runs in {parsed.out}")
     return 0

@@ -23,10 +23,10 @@ def network(frames, coefficients, classes, dropout=0.0):
     return Model(inputs, layers.Dense(classes, "softmax")(x))
 """
 CLASSIFIER = """
-from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 def classifier():
-    return GaussianNB()
+    return KNeighborsClassifier(1)
 """
 PROTOCOL = """
 import numpy as np

@@ -67,7 +67,10 @@ class GivenMethod:
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
-        content = hashlib.blake2b(Path(self.file).read_bytes(), digest_size=12).hexdigest()
+        try:
+            content = hashlib.blake2b(Path(self.file).read_bytes(), digest_size=12).hexdigest()
+        except OSError as error:
+            raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
         recipe = {"name": "", "normalisation": "", "content": content}
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
 

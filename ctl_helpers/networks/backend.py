@@ -159,8 +159,3 @@ def device() -> str:
         if torch.cuda.is_available():
             return torch.cuda.get_device_name(0)
     return f"CPU {platform.machine()}"
-
-
-def on_gpu() -> bool:
-    """Whether the backend computes on a GPU."""
-    return not device().lower().startswith("cpu")

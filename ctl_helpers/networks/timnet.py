@@ -1,8 +1,8 @@
 """TIM-Net: dilated causal convolutions in both directions of time, for MFCC as they are.
 
-The network is the released one up to floating-point rounding. What is fast about it is that a
-convolution is one matrix product, and that the gradient of convolution and batch norm is written
-out, so that the large activations are passed over as seldom as possible.
+The network is the released one up to floating-point rounding. It is fast because a convolution of
+kernel 2 is computed as two matrix products, and because the gradient of convolution and batch norm
+is written out, so that the large activations are read and written as seldom as possible.
 """
 
 import keras
@@ -89,8 +89,9 @@ class TemporalBlocks(layers.Layer):
 
     Notes
     -----
-    The weights of all convolutions are stacked along axes (level, direction, first or second),
-    with the kernel's two frames below each other: earlier frame, then the present one.
+    The weights of all convolutions are stacked along three axes: level, direction (forward,
+    backward), first or second convolution of the block. A kernel's own first axis is time: the
+    earlier frame, then the present one.
     """
 
     def __init__(

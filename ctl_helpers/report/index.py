@@ -27,7 +27,7 @@ KINDS = {
 # Figures of the page in their order: the last part of their names, and what the caption says.
 CAPTIONS = {
     "verdict": "Every published number beside what its own settings gave here.",
-    "transfers": "Across corpora: each panel is a pair, each dot a method with its 95 % interval; "
+    "across": "Across corpora: each panel is a pair, each dot a method with its 95 % interval; "
     "the dotted line is chance.",
     "gains": "What adaptation adds to the same network without it, in points of UAR.",
     "gap": "What is gained by picking the epoch on the test part: the last epoch against the best.",

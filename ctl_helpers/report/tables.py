@@ -26,7 +26,7 @@ from ctl_helpers.results.naming import (
 )
 from ctl_helpers.results.published import published_beside
 from ctl_helpers.results.runs import OPTIMISTIC, PLACE
-from ctl_helpers.results.statistics import calibration_of, proportion_interval
+from ctl_helpers.results.statistics import calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
 
 DAGGER_NOTE = (
@@ -254,7 +254,7 @@ def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     for row, mine in _conditions(runs[runs["kind"] != "shallow"], predictions):
         row["war"] = 100 * (mine["emotion"] == mine["predicted"]).mean()
         row["confidence"] = 100 * mine.filter(regex="^p_").max(axis=1).mean()
-        row["ece"] = 100 * calibration_of(mine).ece
+        row["ece"] = 100 * calibration(mine)[0]
         rows.append(row | {"utterances": mine["utterance"].nunique()})
     return pd.DataFrame(rows)
 

@@ -4,8 +4,6 @@ All scores are fractions between 0 and 1. UAR (unweighted average recall) is the
 classes' recalls, WAR (weighted average recall) is accuracy.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.scores import as_labels, macro_f1, scores, uar, war  # noqa: F401
+from ctl_helpers.scores import as_labels
 
 METRICS = ("uar", "war")
 FEWEST = 3
@@ -45,22 +43,6 @@ class McNemar(NamedTuple):
     only_first: int
     only_second: int
     p: float
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """Expected calibration error and, per bin, what a reliability diagram draws.
-
-    Attributes
-    ----------
-    ece : float
-        Expected calibration error, a fraction.
-    bins : pandas.DataFrame
-        Columns low, high, confidence, accuracy, utterances; a row per bin, empty ones NaN.
-    """
-
-    ece: float
-    bins: pd.DataFrame
 
 
 def bootstrap_interval(
@@ -117,28 +99,16 @@ def bootstrap_interval(
     if metric not in METRICS:
         raise StudyError(f"expected a metric of {', '.join(METRICS)}; got {metric!r}")
     truth, predicted = as_labels(truth, predicted)
-    groups = None if speakers is None else np.unique(np.asarray(speakers), return_inverse=True)[1]
-    if groups is not None and len(groups) != len(truth):
-        raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(groups)}")
-    counts = _confusions(truth, predicted, groups)
-    value = float(_score(counts.sum(axis=0), metric))
-    if (len(truth) < 2) if groups is None else (len(counts) < FEWEST):
+    if speakers is not None and len(speakers) != len(truth):
+        raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(speakers)}")
+    classes = truth if metric == "uar" else np.zeros(len(truth), int)
+    groups = np.arange(len(truth)) if speakers is None else np.asarray(speakers)
+    value, sample = _resampled(truth == predicted, classes, groups, resamples, seed)
+    few = len(truth) < 2 if speakers is None else len(np.unique(groups)) < FEWEST
+    low, high = _ends(sample, confidence)
+    if few or np.isclose(low, high, atol=1e-12):
         return Interval(value, np.nan, np.nan)
-    generator = np.random.default_rng(seed)
-    if groups is None:
-        cells = counts[0].ravel()
-        drawn = generator.multinomial(cells.sum(), cells / cells.sum(), size=resamples)
-    else:
-        speakers_drawn = generator.multinomial(
-            len(counts), np.full(len(counts), 1 / len(counts)), size=resamples
-        )
-        drawn = speakers_drawn @ counts.reshape(len(counts), -1)
-    sample = _score(drawn.reshape(resamples, *counts.shape[1:]), metric)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(sample, [tail, 1 - tail])
-    if np.isclose(low, high, atol=1e-12):
-        return Interval(value, np.nan, np.nan)
-    return Interval(value, float(low), float(high))
+    return Interval(value, low, high)
 
 
 def mean_interval(
@@ -330,101 +300,79 @@ def paired_bootstrap(
     --------
     >>> test = paired_bootstrap(["sad"] * 8, ["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, range(8))
     >>> test.difference, test.low, test.high
-    (0.25, 0.0, 0.5)
+    (0.25, 0.0, 0.625)
     """
     truth, first = as_labels(truth, first)
     truth, second = as_labels(truth, second)
-    classes = np.unique(truth, return_inverse=True)[1]
-    group = np.unique(np.asarray(groups), return_inverse=True)[1]
-    gained = np.zeros((group.max() + 1, classes.max() + 1))
-    counts = np.zeros_like(gained)
-    np.add.at(gained, (group, classes), (first == truth).astype(float) - (second == truth))
-    np.add.at(counts, (group, classes), 1.0)
-    difference = float((gained.sum(axis=0) / counts.sum(axis=0)).mean())
-    if len(counts) < 2:
+    gained = (first == truth).astype(float) - (second == truth)
+    difference, sample = _resampled(gained, truth, np.asarray(groups), resamples, seed)
+    if len(np.unique(groups)) < 2:
         return PairedTest(difference, np.nan, np.nan, np.nan, np.nan)
-    share = np.full(len(counts), 1 / len(counts))
-    drawn = np.random.default_rng(seed).multinomial(len(counts), share, size=resamples)
-    of_class = drawn @ counts
-    recalls = (drawn @ gained) / np.maximum(of_class, 1)
-    sample = recalls.sum(axis=1) / (of_class > 0).sum(axis=1)
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(sample, [tail, 1 - tail])
     sides = [((sample <= 0).sum() + 1), ((sample >= 0).sum() + 1)]
     p = min(1.0, 2 * min(sides) / (resamples + 1))
-    return PairedTest(difference, float(low), float(high), np.nan, float(p))
+    return PairedTest(difference, *_ends(sample, confidence), np.nan, float(p))
 
 
-def calibration(
-    truth: ArrayLike, probabilities: ArrayLike, labels: Sequence[str], bins: int = 10
-) -> Calibration:
+def _resampled(
+    values: np.ndarray, classes: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+) -> tuple[float, np.ndarray]:
+    """Mean over classes of the mean value of each, as measured and for groups drawn again."""
+    group = np.unique(groups, return_inverse=True)[1]
+    of_class = np.unique(classes, return_inverse=True)[1]
+    sums = np.zeros((group.max() + 1, 2, of_class.max() + 1))  # values and counts of each class
+    np.add.at(sums, (group, 0, of_class), values)
+    np.add.at(sums, (group, 1, of_class), 1.0)
+    # Groups that are alike are drawn together: hundreds of utterances are but a few kinds.
+    kinds, times = np.unique(sums.reshape(len(sums), -1), axis=0, return_counts=True)
+    generator = np.random.default_rng(seed)
+    drawn = generator.multinomial(len(sums), times / len(sums), size=resamples)
+    total = np.vstack([times, drawn]) @ kinds
+    value, count = np.split(total, 2, axis=1)
+    means = (value / np.maximum(count, 1)).sum(axis=1) / (count > 0).sum(axis=1)
+    return float(means[0]), means[1:]
+
+
+def _ends(sample: np.ndarray, confidence: float) -> tuple[float, float]:
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(sample, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def calibration(predictions: pd.DataFrame, bins: int = 10) -> tuple[float, pd.DataFrame]:
     """Measure the expected calibration error of the winning class, over bins of equal width.
 
     Parameters
     ----------
-    truth
-        Labels, shape (utterances,).
-    probabilities
-        Shape (utterances, classes).
-    labels
-        The classes, in the order of the columns.
+    predictions
+        Columns emotion and p_<class>; classes of other runs, whose values are NaN, do not count.
     bins
         Number of bins between 0 and 1; an edge belongs to the bin below it.
 
     Returns
     -------
-    Calibration
+    ece : float
+        Expected calibration error, a fraction.
+    table : pandas.DataFrame
+        A row per bin: low, high, confidence, accuracy (NaN in empty bins), utterances.
+
+    Raises
+    ------
+    StudyError
+        If there is no column of probabilities.
 
     References
     ----------
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017, equation 3.
     """
-    probabilities = np.asarray(probabilities, float)
-    truth, predicted = as_labels(truth, np.asarray(labels)[probabilities.argmax(axis=1)])
-    confidence = probabilities.max(axis=1)
+    probabilities = predictions.filter(regex="^p_").dropna(axis="columns")
+    if probabilities.empty:
+        raise StudyError("expected predictions with a column p_<class> per class; got none")
+    right = predictions["emotion"] == probabilities.idxmax(axis=1).str.removeprefix("p_")
+    table = pd.DataFrame({"confidence": probabilities.max(axis=1), "accuracy": right.astype(float)})
     edges = np.linspace(0, 1, bins + 1)
-    where = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, bins - 1)
-    counts = np.bincount(where, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        mean_confidence = np.bincount(where, confidence, bins) / counts
-        accuracy = np.bincount(where, truth == predicted, bins) / counts
-    table = pd.DataFrame(
-        {
-            "low": edges[:-1],
-            "high": edges[1:],
-            "confidence": mean_confidence,
-            "accuracy": accuracy,
-            "utterances": counts,
-        }
-    )
-    ece = float(np.nansum(counts * np.abs(accuracy - mean_confidence)) / counts.sum())
-    return Calibration(ece, table)
-
-
-def calibration_of(predictions: pd.DataFrame, bins: int = 10) -> Calibration:
-    """Calibrate a frame of predictions with columns emotion and p_<emotion>; see `calibration`."""
-    columns = [name for name in predictions if str(name).startswith("p_")]
-    columns = [name for name in columns if predictions[name].notna().all()]
-    if not columns:
-        raise StudyError("expected predictions with a column p_<emotion> per emotion; got none")
-    labels = [name.removeprefix("p_") for name in columns]
-    return calibration(predictions["emotion"], predictions[columns], labels, bins)
-
-
-def _confusions(truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Confusion counts of each group, shape (groups, classes, classes)."""
-    labels, codes = np.unique(np.concatenate([truth, predicted]), return_inverse=True)
-    group = np.zeros(len(truth), int) if groups is None else groups
-    size = (int(group.max()) + 1, len(labels), len(labels))
-    flat = np.ravel_multi_index((group, codes[: len(truth)], codes[len(truth) :]), size)
-    return np.bincount(flat, minlength=int(np.prod(size))).reshape(size)
-
-
-def _score(counts: np.ndarray, metric: str) -> np.ndarray:
-    """UAR or WAR of confusion counts, shape (..., classes, classes) -> (...)."""
-    right = np.diagonal(counts, axis1=-2, axis2=-1)
-    if metric == "war":
-        return right.sum(-1) / counts.sum((-2, -1))
-    of_class = counts.sum(-1)
-    recalls = right / np.maximum(of_class, 1)
-    return recalls.sum(-1) / (of_class > 0).sum(-1)
+    where = np.searchsorted(edges, table["confidence"], side="left").clip(1, bins) - 1
+    table = table.groupby(where).mean().reindex(range(bins))
+    table["utterances"] = np.bincount(where, minlength=bins)
+    apart = (table["accuracy"] - table["confidence"]).abs()
+    ece = float((table["utterances"] * apart).sum() / len(predictions))
+    return ece, table.assign(low=edges[:-1], high=edges[1:])

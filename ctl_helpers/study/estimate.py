@@ -14,6 +14,7 @@ from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.run import Run, with_members
 from ctl_helpers.runs.store import RunStore
 
+_STEP = 0.01  # seconds an utterance of a network that cannot be timed
 _SHALLOW = 3.0  # seconds of a shallow run that has never been timed; its features come on top
 
 
@@ -43,7 +44,7 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
         work = run.method.work(run.problem)
         key = (run.method.name, run.method.spec()["recipe"]["name"])
         if key not in past and isinstance(run.method, NetworkMethod):
-            past[key] = _time_steps(run) if measure else 0.01
+            past[key] = _time_steps(run) if measure else _STEP
         total += past[key] * work if key in past else _SHALLOW * bool(work)
     return len(missing), total
 
@@ -82,15 +83,16 @@ def _past_seconds(store: RunStore) -> dict[tuple[str, str], float]:
 
 def _time_steps(run: Run, steps: int = 3) -> float:
     """Time a few training steps of a network on random features, in seconds per utterance."""
-    from ctl_helpers.features.ways import way_of
     from ctl_helpers.networks import backend, build, training
 
     method: Any = run.method
-    recipe = method.recipe
-    shape: Any = way_of(recipe.features, run.problem.manifest, run.problem.samples).shape
+    recipe, classes = method.recipe, len(run.problem.classes)
     backend.prepare(0)
-    classes = len(run.problem.classes)
-    model = build(recipe, shape, classes)
+    try:
+        shape: Any = _shape(run)
+        model = build(recipe, shape, classes)
+    except Exception:  # of a user's own network, say: its runs will name it
+        return _STEP
     training.compile_model(model, recipe, recipe.batch_size)
     rng = np.random.default_rng(0)
     features = rng.normal(size=(recipe.batch_size, *shape)).astype(np.float32)
@@ -101,3 +103,14 @@ def _time_steps(run: Run, steps: int = 3) -> float:
     for _ in range(steps):
         step(features, labels)
     return (time.perf_counter() - started) / steps / len(features)
+
+
+def _shape(run: Run) -> tuple[int, ...]:
+    from ctl_helpers.features import extract
+    from ctl_helpers.features.arrays import is_array
+    from ctl_helpers.features.ways import way_of
+
+    features, problem = run.method.features[0], run.problem
+    if is_array(features):
+        return extract(problem.manifest, features).values.shape[1:]
+    return way_of(features, problem.manifest, problem.samples).shape

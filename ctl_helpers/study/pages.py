@@ -96,6 +96,7 @@ def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -
 
 def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Notebook:
     chosen = asdict(settings) | {"changes": settings.changes[0]}
+    chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
     seldom = ("epochs", "divisions", "only", "changes")
     more = common["more"] | {name: chosen[name] for name in seldom if chosen[name]}
     parameters = common | {"more": more, "seeds": chosen["seeds"]}
@@ -376,7 +377,7 @@ class OpenedInside(Opened):
             f"Best recognised is *{strong.emotion}* ({strong.recall:.0f} %), worst "
             f"*{weak.emotion}* ({weak.recall:.0f} %){taken}.",
             f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %.",
-            f"Picking the epoch on the test part adds {gap['gap'].iloc[0]:.1f} points."
+            f"The best test epoch differs from the last by {gap['gap'].iloc[0]:+.1f} points of UAR."
             if len(gap)
             else "",
             f"Mean confidence is {100 * sure:.0f} %, and {100 * right:.0f} % are right: it is "
@@ -610,11 +611,11 @@ def _open(corpora, out, chosen, methods, normalisation) -> tuple:
     store = RunStore(Path(out) / "runs")
     if plan.problems and not plan.runs:
         raise StudyError("; ".join(plan.problems))
-    failures = compute(plan.all_runs, store, study.settings.jobs)
-    if failures:
-        raise StudyError("; ".join(dict.fromkeys(failures.values())))
     (group, runs), *others = plan.runs.items()
     if others:
         raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
+    failures = compute(plan.all_runs, store, study.settings.jobs)
+    if failures:
+        raise StudyError("; ".join(dict.fromkeys(failures.values())))
     page = Page(Path(out), page_name(_kind(group), _words(group)), is_miniature(root))
     return page, _title(group, runs), runs, store

@@ -71,7 +71,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
     said = parallel_map(partial(execute, out=out), missing, jobs, "notebooks", unit="notebook")
     problems += filter(None, said)
-    index = write_index(out, synthetic=synthetic, problems=problems)
+    pages = {notebook.name: (notebook.notebook, notebook.title) for notebook in notebooks}
+    index = write_index(out, pages, synthetic, problems)
     return Report(index, tuple(problems))
 
 

@@ -133,7 +133,9 @@ def read_study(
     content = _read_yaml(Path(file))
     blocks = content.pop("blocks", None) or {"": {}}
     content.pop("about", None)
-    if not isinstance(blocks, dict):
+    if not isinstance(blocks, dict) or not all(
+        isinstance(block, dict | None) for block in blocks.values()
+    ):
         raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
     common = _parsed(content, str(file))
     made = {}

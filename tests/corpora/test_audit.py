@@ -3,7 +3,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import SHARED, lay_out, needs_shared, noise, write_wav
-from test_corpora import PUBLISHED, emovo_names, ravdess_names, savee_names
+from layouts import PUBLISHED, emovo_names, ravdess_names, savee_names
 
 from ctl_helpers.corpora import audit
 from ctl_helpers.errors import StudyError
@@ -83,6 +83,7 @@ def test_every_kind_of_problem(tmp_path):
         "misplaced": [f"Actor_05/{one.split('/')[1]}"],
         "duplicate": [two],  # the copy nearest to the corpus's folder is kept
         "extra": [song],
+        "contradiction": [one, same],  # one of the two names is wrong
     }
     noted = {
         kind: rows(result, kind=kind, left_out=False)
@@ -90,15 +91,14 @@ def test_every_kind_of_problem(tmp_path):
     }
     assert noted == {
         "misplaced": [f"Actor_06/{lone}"],
-        "duplicate": [same],
         "clipped": [others["clipped"]],
         "stereo": [others["stereo"]],
         "long": [others["long"]],
     }
     assert result.line == (
-        "ravdess: 1435 of 1440 utterances, 24 speakers; 8 left out (1 duplicate, 1 empty, "
-        "1 extra, 1 misplaced, 1 nan, 1 short, 1 silent, 1 unreadable); "
-        "5 noted (1 clipped, 1 duplicate, 1 long, 1 misplaced, 1 stereo)"
+        "ravdess: 1433 of 1440 utterances, 24 speakers; 10 left out (2 contradiction, "
+        "1 duplicate, 1 empty, 1 extra, 1 misplaced, 1 nan, 1 short, 1 silent, 1 unreadable); "
+        "4 noted (1 clipped, 1 long, 1 misplaced, 1 stereo)"
     )
 
 

@@ -47,7 +47,8 @@ def report(tmp_path_factory):
         figures.save_figure(figures.confusion_matrix(mine), out / "figures", f"{name}-confusion")
     pages["2_cpac_kfold-failed"] = ["2_cpac_kfold", "one that failed"]
     table = tables.ours_beside_published(runs)
-    figures.save_figure(figures.transfers(table), out / "figures", "4_result_tables-transfers")
+    across = table[table["source"] != ""]
+    figures.save_figure(figures.comparison(across), out / "figures", "4_result_tables-across")
     (out / "notebooks").mkdir()
     for name in list(pages)[:-1]:
         (out / "notebooks" / f"{name}.html").write_text("<!doctype html><title>page</title>")

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import browser
 import fabricated
 import nbformat
 import pytest
@@ -91,6 +92,12 @@ def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
     first = written.read_bytes(), page.read_bytes()
     assert execute(notebook, report) == ""
     assert (written.read_bytes(), page.read_bytes()) == first
+    if browser.COMMAND is not None:
+        with browser.Browser() as opened:
+            for width in (390, 1280):
+                opened.open(page.as_uri(), width)
+                assert opened.run("document.documentElement.scrollWidth") <= width
+            assert opened.run("document.querySelectorAll('[onerror], td img, script').length") == 0
     changed = Notebook(**{**vars(notebook), "parameters": {"word": "b"}})
     assert not changed.is_done(report)
 

@@ -13,7 +13,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.report import markup, tables
 from ctl_helpers.results import runs as results
 from ctl_helpers.results.naming import DAGGER, part_of
-from ctl_helpers.results.statistics import calibration_of
+from ctl_helpers.results.statistics import calibration
 from ctl_helpers.runs.store import RunStore
 
 
@@ -234,4 +234,4 @@ def test_recalls_and_confidences_by_counting(tmp_path):
     assert set(sure["method"]) == {"cpac"}  # those of the others are not meant as probabilities
     mine = fabricated.one_condition(runs, predictions, method="cpac", normalisation="speaker")
     row = sure[sure["normalisation"] == "speaker"]
-    assert row["ece"].item() == pytest.approx(100 * calibration_of(mine).ece)
+    assert row["ece"].item() == pytest.approx(100 * calibration(mine)[0])

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score
 
+from ctl_helpers import scores
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results import statistics
 
@@ -30,7 +31,7 @@ def test_scores_against_plain_loops(pairs):
         hit = ((truth == emotion) & (predicted == emotion)).sum()
         recalls.append(hit / (truth == emotion).sum())
         f1s.append(2 * hit / ((truth == emotion).sum() + (predicted == emotion).sum()))
-    found = statistics.scores(truth, predicted)
+    found = scores.scores(truth, predicted)
     assert found["uar"] == pytest.approx(np.mean(recalls))
     assert found["war"] == pytest.approx(np.mean(truth == predicted))
     assert found["macro_f1"] == pytest.approx(np.mean(f1s))
@@ -38,7 +39,7 @@ def test_scores_against_plain_loops(pairs):
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes")
 def test_uar_is_balanced_accuracy():
-    assert statistics.uar(*guesses(1)) == pytest.approx(balanced_accuracy_score(*guesses(1)))
+    assert scores.uar(*guesses(1)) == pytest.approx(balanced_accuracy_score(*guesses(1)))
 
 
 @given(labelled)
@@ -47,7 +48,7 @@ def test_bootstrap_holds_the_scores_it_is_about(pairs):
     truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
     for metric in statistics.METRICS:
         interval = statistics.bootstrap_interval(truth, predicted, metric, resamples=50)
-        assert interval.value == pytest.approx(getattr(statistics, metric)(truth, predicted))
+        assert interval.value == pytest.approx(getattr(scores, metric)(truth, predicted))
         assert np.isnan(interval.low) or 0 <= interval.low < interval.high <= 1
 
 
@@ -58,7 +59,7 @@ def test_bootstrap_over_utterances_against_drawing_them_one_by_one(metric):
     drawn = []
     for _ in range(400):
         rows = generator.integers(len(truth), size=len(truth))
-        drawn.append(getattr(statistics, metric)(truth[rows], predicted[rows]))
+        drawn.append(getattr(scores, metric)(truth[rows], predicted[rows]))
     interval = statistics.bootstrap_interval(truth, predicted, metric)
     assert interval[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.015)
 
@@ -72,7 +73,7 @@ def test_bootstrap_over_speakers_against_drawing_them_one_by_one():
     drawn = []
     for _ in range(400):
         rows = np.concatenate([rows_of[i] for i in generator.integers(8, size=8)])
-        drawn.append(statistics.uar(truth[rows], predicted[rows]))
+        drawn.append(scores.uar(truth[rows], predicted[rows]))
     over_speakers = statistics.bootstrap_interval(truth, predicted, speakers=speakers)
     over_utterances = statistics.bootstrap_interval(truth, predicted)
     assert over_speakers[1:] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.03)
@@ -150,32 +151,37 @@ def test_mcnemar_by_counting():
     assert statistics.mcnemar(truth, first, first).p == 1
 
 
+def frame_of(truth, probabilities, labels):
+    frame = pd.DataFrame(probabilities, columns=[f"p_{label}" for label in labels])
+    return frame.assign(emotion=list(truth))
+
+
 def test_calibration_by_hand():
     probabilities = [[0.95, 0.05], [0.9, 0.1], [0.4, 0.6], [0.35, 0.65]]
-    found = statistics.calibration(["a", "b", "b", "a"], probabilities, ["a", "b"], bins=5)
+    ece, bins = statistics.calibration(frame_of("abba", probabilities, "ab"), bins=5)
     # bin 0.8-1.0: confidence 0.925, accuracy 0.5; bin 0.6-0.8: 0.65, 0; bin 0.4-0.6: 0.6, 1
-    assert found.ece == pytest.approx((2 * 0.425 + 0.65 + 0.4) / 4)
-    assert found.bins["utterances"].tolist() == [0, 0, 1, 1, 2]
-    assert np.isnan(found.bins["accuracy"][0])
+    assert ece == pytest.approx((2 * 0.425 + 0.65 + 0.4) / 4)
+    assert bins["utterances"].tolist() == [0, 0, 1, 1, 2]
+    assert np.isnan(bins["accuracy"][0]) and bins["low"].tolist()[4] == pytest.approx(0.8)
 
 
 def test_perfect_confidence_is_perfectly_calibrated():
     truth, _ = guesses(5)
     certain = (truth[:, None] == EMOTIONS).astype(float)
-    assert statistics.calibration(truth, certain, EMOTIONS).ece == 0
+    assert statistics.calibration(frame_of(truth, certain, EMOTIONS))[0] == 0
 
 
-def test_calibration_of_a_frame_ignores_emotions_of_other_corpora():
+def test_calibration_ignores_classes_of_other_corpora():
     frame = pd.DataFrame({"emotion": ["a", "b"], "p_a": [0.9, 0.9], "p_b": [0.1, 0.1]})
     frame["p_boredom"] = np.nan
-    assert statistics.calibration_of(frame).ece == pytest.approx(0.4)
-    with pytest.raises(StudyError, match="p_<emotion>"):
-        statistics.calibration_of(frame[["emotion"]])
+    assert statistics.calibration(frame)[0] == pytest.approx(0.4)
+    with pytest.raises(StudyError, match="p_<class>"):
+        statistics.calibration(frame[["emotion"]])
 
 
 def test_lengths_that_differ_are_named():
     with pytest.raises(StudyError, match=r"\(1,\) and \(2,\)"):
-        statistics.uar(["sad", "sad"], ["sad"])
+        scores.uar(["sad", "sad"], ["sad"])
     with pytest.raises(StudyError, match="uar, war"):
         statistics.bootstrap_interval(["sad"], ["sad"], "f1")
 
@@ -184,14 +190,12 @@ def test_paired_bootstrap_against_drawing_utterances_one_by_one():
     truth, first = guesses(3, 200, 0.8)
     second = guesses(4, 200, 0.5)[1]
     found = statistics.paired_bootstrap(truth, first, second, np.arange(200), resamples=4000)
-    expected = statistics.uar(truth, first) - statistics.uar(truth, second)
+    expected = scores.uar(truth, first) - scores.uar(truth, second)
     assert found.difference == pytest.approx(expected)
     generator, drawn = np.random.default_rng(0), []
     for _ in range(400):
         rows = generator.integers(200, size=200)
-        drawn.append(
-            statistics.uar(truth[rows], first[rows]) - statistics.uar(truth[rows], second[rows])
-        )
+        drawn.append(scores.uar(truth[rows], first[rows]) - scores.uar(truth[rows], second[rows]))
     assert (found.low, found.high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.02)
     assert found.p < 0.01
 

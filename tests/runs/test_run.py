@@ -312,13 +312,13 @@ def test_a_killed_study_ends_as_one_that_was_not(toys, tmp_path, monkeypatch):
 
 SLOW = """
 import os, time
-from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 
 def classifier():
     with open(os.environ["FITTED"], "a") as file:
         file.write("x")
     time.sleep(0.5)
-    return GaussianNB()
+    return KNeighborsClassifier(1)
 """
 SHALLOW = """
 import sys

@@ -10,7 +10,6 @@ from ctl_helpers.report.figures.scores import (
     recall_per_emotion,
     recall_per_speaker,
     reliability,
-    transfers,
     verdicts,
 )
 from ctl_helpers.report.figures.spaces import embedding_scatter, project
@@ -23,28 +22,3 @@ from ctl_helpers.report.figures.speech import (
     utterance_panels,
 )
 from ctl_helpers.report.figures.style import colour_of, png_of, save_figure
-
-__all__ = [
-    "class_balance",
-    "colour_of",
-    "comparison",
-    "confusion_matrix",
-    "durations",
-    "embedding_scatter",
-    "feature_statistics",
-    "gains",
-    "gap",
-    "learning_curves",
-    "normalisation_effect",
-    "one_per_emotion",
-    "overview",
-    "png_of",
-    "project",
-    "recall_per_emotion",
-    "recall_per_speaker",
-    "reliability",
-    "save_figure",
-    "transfers",
-    "utterance_panels",
-    "verdicts",
-]

@@ -13,7 +13,7 @@ from ctl_helpers.report import tables
 from ctl_helpers.report.figures.dots import Dot, dot_plot
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
-from ctl_helpers.results.statistics import calibration_of
+from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
 _CURVES = {
@@ -153,30 +153,40 @@ def chance_of(row: dict) -> float:
 
 @styled
 def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Figure:
-    """Compare methods: a panel per corpus (or pair) and protocol, best first, chance dotted.
+    """Compare methods: a panel per place (corpus or pair, protocol, labels), chance dotted.
 
     Parameters
     ----------
     table
         From `tables.ours_beside_published`; published scores have no intervals and are grey,
-        optimistic ones hollow.
+        optimistic ones hollow. Inside corpora each panel has its methods, the best first. Across
+        corpora panels stand side by side and have all methods in the order of their means.
     metric
         ``"uar"`` or ``"war"``.
     title
         Of the figure.
     """
     _check_rows(table, "scores")
+    table = table[table["source"] != "mean"]
+    across = bool((table["source"] != "").all())
+    table = table.assign(label=[_label(row) for row in table.to_dict("records")])
+    means = table.groupby("label")[metric].mean().sort_values(ascending=False)
     plots, chances = [], []
     for _, group in table.groupby(tables.PLACE, sort=False):
         rows = group.sort_values(metric, ascending=False).to_dict("records")
+        dots = {row["label"]: [_dot(row, metric, legend=OURS)] for row in rows}
+        if across:
+            dots = {label: dots.get(label, []) for label in means.index}
         said = [place_of(rows[0]), name_of(rows[0]["protocol"]), rows[0]["labels"]]
-        name = ", ".join(word for word in said if word != "emotion")
-        plots.append((name, [(_label(row), [_dot(row, metric, legend=OURS)]) for row in rows]))
-        chances.append({chance_of(rows[0]): ":"} if rows[0]["source"] != "mean" else {})
+        name = ", ".join(word for word in said if word not in ("transductive", "emotion"))
+        plots.append((name, list(dots.items())))
+        chances.append({chance_of(rows[0]): ":"})
     marks = "dotted: chance; bars: 95 %, thin ones over utterances"
     if table["optimistic"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
-    return dot_plot(plots, f"{metric.upper()} % ({marks})", title, vertical=chances)
+    columns = min(3, len(plots)) if across else 1
+    label = f"{metric.upper()} % ({marks})"
+    return dot_plot(plots, label, title, vertical=chances, columns=columns)
 
 
 def _label(row: dict) -> str:
@@ -260,40 +270,6 @@ def _rank(label: str, rows: dict[str, dict[str, dict]]) -> int:
         if row["uar"] >= max(one["uar"] for one in ours if one["reported_by"] == OURS):
             return 0
     return 2 if mine["kind"] == "shallow" else 1
-
-
-@styled
-def transfers(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Figure:
-    """Compare methods across corpora: a panel per pair, chance dotted.
-
-    Parameters
-    ----------
-    table
-        From `tables.ours_beside_published`; rows across corpora count.
-    metric
-        ``"uar"`` or ``"war"``.
-    title
-        Of the figure.
-    """
-    table = table[~table["source"].isin(("", "mean")) & (table["protocol"] != "svm")]
-    _check_rows(table, "pairs")
-    table = table.assign(label=[label_of(row) for row in table.to_dict("records")])
-    order = table.groupby("label")[metric].mean().sort_values(ascending=False).index
-    plots, chances = [], []
-    for _, group in table.groupby(tables.PLACE, sort=False):
-        rows = {row["label"]: [_dot(row, metric)] for row in group.to_dict("records")}
-        row = group.iloc[0]
-        said = [place_of(row), row["protocol"], row["labels"]]
-        name = ", ".join(word for word in said if word not in ("transductive", "emotion"))
-        plots.append((name, [(label, rows.get(label, [])) for label in order]))
-        chances.append({chance_of(row): ":"})
-    return dot_plot(
-        plots,
-        f"{metric.upper()} % (dotted: chance; bars: 95 %, thin ones over utterances)",
-        title=title,
-        vertical=chances,
-        columns=min(3, len(plots)),
-    )
 
 
 @styled
@@ -385,8 +361,7 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
     _check_rows(predictions, "predictions")
-    found = calibration_of(predictions, bins)
-    table = found.bins
+    ece, table = calibration(predictions, bins)
     figure, axes = panels(2, 1, 4.4, 2.5, sharex=True, height_ratios=[3, 1])
     (ax,), (below,) = axes
     width = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
@@ -397,7 +372,7 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     )
     ax.plot([0, 1], [0, 1], color="black", ls="--", lw=1)
     ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
-    ax.set_title(", ".join(filter(None, [title, f"ECE {100 * found.ece:.1f} %"])))
+    ax.set_title(", ".join(filter(None, [title, f"ECE {100 * ece:.1f} %"])))
     ax.legend(loc="upper left")
     below.bar(table["low"], table["utterances"], color=GREY, **width)
     below.set(xlabel="confidence", ylabel="utterances")

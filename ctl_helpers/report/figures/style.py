@@ -92,9 +92,7 @@ def png_of(figure: Figure) -> bytes:
     drawn, small = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", metadata={"Software": None}, **_SAVED)
     picture = Image.open(drawn).convert("RGB")
-    few = picture.quantize(256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    few.putpalette([255 if value > 251 else value for value in few.getpalette()])  # white is white
-    few.save(small, "PNG")
+    picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG")
     return small.getvalue()
 
 

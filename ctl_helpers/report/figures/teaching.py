@@ -106,7 +106,7 @@ def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
     """Draw how one frame of a waveform becomes a column of MFCC, in six panels."""
     settings, t = steps.settings, steps.frame
     rate, hop, length = settings.sampling_rate, settings.hop_length, settings.n_fft
-    figure, ((wave, piece, spectrum), (bands, column, image)) = panels(2, 3, 4.0, 2.7)
+    figure, ((wave, piece, spectrum), (bands, column, image)) = panels(2, 3, 3.5, 2.7)
     centre, half = t * hop / rate, settings.win_length / rate / 2
     wave.plot(np.arange(len(steps.signal)) / rate, steps.signal, lw=0.4, color=BLUE)
     wave.axvspan(centre - half, centre + half, color=ORANGE, alpha=0.45, lw=0)
@@ -123,7 +123,7 @@ def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
     spectrum.set(title="3  power of each frequency", xlabel="frequency (kHz)", ylabel="dB")
     filters = spectrum.twinx()
     filters.plot(kilohertz, steps.mel[::8].T / steps.mel.max(), lw=0.7, color=BLUE, alpha=0.6)
-    filters.set(ylim=(0, 4), yticks=[], xlim=(0, 8))
+    filters.set(ylim=(0, 4), yticks=[], xlim=(0, 5))
     smooth = scipy.fft.idct(steps.coefficients[t, :_ENVELOPE], n=len(steps.mel), norm="ortho")
     bands.plot(steps.decibels[t], lw=1, color=ORANGE, label=f"{len(steps.mel)} mel bands")
     bands.plot(smooth, color="black", lw=1.3, label=f"what {_ENVELOPE} coefficients keep")
@@ -132,10 +132,7 @@ def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
     values = steps.coefficients[t]
     column.bar(np.arange(1, len(values)), values[1:], color=ORANGE)
     column.set(title="5  cosine transform: MFCC", xlabel=f"coefficient (0 is {values[0]:.0f})")
-    extent = np.quantile(np.abs(steps.coefficients[:, 1:]), 0.99)
-    box = (0, len(steps.signal) / rate, 0.5, len(values) - 0.5)
-    look = {"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent}
-    image.imshow(steps.coefficients[:, 1:].T, extent=box, **look)
+    _image(image, steps.coefficients[:, 1:].T, len(steps.signal) / rate)
     image.axvline(centre, color="black", lw=1)
     image.set(title="6  frame by frame: an image", xlabel="time (s)", ylabel="coefficient")
     figure.suptitle(title)
@@ -144,33 +141,45 @@ def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
 
 @styled
 def pitch_and_moments(signal: np.ndarray, title: str = "") -> Figure:
-    """Draw one utterance as plain MFCC, with its pitch, and as moments; see `features`."""
-    own = {"samples": None, "trim": None}
-    found = {name: _features(signal, name, **own) for name in ("released", "pitch", "moments")}
-    settings = PRESETS["pitch"]
-    seconds = len(signal) / settings.sampling_rate
-    figure, axes = panels(1, 3, 4.2, 2.9)
-    (melody, plain, moments) = axes[0]
-    voicing, pitch = found["pitch"][:, 0], 2.0 ** found["pitch"][:, 1]
-    times = np.arange(len(pitch)) * settings.hop_length / settings.sampling_rate
-    melody.plot(times, pitch, color=GREY, lw=0.7)
-    dots = melody.scatter(times, pitch, c=voicing, cmap="Blues", vmin=0, vmax=1, s=14, zorder=3)
+    """Draw one utterance as its pitch, as plain MFCC and as moments.
+
+    Parameters
+    ----------
+    signal
+        Shape (samples,), at 22 050 Hz.
+    title
+        Of the figure.
+    """
+    pitch, released, moments = (
+        mfcc(signal, replace(PRESETS[name], samples=None, trim=None))[0].T
+        for name in ("pitch", "released", "moments")
+    )
+    figure, axes = panels(1, 3, 3.4, 2.8)
+    melody, plain, slow = axes[0]
+    seconds = len(signal) / PRESETS["pitch"].sampling_rate
+    times, hertz = np.linspace(0, seconds, pitch.shape[1]), 2 ** pitch[1]
+    voiced = hertz[pitch[0] > 0.5] if (pitch[0] > 0.5).any() else hertz
+    dots = melody.scatter(times, hertz, c=pitch[0], cmap="Blues", vmin=0, vmax=1, s=14)
     figure.colorbar(dots, ax=melody, label="how voiced", pad=0.02)
-    melody.set(title="pitch", xlabel="time (s)", ylabel="Hz", xlim=(0, seconds))
-    for ax, name in ((plain, "released"), (moments, "moments")):
-        values = found[name].T[1:]
-        values = values / (values.std(axis=1, keepdims=True) + 1e-6) if ax is moments else values
-        values = values - values.mean(axis=1, keepdims=True)
-        extent = np.quantile(np.abs(values), 0.99)
-        look = {"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent}
-        ax.imshow(values, extent=(0, seconds, 0.5, len(values) + 0.5), **look)
-        ax.set(title=f'features "{name}"', xlabel="time (s)", ylabel="row of the image")
+    limits = (0.8 * voiced.min(), 1.2 * voiced.max())
+    melody.set(title="pitch", xlabel="time (s)", ylabel="Hz", ylim=limits)
+    melody.grid()
+    blocks = [block / np.abs(block).max() for block in np.split(moments, 3)]
+    for ax, image, name in (
+        (plain, released[1:], "released"),
+        (slow, np.concatenate(blocks), "moments"),
+    ):
+        _image(ax, image, seconds)
+        ax.set(title=f"features: {name}", xlabel="time (s)", ylabel="row of the image")
     figure.suptitle(title)
     return figure
 
 
-def _features(signal: np.ndarray, name: str, **changes) -> np.ndarray:
-    return mfcc(signal, replace(PRESETS[name], **changes))[0]
+def _image(ax, rows: np.ndarray, end: float) -> None:
+    """Draw rows of numbers from beginning to end, red above zero and blue below."""
+    extent = np.quantile(np.abs(rows), 0.99) or 1.0
+    box = {"extent": (0, end, 0.5, len(rows) + 0.5), "vmin": -extent, "vmax": extent}
+    ax.imshow(rows, origin="lower", cmap="RdBu_r", **box)
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,6 +290,7 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
         Of the figure.
     """
     layers = [layer for layer in layers if layer.kind not in ("Card", "Dropout")]
+    layers = [row for layer in layers for row in _unfolded(layer, layers[0].shape)]
     figure, axes = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
     ax, places = axes[0][0], {}
     for y, layer in enumerate(layers):
@@ -305,6 +315,21 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
     ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
     ax.axis("off")
     return figure
+
+
+def _unfolded(layer: SavedLayer, shape: tuple[int, ...]) -> list[SavedLayer]:
+    """Take TIM-Net's temporal blocks apart, a row per level, for features of a shape."""
+    if layer.kind != "TemporalBlocks":
+        return [layer]
+    both = replace(layer, inputs=(), shape=(2, shape[0], layer.config["channels"]))
+    first, stacks = layer.weights[:2], layer.weights[2:]
+    sizes = [sum(stack[level].size for stack in stacks) for level in range(len(stacks[0]))]
+    names = [f"level {level}: dilation {2**level}" for level in range(len(sizes))]
+    return [
+        replace(both, name="forward and backward", parameters=sum(w.size for w in first)),
+        *(replace(both, name=n, parameters=s) for n, s in zip(names, sizes, strict=True)),
+        replace(layer, name="mean over time of each level", parameters=0, inputs=()),
+    ]
 
 
 def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
@@ -431,13 +456,12 @@ def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figu
     rounds, count, outputs = coupling.shape
     figure, axes = panels(rounds + 1, 1, 9.0, 1.35, sharex=True)
     top = axes[0][0]
-    spread = features - features.mean(axis=0)
-    extent = np.quantile(np.abs(spread), 0.99)
-    look = {"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent}
-    top.imshow(spread.T, extent=(0, count, 0, features.shape[1]), **look)
+    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
+    _image(top, scaled.T, count)
     top.set(title="features, from beginning to end", ylabel="row")
+    brightest = max(0.5, coupling.max())
     for (ax,), shares, number in zip(axes[1:], coupling, range(1, rounds + 1), strict=True):
-        box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": coupling.max()}
+        box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": brightest}
         drawn = ax.imshow(shares.T, cmap="viridis", interpolation="nearest", **box)
         largest = shares.max(axis=1)
         ax.set(yticks=range(1, outputs + 1), ylabel="to capsule")
@@ -467,9 +491,9 @@ def clouds(distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     rng = np.random.default_rng(seed)
     labels = np.repeat([-1, 1], 60)
     source = rng.normal(size=(120, 2)) * (0.4, 0.7) + labels[:, None] * (1.0, 0.0)
-    turn = 0.9 * distance
+    turn = 0.6 * distance
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    return source, source @ rotation.T + distance * np.array([0.9, 1.6]), labels
+    return source, source @ rotation.T + distance * np.array([2.2, 2.6]), labels
 
 
 def margin_disparity(
@@ -513,13 +537,15 @@ def margin_disparity(
 
     disparities = leaves(target) - leaves(source)
     best = disparities.argmax()
+    if disparities[best] <= 0:
+        return first, 0.0
     return lines[best], float(disparities[best])
 
 
 @styled
 def margin_disparity_on_clouds(distances: Sequence[float] = (1.0, 0.5, 0.0)) -> Figure:
     """Draw what margin disparity measures, on two clouds that come closer."""
-    figure, axes = panels(1, len(distances) + 1, 3.3, 3.3)
+    figure, axes = panels(1, len(distances) + 1, 2.7, 2.9)
     first = np.array([1.0, 0.0, 0.0])
     for ax, distance in zip(axes[0], distances, strict=False):
         source, target, labels = clouds(distance)
@@ -533,7 +559,7 @@ def margin_disparity_on_clouds(distances: Sequence[float] = (1.0, 0.5, 0.0)) -> 
         for line, style in ((first, "-"), (second, "--")):
             point, along = -line[2] * line[:2], np.array([-line[1], line[0]])
             ax.axline(point, point + along, color="black", lw=1.4, ls=style)
-        ax.set(xlim=(-3, 4), ylim=(-3, 4), xticks=[], yticks=[], aspect="equal")
+        ax.set(xlim=(-2.5, 5), ylim=(-2.5, 5), xticks=[], yticks=[], aspect="equal")
         ax.set_title(f"disparity {disparity:.2f}")
     curve, steps = axes[0][-1], np.linspace(0, 1, 11)
     found = [margin_disparity(*clouds(step)[:2], first)[1] for step in steps]

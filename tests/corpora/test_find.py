@@ -1,0 +1,139 @@
+import logging
+import os
+
+import pytest
+from conftest import lay_out, write_wav
+from layouts import emovo_names, ravdess_names
+
+from ctl_helpers.corpora import find_corpora, load_manifest
+from ctl_helpers.errors import StudyError
+
+
+def test_several_corpora_under_one_root(tmp_path):
+    lay_out(tmp_path / "Berlin", ["wav/03a01Fa.wav"])
+    lay_out(tmp_path / "RAVDESS", ravdess_names()[:3])
+    lay_out(tmp_path / "archive (3)", emovo_names()[:3])
+    lay_out(tmp_path / "My Corpus", ["angry/1.wav", "joy/deeper/2.flac"])
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "readme.txt").write_text("hello")
+    assert find_corpora(tmp_path) == {
+        "My Corpus": tmp_path / "My Corpus",
+        "emodb": tmp_path / "Berlin",
+        "emovo": tmp_path / "archive (3)",
+        "ravdess": tmp_path / "RAVDESS",
+    }
+
+
+def test_an_exact_name_wins_over_a_similar_one(tmp_path):
+    lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
+    lay_out(tmp_path / "emodb_augmented", ["wav/03a01Fa.wav", "wav/03a01Nc.wav"])
+    assert find_corpora(tmp_path) == {"emodb": tmp_path / "emodb"}
+
+
+def test_actors_right_under_the_root(tmp_path):
+    lay_out(tmp_path, ravdess_names()[::100])
+    assert find_corpora(tmp_path) == {"ravdess": tmp_path}
+
+
+def test_song_folder_beside_the_speech(tmp_path):
+    lay_out(tmp_path / "Audio_Song_Actors_01-24", ["Actor_01/03-02-01-01-01-01-01.wav"])
+    lay_out(tmp_path / "Audio_Speech_Actors_01-24", ravdess_names()[:4])
+    assert len(load_manifest(tmp_path, "ravdess")) == 4
+
+
+def test_root_that_is_not_there(tmp_path):
+    with pytest.raises(StudyError, match="no such folder; expected a folder of corpora"):
+        find_corpora(tmp_path / "nowhere")
+    file = write_wav(tmp_path / "a.wav")
+    with pytest.raises(StudyError, match="not a folder"):
+        load_manifest(file, "emodb")
+
+
+def test_empty_root(tmp_path):
+    with pytest.raises(StudyError, match="the folder is empty; expected"):
+        find_corpora(tmp_path)
+
+
+def test_root_without_corpora(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    write_wav(tmp_path / "music" / "song.wav")
+    with pytest.raises(StudyError, match="no corpus found; expected"):
+        load_manifest(tmp_path, "emodb")
+
+
+def test_corpus_that_is_not_under_the_root(tmp_path):
+    lay_out(tmp_path / "EMOVO", emovo_names()[:2])
+    with pytest.raises(StudyError) as error:
+        load_manifest(tmp_path, "emodb")
+    assert str(error.value) == (
+        f"no corpus 'emodb' under {tmp_path} (found: emovo); "
+        f"expected {tmp_path}/emodb/wav/03a01Fa.wav"
+    )
+
+
+def test_corpus_without_recordings(tmp_path):
+    (tmp_path / "emodb").mkdir()
+    with pytest.raises(StudyError) as error:
+        load_manifest(tmp_path, "emodb")
+    folder = tmp_path / "emodb"
+    assert str(error.value) == (
+        f"corpus 'emodb': no wav files under {folder}; expected {folder}/wav/03a01Fa.wav"
+    )
+
+
+def test_corpus_with_nothing_of_use(tmp_path):
+    write_wav(tmp_path / "emodb" / "song.wav")
+    with pytest.raises(StudyError, match=r"none of 1 files .* song\.wav: its name is not like"):
+        load_manifest(tmp_path, "emodb")
+
+
+@pytest.mark.parametrize(
+    ("folder", "found"),
+    [
+        *(("EmoDB 2.0", True), ("Berlin_EmoDB", True), ("emodb2", True), ("my emodb copy", True)),
+        *(("TurkishEmoDB", False), ("memodb", False), ("berliner", False)),
+    ],
+)
+def test_names_of_folders_are_matched_as_whole_words(tmp_path, folder, found):
+    # Half of the names are those of EmoDB: less than what is known without the folder's name.
+    lay_out(tmp_path / folder, ["angry/03a01Wa.wav", *(f"angry/{n}.wav" for n in "abc")])
+    assert find_corpora(tmp_path) == {"emodb" if found else folder: tmp_path / folder}
+
+
+def test_a_folder_named_like_a_corpus_with_other_files(tmp_path):
+    lay_out(tmp_path / "Turkish EmoDB", ["kızgın/a.wav", "mutlu/b.wav"])
+    assert find_corpora(tmp_path) == {"Turkish EmoDB": tmp_path / "Turkish EmoDB"}
+
+
+def test_what_is_not_understood_is_named(tmp_path, caplog):
+    lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
+    lay_out(tmp_path, ["mystery/a.wav", "music/b.wav", "loose.wav"])
+    (tmp_path / "pictures").mkdir()
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert set(find_corpora(tmp_path)) == {"emodb"}
+    (record,) = caplog.records
+    assert "not understood: loose.wav, music, mystery" in record.getMessage()
+    assert "<emotion>/*.wav" in record.getMessage()
+    with pytest.raises(StudyError, match=r"not understood: loose\.wav, music, mystery"):
+        load_manifest(tmp_path, "mystery")
+
+
+def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
+    lay_out(tmp_path / "mine", ["angry/1.wav", "sad/2.wav"])
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("sad"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest.attrs["problems"] == [
+        {
+            "path": "sad",
+            "kind": "unreadable",
+            "reason": "the folder can not be read (Permission denied)",
+        }
+    ]

@@ -1,0 +1,311 @@
+import sys
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import SHARED, lay_out, needs_shared, noise, write_wav
+from layouts import PUBLISHED, counts
+
+from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, read_audio
+from ctl_helpers.errors import StudyError
+
+COLUMNS = [
+    *("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate"),
+    *("start", "end", "utterance", "digest", "fingerprint"),
+]
+
+
+def test_a_manifest_has_the_agreed_columns_and_order(tmp_path):
+    lay_out(tmp_path / "emodb", ["wav/11a02Ea.wav", "wav/03a01Fa.wav"])
+    manifest = load_manifest(tmp_path, "EmoDB")
+    assert list(manifest.columns) == COLUMNS
+    assert list(manifest.index) == [0, 1]
+    assert [path[-11:] for path in manifest["path"]] == ["03a01Fa.wav", "11a02Ea.wav"]
+    assert manifest["path"].str.startswith(str(tmp_path)).all()
+    assert manifest["duration"].tolist() == [0.12, 0.12]
+    assert manifest["sampling_rate"].tolist() == [8000, 8000]
+    assert (manifest["corpus"] == "emodb").all()
+    assert manifest.attrs["folder"] == str(tmp_path / "emodb")
+
+
+def test_folders_by_emotion(tmp_path):
+    lay_out(tmp_path / "mine", ["Anger/1.wav", "anger/b/2.WAV", "contentment/3.wav", "4.wav"])
+    manifest = load_manifest(tmp_path, "Mine")
+    assert list(manifest.columns) == COLUMNS
+    assert counts(manifest) == {"angry": 2}
+    assert set(manifest["speaker"]) | set(manifest["sex"]) | set(manifest["text"]) == {""}
+    assert [p["reason"] for p in manifest.attrs["problems"]] == [
+        "not in a folder named after an emotion",
+        "unknown emotion 'contentment'",
+    ]
+    assert find_corpora(tmp_path / "mine") == {"mine": tmp_path / "mine"}
+
+
+@pytest.mark.parametrize("table", ["mine.csv", "mine/manifest.csv"])
+def test_csv_manifest(tmp_path, table):
+    lay_out((tmp_path / table).parent, ["a/1.wav", "a/2.flac", "a/4.wav"])
+    (tmp_path / table).write_text(
+        "\ufeffPath,emotion,speaker,sex,note\n"
+        "a/1.wav,Happiness,anna,female,x\n"
+        "a\\2.flac,sad,bert,m,\n"
+        "a/3.wav,sad,bert,m,\n"
+        "a/4.wav,hungry,bert,m,\n"
+        "a/1.wav,happy,anna,f,twice\n",
+        encoding="utf-8",
+    )
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest[["emotion", "speaker", "sex", "text"]].values.tolist() == [
+        ["happy", "anna", "f", ""],
+        ["sad", "bert", "m", ""],
+    ]
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
+        ("a/1.wav", "duplicate"),
+        ("a/3.wav", "missing"),
+        ("a/4.wav", "extra"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,speaker\na.wav,x\n", "no column 'emotion' in .*; expected path, emotion"),
+        ("name,emotion,speaker\na.wav,sad,x\n", "no column 'path' .* got name, emotion, speaker"),
+        ("", "no column 'path', 'emotion'"),
+        ("path,emotion,Emotion\na.wav,sad,x\n", "the column 'emotion' is there twice"),
+        ("path,label,class\na.wav,sad,x\n", "'label' and 'class' .* may both be the emotion"),
+        ("path,emotion,speaker\n", "no wav files"),
+        ("path,emotion,speaker\na.wav,sad,x\n", "none of 1 files .* a.wav: there is no such file"),
+    ],
+)
+def test_csv_manifest_that_is_no_use(tmp_path, text, message):
+    (tmp_path / "mine.csv").write_text(text)
+    with pytest.raises(StudyError, match=message) as error:
+        load_manifest(tmp_path, "mine")
+    assert "\n" not in str(error.value)
+
+
+def test_csv_manifest_in_no_encoding(tmp_path):
+    (tmp_path / "mine.csv").write_bytes(b"path,emotion,speaker\n\xff\xfe,sad,x\n")
+    with pytest.raises(StudyError, match="is not a CSV table"):
+        load_manifest(tmp_path, "mine")
+
+
+def write_table(folder, text, name="mine.csv", recordings=()):
+    """Write a table, and other noise under the name of each recording."""
+    for seed, file in enumerate(recordings):
+        write_wav(folder / file, noise(0.3, seed=seed))
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize(
+    "header", [("file", "label", "gender", "speaker_id"), ("wav", "class", "Sex ", "spk")]
+)
+def test_separators_and_names_of_columns(tmp_path, separator, suffix, header):
+    lines = [header, ("a\\1.wav", "Freude", "female", "x"), ("./a/2.wav", "sad", "male", "y")]
+    text = "\n".join(map(separator.join, lines))
+    write_table(tmp_path, text, f"mine.{suffix}", ["a/1.wav", "a/2.wav"])
+    assert set(find_corpora(tmp_path)) == {"mine"}
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest[["emotion", "speaker", "sex", "utterance"]].values.tolist() == [
+        ["happy", "x", "f", "a/1.wav"],
+        ["sad", "y", "m", "a/2.wav"],
+    ]
+
+
+def test_columns_and_labels_of_ones_own(tmp_path):
+    text = "clip,mood,file\n1.wav,3,x\n2.wav,furious,y\n3.wav,sad,z\n"
+    write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
+    manifest = load_manifest(
+        tmp_path,
+        "mine",
+        columns={"clip": "path", "mood": "emotion"},
+        labels={"3": "positive", "furious": "negative", "sad": "negative"},
+    )
+    assert manifest["emotion"].tolist() == ["positive", "negative", "negative"]
+    with pytest.raises(StudyError, match="no column 'clop'"):
+        load_manifest(tmp_path, "mine", columns={"clop": "path"})
+
+
+def test_segments_are_utterances(tmp_path):
+    samples = noise(20, 8000)
+    write_wav(tmp_path / "long.wav", samples, subtype="FLOAT")
+    spans = [(n / 2, n / 2 + 0.5) for n in range(38)]
+    lines = [f"long.wav,{a},{b},{'sad' if a < 5 else 'happy'}" for a, b in spans]
+    lines += ["long.wav,0 days 00:00:19,0 days 00:00:19.250000,fear", "long.wav,19.5,,angry"]
+    lines += ["long.wav,19,25,sad", "long.wav,3,2,sad", "long.wav,x,2,sad"]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,start,end,emotion", *lines]))
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == 40 and manifest["utterance"].is_unique
+    assert counts(manifest) == {"sad": 10, "happy": 28, "fear": 1, "angry": 1}
+    assert manifest["utterance"][1] == "long.wav[0.50-1.00]"
+    last = manifest.iloc[-1]
+    assert (last["start"], last["end"], last["duration"]) == (19.5, 20.0, 0.5)
+    assert [p["kind"] for p in manifest.attrs["problems"]] == ["segment"] * 3
+    for row in manifest.itertuples():
+        signal = read_audio(row.path, 8000, row.start, row.end)
+        np.testing.assert_allclose(
+            signal, samples[round(8000 * row.start) : round(8000 * row.end)], atol=1e-6
+        )
+
+
+def test_one_speaker_however_it_is_spelled(tmp_path):
+    spelled = ["03", "3", "3.0", " 03 ", "nan", "None", "unknown", "", "30", "anna"]
+    names = [f"{n}.wav" for n in range(len(spelled))]
+    lines = [f"{name},sad,{speaker}" for name, speaker in zip(names, spelled, strict=True)]
+    write_table(tmp_path, "\n".join(["path,emotion,speaker", *lines]), recordings=names)
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["speaker"].tolist() == ["03"] * 4 + [""] * 4 + ["30", "anna"]
+    (note,) = manifest.attrs["notes"]
+    assert note["kind"] == "speaker" and "are one speaker, 03" in note["reason"]
+
+
+def test_speakers_of_a_known_corpus_are_spelled_as_it_does(tmp_path):
+    write_table(tmp_path, "path,emotion,speaker\na.wav,sad,3\n", "emodb.csv", ["a.wav"])
+    assert load_manifest(tmp_path, "emodb")["speaker"].tolist() == ["03"]
+
+
+RATERS = "path,emotion\n" + "".join(
+    f"{name}.wav,{word}\n"
+    for name, words in {
+        "most": ("sad", "sad", "happy"),
+        "tie": ("sad", "happy"),
+        "same": ("happy", "joy"),
+    }.items()
+    for word in words
+)
+
+
+def test_rows_that_contradict_each_other_are_left_out(tmp_path):
+    write_table(tmp_path, RATERS, recordings=["most.wav", "tie.wav", "same.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["utterance"].tolist() == ["same.wav"]
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
+        ("most.wav", "contradiction"),
+        ("same.wav", "duplicate"),
+        ("tie.wav", "contradiction"),
+    ]
+    assert manifest.attrs["problems"][0]["reason"] == "its rows say sad (2), happy (1)"
+
+
+def test_rows_of_raters_vote_where_that_is_asked_for(tmp_path):
+    write_table(tmp_path, RATERS, recordings=["most.wav", "tie.wav", "same.wav"])
+    manifest = load_manifest(tmp_path, "mine", votes=True)
+    assert manifest.set_index("utterance")["emotion"].to_dict() == {
+        "most.wav": "sad",
+        "same.wav": "happy",
+    }
+    assert [p["path"] for p in manifest.attrs["problems"]] == ["tie.wav"]
+    assert [n["path"] for n in manifest.attrs["notes"]] == ["most.wav"]
+
+
+def test_rows_that_name_two_speakers_and_rows_with_too_many_cells(tmp_path):
+    text = "path,emotion,speaker\n1.wav,sad,a\n1.wav,sad,b\n2.wav,sad,a,b\n3.wav,sad\n"
+    write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["utterance"].tolist() == ["3.wav"]
+    assert [p["kind"] for p in manifest.attrs["problems"]] == ["contradiction", "extra"]
+
+
+def test_many_rows_that_name_few_files_are_read_once(tmp_path):
+    names = [f"{n}.wav" for n in range(12)]
+    rows = [f"{names[n % 12]},{('sad', 'happy')[n % 12 % 2]},{n % 3}" for n in range(100_000)]
+    write_table(tmp_path, "\n".join(["path,emotion,speaker", *rows]), recordings=names)
+    start = time.process_time()
+    manifest = load_manifest(tmp_path, "mine")
+    assert time.process_time() - start < 20
+    assert len(manifest) == 12 and len(manifest.attrs["problems"]) == 12
+
+
+def test_audiofolder_with_metadata(tmp_path):
+    for split in ("train", "test"):
+        for n in (1, 2):
+            write_wav(tmp_path / "hub" / split / f"{n}.wav", noise(0.3, seed=len(split) + 7 * n))
+        text = "file_name,label\n1.wav,anger\n2.wav,joy\n"
+        write_table(tmp_path / "hub" / split, text, "metadata.csv")
+    manifest = load_manifest(tmp_path, "hub")
+    assert manifest["utterance"].tolist() == [
+        *("test/1.wav", "test/2.wav", "train/1.wav", "train/2.wav")
+    ]
+    assert counts(manifest) == {"angry": 2, "happy": 2}
+
+
+def test_audiofolder_by_class(tmp_path):
+    lay_out(tmp_path / "hub", ["train/angry/1.wav", "test/happy/2.wav"])
+    assert counts(load_manifest(tmp_path, "hub")) == {"angry": 1, "happy": 1}
+
+
+def test_folders_that_contradict_each_other(tmp_path):
+    lay_out(tmp_path / "mine", ["angry/sad/1.wav", "angry/2.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["utterance"].tolist() == ["angry/2.wav"]
+    assert "contradict" in manifest.attrs["problems"][0]["reason"]
+
+
+def test_audformat_tables_without_the_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "audformat", None)
+    folder = tmp_path / "database"
+    for seed, name in enumerate(("a", "b")):
+        write_wav(folder / "audio" / f"{name}.wav", noise(2, seed=seed))
+    (folder / "db.yaml").write_text("name: database\n")
+    (folder / "db.emotion.csv").write_text(
+        "file,start,end,emotion\n"
+        "audio/a.wav,0 days 00:00:00,0 days 00:00:01.200000,anger\n"
+        "audio/a.wav,0 days 00:00:01.200000,,happiness\n"
+        "audio/b.wav,0 days,,sadness\n"
+    )
+    (folder / "db.files.csv").write_text("file,speaker\naudio/a.wav,3\naudio/b.wav,4\n")
+    check_database(load_manifest(tmp_path, "database"))
+
+
+@pytest.mark.parametrize("storage", ["csv", "parquet", "pkl"])
+def test_audformat_database(tmp_path, storage):
+    audformat = pytest.importorskip("audformat", reason="needs the extra audb")
+    database = audformat.Database("database")
+    database.schemes["emotion"] = audformat.Scheme(labels=["anger", "happiness", "sadness"])
+    database.schemes["speaker"] = audformat.Scheme(
+        labels={3: {"gender": "female"}, 4: {"gender": "male"}}
+    )
+    index = audformat.segmented_index(
+        ["audio/a.wav", "audio/a.wav", "audio/b.wav"],
+        ["0s", "1.2s", "0s"],
+        ["1.2s", None, None],
+    )
+    database["emotion"] = audformat.Table(index)
+    database["emotion"]["emotion"] = audformat.Column(scheme_id="emotion")
+    database["emotion"]["emotion"].set(["anger", "happiness", "sadness"])
+    database["files"] = audformat.Table(audformat.filewise_index(["audio/a.wav", "audio/b.wav"]))
+    database["files"]["speaker"] = audformat.Column(scheme_id="speaker")
+    database["files"]["speaker"].set([3, 4])
+    folder = tmp_path / "database"
+    for seed, name in enumerate(("a", "b")):
+        write_wav(folder / "audio" / f"{name}.wav", noise(2, seed=seed))
+    database.save(str(folder), storage_format=storage)
+    manifest = load_manifest(tmp_path, "database")
+    check_database(manifest)
+    assert manifest["sex"].tolist() == ["f", "f", "m"]
+
+
+def check_database(manifest):
+    assert manifest[["utterance", "emotion", "speaker"]].values.tolist() == [
+        ["audio/a.wav[0.00-1.20]", "angry", "3"],
+        ["audio/a.wav[1.20-2.00]", "happy", "3"],
+        ["audio/b.wav", "sad", "4"],
+    ]
+    assert manifest["duration"].tolist() == pytest.approx([1.2, 0.8, 2.0])
+    assert np.isnan(manifest["start"][2]) and manifest.attrs["problems"] == []
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["emodb", "casia"])
+def test_real_corpus(name):
+    manifest = load_manifest(SHARED / "corpora", name)
+    assert counts(manifest) == PUBLISHED[name]
+    assert manifest.attrs["problems"] == []
+    assert dict(Counter(manifest["speaker"])) == CATALOGUE[name].speaker_counts
+    assert manifest["path"].is_unique and manifest["path"].is_monotonic_increasing
+    first = soundfile.info(manifest["path"][0])
+    assert manifest["duration"][0] == first.duration

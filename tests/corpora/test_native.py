@@ -1,0 +1,244 @@
+import shutil
+from collections import Counter
+
+import pytest
+from conftest import lay_out, noise, write_wav
+from layouts import PUBLISHED, casia_names, counts, emovo_names, ravdess_names, savee_names
+
+from ctl_helpers.corpora import CATALOGUE, corpus, load_manifest
+
+LAYOUTS = {
+    "casia by speaker": ("casia", "CASIA", casia_names()),
+    "casia by emotion": (
+        "casia",
+        "casia_chinese",
+        casia_names("{emotion}/{number}-{emotion}-{speaker}.wav"),
+    ),
+    "casia in capitals, deeper": (
+        "casia",
+        "Casia database",
+        [f"CASIA/{name.upper()}" for name in casia_names()],
+    ),
+    "casia other spellings": (
+        "casia",
+        "casia",
+        [n.replace("fear", "Fearful").replace("surprise", "surprised") for n in casia_names()],
+    ),
+    "savee": ("savee", "SAVEE", savee_names("AudioData/{speaker}/{text}.wav")),
+    "savee without AudioData": ("savee", "savee", savee_names()),
+    "savee flat": ("savee", "Savee-flat", savee_names("{speaker}_{text}.wav")),
+    "savee flat in AudioData": (
+        "savee",
+        "SAVEE",
+        savee_names("audiodata/{speaker}_{text}.WAV"),
+    ),
+    "ravdess": ("ravdess", "RAVDESS", ravdess_names()),
+    "ravdess by its archive's name": ("ravdess", "Audio_Speech_Actors_01-24", ravdess_names()),
+    "ravdess nested": (
+        "ravdess",
+        "ravdess_speech",
+        [f"Audio_Speech_Actors_01-24/{n}" for n in ravdess_names()],
+    ),
+    "ravdess flat": ("ravdess", "r", [n.split("/")[1] for n in ravdess_names()]),
+    "emovo": ("emovo", "EMOVO", emovo_names()),
+    "emovo nested": ("emovo", "emovo", [f"EMOVO/{n.upper()}" for n in emovo_names()]),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layout(tmp_path, layout):
+    name, folder, names = LAYOUTS[layout]
+    lay_out(tmp_path / folder, names)
+    manifest = load_manifest(tmp_path, name)
+    assert counts(manifest) == PUBLISHED[name]
+    assert dict(Counter(manifest["speaker"])) == CATALOGUE[name].speaker_counts
+    assert manifest.attrs["problems"] == []
+    # The corpus's own folder is accepted as the root, too.
+    assert len(load_manifest(tmp_path / folder, name)) == len(names)
+
+
+@pytest.mark.parametrize("folder", ["EmoDB", "emo-db", "EMODB", "Berlin", "emodb", "some_name"])
+@pytest.mark.parametrize("prefix", ["wav/", "WAV/", "", "download/wav/"])
+def test_emodb_layouts(tmp_path, folder, prefix):
+    names = ["03a01Fa.wav", "03a01Nc.wav", "16b10Td.WAV", "08b03Lc.wav", "11a02E.wav"]
+    lay_out(tmp_path / folder, [prefix + name for name in names])
+    manifest = load_manifest(tmp_path, "emodb")
+    by_name = manifest.set_index(manifest["path"].str.rsplit("/").str[-1])
+    assert by_name["emotion"].to_dict() == {
+        "03a01Fa.wav": "happy",
+        "03a01Nc.wav": "neutral",
+        "16b10Td.WAV": "sad",
+        "08b03Lc.wav": "boredom",
+        "11a02E.wav": "disgust",
+    }
+    assert list(by_name.loc["08b03Lc.wav", ["speaker", "sex", "text"]]) == ["08", "f", "b03"]
+
+
+def test_ravdess_with_a_second_copy_of_the_whole_tree(tmp_path):
+    folder = lay_out(tmp_path / "RAVDESS", ravdess_names())
+    copy = folder / "audio_speech_actors_01-24"
+    for actor in sorted(folder.glob("Actor_*")):
+        shutil.copytree(actor, copy / actor.name)
+    for root in (tmp_path, folder):
+        manifest = load_manifest(root, "ravdess")
+        assert counts(manifest) == PUBLISHED["ravdess"]
+        kinds = Counter(problem["kind"] for problem in manifest.attrs["problems"])
+        assert kinds == {"duplicate": 1440}
+        assert not manifest["path"].str.contains("audio_speech").any()
+
+
+def test_ravdess_file_in_another_actors_folder(tmp_path):
+    folder = lay_out(tmp_path / "RAVDESS", ravdess_names())
+    stem = "03-01-03-01-01-01-02.wav"
+    shutil.copy(folder / "Actor_02" / stem, folder / "Actor_01" / stem)
+    manifest = load_manifest(tmp_path, "ravdess")
+    assert len(manifest) == 1440
+    assert manifest.attrs["problems"] == [
+        {
+            "path": f"Actor_01/{stem}",
+            "kind": "misplaced",
+            "reason": f"of actor 02, in the folder of actor 01; a second copy of Actor_02/{stem}",
+        }
+    ]
+    # Without a copy in its place, the name is believed.
+    (folder / "Actor_02" / stem).unlink()
+    manifest = load_manifest(tmp_path, "ravdess")
+    assert len(manifest) == 1440 and manifest.attrs["problems"] == []
+    assert manifest["speaker"].value_counts()["02"] == 60
+
+
+def test_songs_videos_and_strangers_are_left_out(tmp_path):
+    folder = lay_out(tmp_path / "RAVDESS", ravdess_names()[:10])
+    lay_out(folder, ["Actor_01/03-02-01-01-01-01-01.wav", "Actor_01/notes.wav"])
+    (folder / "Actor_01" / "01-01-01-01-01-01-01.mp4").write_bytes(b"video")
+    manifest = load_manifest(tmp_path, "ravdess")
+    assert len(manifest) == 10
+    assert [(p["kind"], p["reason"]) for p in manifest.attrs["problems"]] == [
+        ("extra", "of a video (modality 01 or 02)"),
+        ("extra", "a song (channel 02)"),
+        ("extra", "its name is not like 03-01-01-01-01-01-01"),
+    ]
+
+
+def test_hidden_files_are_ignored(tmp_path):
+    folder = lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
+    (folder / "wav" / "._03a01Fa.wav").write_bytes(b"resource fork")
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "03a01Na.wav").write_bytes(b"resource fork")
+    (folder / ".cache").mkdir()
+    (folder / ".cache" / "03a01Na.wav").write_bytes(b"cached")
+    manifest = load_manifest(tmp_path, "emodb")
+    assert len(manifest) == 1 and manifest.attrs["problems"] == []
+
+
+def test_the_readable_one_of_two_copies_is_kept(tmp_path):
+    folder = lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav", "copy/wav/03a01Fa.wav"])
+    (folder / "wav" / "03a01Fa.wav").write_bytes(b"")
+    manifest = load_manifest(tmp_path, "emodb")
+    assert manifest["path"].tolist() == [str(folder / "copy/wav/03a01Fa.wav")]
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "reason"),
+    [
+        ("emodb", "wav/03a01Xa.wav", "unknown emotion letter 'X'"),
+        ("emodb", "wav/99a01Fa.wav", "unknown speaker '99'"),
+        ("emodb", "wav/03c77Fa.wav", "its name is not like"),
+        ("savee", "AudioData/DC/x01.wav", "unknown emotion code 'x'"),
+        ("savee", "AudioData/DC/a16.wav", "there is no sentence a16"),
+        ("savee", "AudioData/a01.wav", "none of the corpus's speakers"),
+        ("casia", "wangzhe/bored/201.wav", "unknown emotion 'bored'"),
+        ("casia", "wangzhe/angry/301.wav", "sentence 301 is not among 201 to 250"),
+        ("casia", "somebody/angry/201.wav", "none of the corpus's four speakers"),
+        ("ravdess", "Actor_01/03-01-09-01-01-01-01.wav", "unknown emotion code '09'"),
+        ("ravdess", "Actor_25/03-01-01-01-01-01-25.wav", "unknown actor '25'"),
+        ("emovo", "f1/xxx-f1-b1.wav", "unknown emotion code 'xxx'"),
+    ],
+)
+def test_what_a_name_can_not_mean_costs_the_utterance(tmp_path, name, path, reason):
+    lay_out(tmp_path / name, [path, CATALOGUE[name].example])
+    manifest = load_manifest(tmp_path, name)
+    assert len(manifest) == 1
+    (problem,) = manifest.attrs["problems"]
+    assert problem["kind"] == "extra" and problem["path"] == path
+    assert reason in problem["reason"]
+
+
+EMODB = ["03a01Fa.wav", "03a01Nc.wav", "16b10Td.wav", "08b03Lc.wav"]
+
+
+@pytest.mark.parametrize("kept", ["wav", "", "download/wav"])
+def test_the_folder_that_the_layout_names_wins(tmp_path, kept):
+    folder = tmp_path / "emodb"
+    lay_out(folder / kept, EMODB)
+    for seed, other in enumerate(("augmented", "laryngo", "noisy", "wav16k"), start=1):
+        for number, name in enumerate([*EMODB, "09a01Ea.wav"]):
+            write_wav(folder / other / name, noise(0.12, seed=10 * seed + number))
+    manifest = load_manifest(tmp_path, "emodb")
+    assert sorted(manifest["path"]) == sorted(str(folder / kept / name) for name in EMODB)
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
+        *(("augmented", "folder"), ("laryngo", "folder"), ("noisy", "folder"), ("wav16k", "folder"))
+    ]
+    reason = manifest.attrs["problems"][0]["reason"]
+    assert reason == f"5 files with other signals under the names of {kept or '.'}"
+
+
+def test_same_signals_in_another_folder_are_second_copies(tmp_path):
+    for folder in ("a", "wav"):
+        lay_out(tmp_path / "emodb" / folder, EMODB)
+    manifest = load_manifest(tmp_path, "emodb")
+    assert manifest["utterance"].str.startswith("wav/").all() and len(manifest) == 4
+    assert {p["kind"] for p in manifest.attrs["problems"]} == {"duplicate"}
+
+
+def test_halves_of_a_corpus_in_two_folders_are_one(tmp_path):
+    names = ravdess_names()[::60]
+    lay_out(tmp_path / "RAVDESS" / "part 1", names[:12])
+    lay_out(tmp_path / "RAVDESS" / "part 2", names)
+    for name in names[:12]:
+        (tmp_path / "RAVDESS" / "part 2" / name).unlink()
+    assert len(load_manifest(tmp_path, "ravdess")) == 24
+
+
+def test_unpublished_utterances_of_emodb_are_an_option(tmp_path):
+    lay_out(tmp_path / "emodb" / "wav", [*EMODB, "03a01Fb.wav", "16b10Ta.wav"])
+    manifest = load_manifest(tmp_path, "emodb")
+    assert len(manifest) == 4
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
+        ("wav/03a01Fb.wav", "unpublished"),
+        ("wav/16b10Ta.wav", "unpublished"),
+    ]
+    assert len(load_manifest(tmp_path, "emodb", unpublished=True)) == 6
+
+
+def test_published_utterances_of_emodb_are_535():
+    published = corpus("emodb").published
+    assert len(published) == 535
+    emotions = Counter(identity.split("/")[1] for identity in published)
+    assert emotions == PUBLISHED["emodb"]
+
+
+def test_emodb_file_in_another_emotions_folder_is_noted(tmp_path):
+    lay_out(tmp_path / "emodb", ["Wut/03a01Wa.wav", "Wut/03a01Fa.wav"])
+    manifest = load_manifest(tmp_path, "emodb")
+    assert manifest["emotion"].tolist() == ["happy", "angry"]
+    assert manifest.attrs["notes"] == [
+        {
+            "path": "Wut/03a01Fa.wav",
+            "kind": "misplaced",
+            "reason": "named happy, in the folder Wut",
+        }
+    ]
+
+
+def test_labels_are_mapped(tmp_path):
+    lay_out(tmp_path / "IEMOCAP", [f"{c}/Ses01F_impro01_F00{i}.wav" for i, c in enumerate(
+        ("ang", "exc", "hap", "fru", "xxx"))])  # fmt: skip
+    plain = load_manifest(tmp_path, "iemocap")
+    assert counts(plain) == {"angry": 1, "excited": 1, "happy": 1, "frustrated": 1}
+    merged = load_manifest(tmp_path, "iemocap", labels={"excited": "happy", "frustrated": ""})
+    assert counts(merged) == {"angry": 1, "happy": 2}
+    assert [p["reason"] for p in merged.attrs["problems"]] == [
+        "left out by the label map",
+        "unknown emotion 'xxx'",
+    ]

@@ -1,0 +1,56 @@
+"""How long a study will take, by the seconds of runs that are there."""
+
+import json
+
+import pytest
+from toys import Toys
+
+from ctl_helpers.runs.run import compute
+from ctl_helpers.runs.store import RunStore
+from ctl_helpers.study.estimate import estimate, sentence
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    return Toys(tmp_path_factory.mktemp("toys")).write()
+
+
+def test_past_seconds_are_counted_by_utterances_and_epochs(toys, tmp_path):
+    store = RunStore(tmp_path)
+    (first,) = toys.runs(only=[0], epochs=1)
+    compute([first], store, jobs=1)
+    record = json.loads((tmp_path / first.name / "record.json").read_text())
+    (tmp_path / first.name / "record.json").write_text(json.dumps(record | {"seconds": 6.0}))
+    # Half a second an utterance and epoch: 12 utterances here, too.
+    missing = toys.runs(only=[0, 1], epochs=1, seeds=(0, 1))
+    assert estimate(missing, store) == (3, pytest.approx(18.0))
+    assert estimate([first], store) == (0, 0)
+
+
+def test_networks_that_never_ran_are_timed_and_nothing_is_left_behind(toys, tmp_path):
+    store = RunStore(tmp_path / "runs")
+    runs = toys.runs(epochs=10)
+    count, seconds = estimate(runs, store)
+    longer = estimate(toys.runs(epochs=10_000), store)[1]
+    assert count == 2 and 0 < seconds < longer
+    assert not store.root.exists()
+    both = [*runs, *toys.runs(f"mean({toys.network}, {toys.classifier})", epochs=10)]
+    assert estimate(both, store, measure=False)[0] == 6  # means and their members, each once
+
+
+def test_a_network_that_cannot_be_built_does_not_end_the_estimate(toys, tmp_path):
+    runs = toys.runs(f"{toys.folder}/network.py:network/quick", settings={"nonsense": 1})
+    assert estimate(runs, RunStore(tmp_path))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ((0, 0.0), "no runs to compute: all are there"),
+        ((1, 10.0, 1), "1 run to compute: about a minute or two on 1 core"),
+        ((10, 7200.0, 2), "10 runs to compute: about 60 minutes on 2 cores"),
+        ((10, 72000.0, 2), "10 runs to compute: about 10 hours on 2 cores"),
+    ],
+)
+def test_an_estimate_in_words(given, expected):
+    assert sentence(*given) == expected

@@ -1,0 +1,212 @@
+"""What runs a study asks for, and what is said of those that cannot be."""
+
+import re
+
+import pytest
+from conftest import lay_out
+from toys import CLASSIFIER, NETWORK, PROTOCOL, toy_corpus, write_code
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.runs.store import RunStore
+from ctl_helpers.study.plan import describe_runs, plan_study
+from ctl_helpers.study.settings import read_study
+
+SHALLOW = "mfcc+linear"
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Three corpora of a few tones; two share two emotions, the third one with either."""
+    root = tmp_path_factory.mktemp("corpora")
+    toy_corpus(root, "one", ("angry", "happy", "sad"), 18, 3)
+    toy_corpus(root, "two", ("angry", "neutral", "sad"), 18, 3)
+    return toy_corpus(root, "other", ("fear", "sad"), 8, 2)
+
+
+@pytest.fixture
+def plan(root, cache):
+    def make(file=None, said=None, **settings):
+        settings = {"corpora": str(root), "names": ["one", "two"], "folds": 2} | settings
+        study = read_study(file, settings)
+        return plan_study(study, said.append if said is not None else lambda line: None)
+
+    return make
+
+
+def asked(plan, *names):
+    """Some facts of all runs: of the problem, the method or the run."""
+    rows = []
+    for run in plan.all_runs:
+        spec = run.spec
+        flat = spec["problem"] | spec["method"] | {"seed": run.seed, "label": run.method.label}
+        flat["normalisation"] = spec["method"]["recipe"]["normalisation"]
+        rows.append(tuple(flat[name] for name in names))
+    return rows
+
+
+def test_every_method_meets_the_problems_of_its_kind(plan, root):
+    said = []
+    methods = ["cpac/quick", SHALLOW, "mmd/quick", f"mean(cpac/quick, {SHALLOW})"]
+    found = plan(said=said, methods=methods)
+    assert found.problems == []
+    assert said == [f"{name}: 18 utterances, 3 emotions" for name in ("one", "two")]
+    inside = [row for row in asked(found, "corpus", "split", "label") if row[0]]
+    assert len(inside) == 2 * 2 * 3 and ("two", "fold 1", "cpac/quick") in inside
+    across = [row for row in asked(found, "source", "target", "label") if row[0]]
+    assert sorted(across) == sorted(
+        (*pair, label)
+        for pair in (("one", "two"), ("two", "one"))
+        for label in ("mfcc-statistics+linear", "mmd/quick")
+    )
+    table = describe_runs(found.runs)
+    assert table["runs"].sum() == len(found.all_runs) == 16
+    assert "one -> two" in set(table["place"])
+
+
+def test_protocols_seeds_and_divisions_multiply(plan):
+    found = plan(
+        names=["one"],
+        methods=["cpac/quick", SHALLOW],
+        protocols=["kfold", "loso"],
+        seeds=[0, 1],
+        divisions=[5, 6],
+        pairs="none",
+    )
+    rows = asked(found, "kind", "protocol", "division", "split", "seed")
+    assert len(rows) == len(set(rows))
+    networks = [row for row in rows if row[0] == "network"]
+    assert len(networks) == 2 * 2 * 2 + 2 * 3 * 2  # folds and speakers, divisions, seeds
+    assert {row[4] for row in rows if row[0] == "shallow"} == {0}  # they draw nothing
+
+
+def test_normalisations_are_conditions_that_come_once(plan):
+    kinds = ["own", "speaker", "global"]
+    found = plan(names=["one"], methods=["cpac/modern", SHALLOW], normalisations=kinds, pairs=[])
+    rows = sorted(set(asked(found, "label", "normalisation")))
+    names = ("cpac/modern", "mfcc-statistics+linear")
+    assert rows == [(name, kind) for name in names for kind in ("global", "speaker")]
+    assert len(found.runs) == 4 and len(found.all_runs) == 8
+
+
+def test_changes_are_conditions_of_their_own(plan):
+    changes = [{}, {"settings": {"attention": None}}, {"epochs": 7}]
+    found = plan(names=["one"], methods=["cpac/quick"], changes=changes, pairs=[])
+    labels = {label for (label,) in asked(found, "label")}
+    expected = {"", " (attention=None)", " (epochs=7)"}
+    assert labels == {f"cpac/quick{change}" for change in expected}
+
+
+def test_scorings_and_labels_are_conditions_of_their_own(plan):
+    found = plan(
+        protocols="none",
+        pairs=["ONE:two"],
+        scorings=["transductive", "inductive"],
+        labels=["emotion", "arousal"],
+        methods=["source-only/quick"],
+        seeds=[0, 1],
+    )
+    rows = asked(found, "protocol", "labels", "split", "seed", "division")
+    assert len(rows) == len(set(rows)) == 2 * 2 + 2 * 2 * 2
+    halves = [row for row in rows if row[0] == "inductive"]
+    assert all(seed == division for *_, seed, division in halves)  # each halves the target anew
+    classes = {run.problem.classes for run in found.all_runs}
+    assert classes == {("angry", "sad"), ("high", "low")}
+
+
+def test_several_corpora_may_be_one_source(plan):
+    found = plan(
+        names=["one", "two", "other"],
+        protocols=[],
+        pairs=["one+two:other"],
+        methods=[SHALLOW],
+        labels=["arousal"],
+    )
+    assert asked(found, "source", "target") == [("one+two", "other")]
+    assert set(found.all_runs[0].problem.manifest["corpus"]) == {"one", "two", "other"}
+
+
+def test_only_some_splits(plan):
+    found = plan(names=["one"], methods=[SHALLOW], pairs=[], only=[1], protocols=["kfold", "loso"])
+    assert asked(found, "split") == [("fold 1",), ("speaker 01",)]
+    assert [run.problem.of_folds for run in found.all_runs] == [2, 3]
+    found = plan(names=["one"], methods=[SHALLOW], pairs=[], only=[2], protocols=["kfold", "loso"])
+    assert asked(found, "split") == [("speaker 02",)]
+    (line,) = found.problems
+    assert "one" in line and "from 0 to 1, got 2" in line
+
+
+def test_things_of_ones_own(plan, tmp_path):
+    network = f"{write_code(tmp_path, 'network.py', NETWORK)}:network"
+    classifier = f"mfcc+{write_code(tmp_path, 'classifier.py', CLASSIFIER)}:classifier"
+    protocol = f"{write_code(tmp_path, 'protocol.py', PROTOCOL)}:halves"
+    methods = [f"{network}/quick", classifier]
+    found = plan(names=["one"], pairs=[], methods=methods, protocols=["kfold", protocol])
+    rows = asked(found, "protocol", "split", "kind")
+    assert len(rows) == 8 and (protocol, "second half", "shallow") in rows
+    again = plan(names=["one"], pairs=[], methods=methods, protocols=["kfold", protocol])
+    assert [run.name for run in again.all_runs] == [run.name for run in found.all_runs]
+
+
+def test_a_bad_corpus_is_named_and_the_rest_is_planned(plan, root, tmp_path):
+    corpora = tmp_path / "corpora"
+    toy_corpus(corpora, "good", utterances=8)
+    toy_corpus(corpora, "few", utterances=4, speakers=2)
+    lay_out(corpora, ["gloomy/sad/a.wav", "gloomy/sad/b.wav"])
+    (corpora / "broken.csv").write_text("path,emotion\na.wav,sad\n")
+    (corpora / "silent" / "sad").mkdir(parents=True)
+    (corpora / "silent" / "sad" / "a.wav").write_bytes(b"")
+    found = plan(corpora=str(corpora), names=[], folds=8, pairs=[], methods=[SHALLOW])
+    said = "\n".join(found.problems)
+    for word in ("gloomy", "few", "broken", "silent"):
+        assert sum(word in line for line in found.problems) == 1, said
+    assert "two emotions" in said and "8 folds and 4 utterances" in said
+    assert all("\n" not in line for line in found.problems)
+    assert set(asked(found, "corpus")) == {("good",)}
+
+
+def test_a_pair_that_shares_too_little_is_named(plan):
+    found = plan(names=["one", "other"], protocols=[], methods=[SHALLOW])
+    assert not found.runs and len(found.problems) == 2
+    assert all("shared emotions found: sad" in line for line in found.problems)
+    assert plan(names=["one", "other"], protocols=[], methods=[SHALLOW], labels=["arousal"]).runs
+
+
+def test_runs_that_two_blocks_ask_for_are_computed_once(plan, root, tmp_path):
+    file = tmp_path / "two.yaml"
+    file.write_text("blocks: {a: {names: one}, b: {names: [one, two]}}")
+    study = read_study(file, {"corpora": str(root), "methods": SHALLOW, "folds": 2, "pairs": []})
+    found = plan_study(study)
+    assert sorted(asked(found, "corpus")) == [("one",)] * 2 + [("two",)] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"methods": ["nope"]}, "method 'nope': expected NETWORK/RECIPE"),
+        ({"methods": ["cpac/nope"]}, "released, paper"),
+        ({"methods": ["given:nowhere.csv"]}, "nowhere.csv"),
+        ({"names": ["nope"]}, "corpus 'nope': expected one of those found: one, other, two"),
+        ({"protocols": ["nope"]}, "kfold, stratified, loso"),
+        ({"protocols": ["nowhere.py:f"]}, "nowhere.py"),
+        ({"pairs": ["one"]}, "pair 'one': expected SOURCE:TARGET"),
+        ({"pairs": ["one:nope"]}, "corpus 'nope'"),
+        ({"pairs": ["one:ONE"]}, "expected two corpora, got one twice"),
+        ({"folds": 1}, "folds: expected 2 or more, got 1"),
+        ({"epochs": 0}, "whole number from 1"),
+        ({"changes": [{"epoch": 3}]}, "no field 'epoch'"),
+        ({"corpora": "/no/such/folder"}, "/no/such/folder"),
+    ],
+)
+def test_every_wrong_word_is_one_line(plan, change, expected):
+    with pytest.raises(StudyError, match=re.escape(expected)) as caught:
+        found = plan(**change)
+        raise StudyError("; ".join(found.problems))  # what could not be told before
+    assert "\n" not in str(caught.value)
+
+
+def test_planning_computes_nothing(plan, tmp_path, monkeypatch):
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path / "cache"))
+    found = plan(methods=["cpac/quick", "mmd/quick", SHALLOW])
+    store = RunStore(tmp_path / "runs")
+    assert found.all_runs and not any(store.has(run.name) for run in found.all_runs)
+    assert not store.root.exists() and not (tmp_path / "cache" / "features").exists()
