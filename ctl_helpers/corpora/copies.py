@@ -50,7 +50,6 @@ def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.nda
     ndarray of int, shape (rows,)
         Number of the sound.
     """
-
     import soxr
 
     @lru_cache(maxsize=256)
