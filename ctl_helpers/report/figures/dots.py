@@ -77,7 +77,7 @@ def dot_plot(
     lines = -(-len(plots) // columns)
     heights = [len(rows) + 1.6 for _, rows in plots] if columns == 1 else [height] * lines
     figure, axes = panels(
-        *(lines, columns, 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3),
+        *(lines, columns, 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines),
         **{"sharex": True, "sharey": columns > 1, "height_ratios": heights},
     )
     flat = [ax for line in axes for ax in line]
