@@ -404,7 +404,7 @@ def _espeak(seed: int) -> tuple[Callable[[str, str, dict[int, float]], np.ndarra
             raise RuntimeError(f"it said nothing for {text!r}")
         return np.concatenate(heard) / 32768.0
 
-    say.keep = keep  # the library calls it: it has to live as long as `say`
+    say.keep = keep  # type: ignore[attr-defined]  # the library calls it: it has to live as long as `say`
     return say, rate
 
 

@@ -240,7 +240,11 @@ def list_table(
 
 
 def _add_once(
-    path: str, segment: tuple | str, said: list[Labels], votes: bool, listing: Listing
+    path: str,
+    segment: tuple[float, float] | tuple[()],
+    said: list[Labels],
+    votes: bool,
+    listing: Listing,
 ) -> None:
     """Add an utterance once, unless its rows contradict each other."""
     (emotion, most), *others = Counter(labels.emotion for labels in said).most_common()

@@ -76,7 +76,7 @@ def extract(
     if not len(manifest):
         raise StudyError("features: expected at least one utterance, got an empty manifest")
     if is_array(features):
-        return read_array(Path(features), manifest)
+        return read_array(Path(str(features)), manifest)
     way = way_of(features, manifest, samples)
     folder = Path(cache or cache_folder()).expanduser().absolute() / "features"
     folder /= short_hash(way.identity)
@@ -120,7 +120,7 @@ def feature_key(
         When the features are not known, or need a package or file that is not there.
     """
     if is_array(features):
-        return array_key(Path(features), manifest)
+        return array_key(Path(str(features)), manifest)
     way = way_of(features, manifest, samples)
     return rows_key(short_hash(way.identity), _sounds(manifest))
 

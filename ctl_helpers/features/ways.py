@@ -59,14 +59,15 @@ class Way:
 
 
 def way_of(
-    features: FeatureSettings | str, manifest: pd.DataFrame, samples: int | None = None
+    features: FeatureSettings | str | Path, manifest: pd.DataFrame, samples: int | None = None
 ) -> Way:
     """Look up how features are computed; the parameters are those of `extract`."""
     from ctl_helpers.features import functionals
     from ctl_helpers.features.mfcc import mfcc
 
-    if isinstance(features, FeatureSettings) or features in PRESETS:
-        settings = _with_samples(PRESETS.get(features, features), manifest, samples)
+    settings = features if isinstance(features, FeatureSettings) else PRESETS.get(str(features))
+    if settings is not None:
+        settings = _with_samples(settings, manifest, samples)
         shape = (settings.frames, settings.coefficients)
         rate = round(settings.sampling_rate / settings.factor)
         identity = _identity("mfcc", asdict(settings))
@@ -103,12 +104,13 @@ def _identity(*parts) -> str:
 
 def shape_of(way: Way) -> tuple[int, ...]:
     """Shape of what a function of the user's own returns, by a second of noise."""
+    named = getattr(way.compute, "keywords", {})
     noise = np.random.default_rng(0).normal(0, 0.1, way.sampling_rate).astype(np.float32)
     try:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
         raise StudyError(
-            f"features {way.compute.keywords['file']}: expected an array for a second of noise, "
+            f"features {named['file']}: expected an array for a second of noise, "
             f"got {type(error).__name__}: {error}"
         ) from error
 

@@ -54,10 +54,21 @@ class Method(Protocol):
     :meth:`spec`.
     """
 
-    name: str
-    kind: str  # "network", "adaptation", "shallow", "fusion", "given"
-    selection: str
-    seeded: bool  # whether the seed changes anything
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+
+    @property
+    def kind(self) -> str:
+        """``"network"``, ``"adaptation"``, ``"shallow"``, ``"fusion"`` or ``"given"``."""
+
+    @property
+    def selection(self) -> str:
+        """The epoch that is scored."""
+
+    @property
+    def seeded(self) -> bool:
+        """Whether the seed changes anything."""
 
     @property
     def label(self) -> str:

@@ -155,7 +155,7 @@ def _check(name: str, value: object, valid: bool, expected: str) -> None:
 
 
 # What the modern recipes share.
-_MODERN = {
+_MODERN: dict[str, Any] = {
     "padding": "zeroed",
     "loss": "cross-entropy",
     "learning_rate": 2e-3,
@@ -168,9 +168,9 @@ _MODERN = {
     "shift": 8,
     "cutmix": 0.5,
 }
-_MODERN_CPAC = {"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0}
+_MODERN_CPAC: dict[str, Any] = {"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0}
 # What the quick recipes share.
-_QUICK = {
+_QUICK: dict[str, Any] = {
     "features": "pitch",
     "padding": "zeroed",
     "batch_size": 8,
@@ -180,7 +180,7 @@ _QUICK = {
     "epsilon": 1e-7,
     "averaging": 0.25,
 }
-_QUICK_GAINS = {"capsule_gain": 32.0, "head_gain": 8.0}
+_QUICK_GAINS: dict[str, Any] = {"capsule_gain": 32.0, "head_gain": 8.0}
 
 RECIPES = {
     # As the code was released: librosa's default frames, the margin loss alone.
@@ -219,7 +219,7 @@ RECIPES = {
 }
 
 # Across corpora: encoder and heads of CAAM.
-_CAAM = {
+_CAAM: dict[str, Any] = {
     "network": "caam",
     "epochs": 120,
     "batch_size": 512,

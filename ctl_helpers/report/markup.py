@@ -2,6 +2,7 @@
 
 import html
 import re
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -32,8 +33,8 @@ def to_html(
     shown: pd.DataFrame, caption: str = "", note: str = "", bold: pd.DataFrame | None = None
 ) -> str:
     """Write a frame of strings as an HTML table in a box that scrolls by itself."""
-    macro = pages().get_template("table.html").module.table
-    return str(macro(rows_of(shown, bold), caption, note))
+    module: Any = pages().get_template("table.html").module
+    return str(module.table(rows_of(shown, bold), caption, note))
 
 
 def rows_of(shown: pd.DataFrame, bold: pd.DataFrame | None = None) -> dict:

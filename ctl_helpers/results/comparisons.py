@@ -107,7 +107,7 @@ def _differences(
     row = columns_of("difference", Interval(test.difference, test.low, test.high)) | {"p": test.p}
     row |= {"folds" if unit == "split" else "seeds": len(first)}
     if len(both):
-        said = [both[name] for name in ("emotion", "predicted", "predicted_reference")]
+        said = both["emotion"], both["predicted"], both["predicted_reference"]
         pooled = paired_bootstrap(*said, both["corpus"] + " " + both["utterance"])
         row |= columns_of("pooled_difference", Interval(*pooled[:3])) | {"pooled_p": pooled.p}
         of_one = both["seed"] == both["seed"].min()

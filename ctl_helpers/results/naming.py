@@ -6,6 +6,7 @@ Files, specifications and CSV keep identifiers (``emodb``, ``caam-mdd``); people
 import json
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -133,7 +134,7 @@ def title_of(row: Mapping[str, str], only: Sequence[int] | None = None) -> str:
     return ", ".join(filter(None, words))
 
 
-def part_of(row: Mapping[str, object]) -> str:
+def part_of(row: Mapping[str, Any]) -> str:
     """Say how much of its protocol a row ran, ``1 of 10 folds``; empty where it is all of it."""
     for unit in ("folds", "utterances"):
         done, all_of_them = row.get(unit), row.get(f"of_{unit}")

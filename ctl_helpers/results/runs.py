@@ -140,7 +140,7 @@ def load_history(store: object, runs: pd.DataFrame) -> pd.DataFrame:
     return networks[["run", "seed", "split"]].merge(frame, on="run")
 
 
-def root_of(store: object) -> Path:
+def root_of(store: Any) -> Path:
     """Return the folder of a run store, or the folder itself."""
     return Path(store if isinstance(store, str | Path) else store.root)
 

@@ -4,6 +4,7 @@ import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -84,10 +85,11 @@ def _time_steps(run: Run, steps: int = 3) -> float:
     """Time a few training steps of a network on random features, in seconds per utterance."""
     from ctl_helpers.networks import backend, build, training
 
-    recipe, classes = run.method.recipe, len(run.problem.classes)
+    method: Any = run.method
+    recipe, classes = method.recipe, len(run.problem.classes)
     backend.prepare(0)
     try:
-        shape = _shape(run)
+        shape: Any = _shape(run)
         model = build(recipe, shape, classes)
     except Exception:  # of a user's own network, say: its runs will name it
         return _STEP

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -127,7 +128,7 @@ def _words(group: Group) -> list[str]:
 
 
 def _title(group: Group, runs: list[Run]) -> str:
-    method = runs[0].method
+    method: Any = runs[0].method
     if group.kind == "adaptation":
         usual = [word for word in (group.protocol, group.labels) if word not in _USUAL]
         places = " → ".join(map(name_of, group.place))
@@ -308,7 +309,8 @@ class OpenedInside(Opened):
         train = problem.train
         if run.method.selection == "validation":
             train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
-        inputs = normalised(problem, run.method.recipe, train)
+        method: Any = run.method
+        inputs = normalised(problem, method.recipe, train)
         predicted = self.honest[self.honest["run"] == run.name].iloc[utterance]
         return inputs[problem.test[[utterance]]][0], predicted
 
@@ -336,7 +338,8 @@ class OpenedInside(Opened):
             try:
                 problems = problems_inside(problem.manifest, "kfold", problem.folds or 5)
                 problems = [*problems, *problems_inside(problem.manifest, "loso")]
-                compute([seeded(one, method, 0) for one in problems], RunStore(folder), jobs=1)
+                store = RunStore(Path(folder))
+                compute([seeded(one, method, 0) for one in problems], store, jobs=1)
             except StudyError:  # the corpus names no speakers, or a single one
                 pass
             return load_runs(folder)
@@ -447,7 +450,7 @@ class OpenedReport:
     @cached_property
     def found(self) -> Findings:
         """The report's tables and sentences."""
-        return findings(self.store, self.runs, self.page.synthetic)
+        return findings(self.store.root, self.runs, self.page.synthetic)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from ctl_helpers.corpora import find_corpora, load_manifest, make_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import Method, parse
+from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.protocols import Problem, problems_across, problems_inside
 from ctl_helpers.protocols.inside import check_protocol
 from ctl_helpers.runs.run import Run, seeded
@@ -116,10 +117,12 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     for settings in study.blocks.values():
         _check(settings, found)
     wanted = {n: None for settings in study.blocks.values() for n in _corpora_of(settings, found)}
-    options = {"labels": study.settings.emotions, "columns": study.settings.columns}
+    labels, columns = study.settings.emotions, study.settings.columns
     for name in wanted:
         try:
-            plan.manifests[name] = manifest = load_manifest(root, name, **options)
+            plan.manifests[name] = manifest = load_manifest(
+                root, name, labels=labels, columns=columns
+            )
         except StudyError as error:
             plan.problems.append(str(error))
             continue
@@ -185,7 +188,9 @@ def _add(
         suiting = [problem for problem in problems if method.suits(problem)]
         if not suiting:
             continue
-        label = method.recipe.name if method.kind == "adaptation" else method.label
+        label = method.label
+        if isinstance(method, NetworkMethod) and method.kind == "adaptation":
+            label = method.recipe.name
         kind = method.kind
         first = suiting[0]
         group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)

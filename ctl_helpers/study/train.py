@@ -80,7 +80,7 @@ def train_network(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         outcome = chosen.run(problem, seed, folder)
-        card = outcome.card | _about(problem, chosen, report)
+        card = dict(outcome.card) | _about(problem, chosen, report)
         inputs = normalised(problem, chosen.recipe, problem.train)
         distances = [distance_from_mean(inputs[rows]) for rows in _chunks(problem.train)]
         card["reach"] = float(np.quantile(np.concatenate(distances), 0.99))

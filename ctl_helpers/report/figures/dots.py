@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -34,7 +35,7 @@ class Dot:
     value: float
     low: float = np.nan
     high: float = np.nan
-    colour: str = BLUE
+    colour: str | tuple = BLUE
     marker: str = "o"
     hollow: bool = False
     thin: bool = False
@@ -76,10 +77,9 @@ def dot_plot(
     height = max(len(rows) for _, rows in plots) + 1.6
     lines = -(-len(plots) // columns)
     heights = [len(rows) + 1.6 for _, rows in plots] if columns == 1 else [height] * lines
-    figure, axes = panels(
-        *(lines, columns, 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines),
-        **{"sharex": True, "sharey": columns > 1, "height_ratios": heights},
-    )
+    width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines
+    look: dict[str, Any] = {"sharex": True, "sharey": columns > 1, "height_ratios": heights}
+    figure, axes = panels(lines, columns, width, tall, **look)
     flat = [ax for line in axes for ax in line]
     verticals = [vertical] * len(plots) if isinstance(vertical, dict) else list(vertical)
     for ax, (name, rows), here in zip(flat, plots, verticals or [{}] * len(plots), strict=False):

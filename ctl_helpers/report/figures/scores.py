@@ -1,6 +1,7 @@
 """Figures of results."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -142,7 +143,7 @@ def _dot(row: dict, metric: str = "uar", **look) -> Dot:
     ends = [row[f"{name}_low"], row[f"{name}_high"]]
     if row["reported_by"] != OURS:
         look = {"colour": GREY, "marker": "D", "legend": "published"}
-    return Dot(row[metric], *ends, thin=thin, hollow=bool(row["optimistic"]), **look)
+    return Dot(row[metric], ends[0], ends[1], thin=thin, hollow=bool(row["optimistic"]), **look)
 
 
 def chance_of(row: dict) -> float:
@@ -278,7 +279,11 @@ def verdicts(table: pd.DataFrame, title: str = "") -> Figure:
     for row in table.to_dict("records"):
         ours = [Dot(row["last"], row["last_low"], row["last_high"], legend="ours, last epoch")]
         if pd.notna(row["best_test"]):
-            look = {"colour": ORANGE, "hollow": True, "legend": f"ours, best test epoch {DAGGER}"}
+            look: dict[str, Any] = {
+                "colour": ORANGE,
+                "hollow": True,
+                "legend": f"ours, best test epoch {DAGGER}",
+            }
             ours.append(Dot(row["best_test"], **look))
         ours.append(Dot(row["published"], colour=GREY, marker="D", legend="published"))
         rows.append((f"{row['claim']} ({row['recipe']}): {row['verdict']}", ours))
@@ -298,7 +303,11 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
     """
     rows = []
     for row in table.to_dict("records"):
-        best = {"colour": ORANGE, "hollow": True, "legend": f"best test epoch {DAGGER}"}
+        best: dict[str, Any] = {
+            "colour": ORANGE,
+            "hollow": True,
+            "legend": f"best test epoch {DAGGER}",
+        }
         dots = [Dot(row["last"], legend="last epoch"), Dot(row["best_test"], **best)]
         rows.append((f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}", dots))
     return dot_plot([(title, rows)], "score %", joined=True)
@@ -324,10 +333,10 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
         for row in group.sort_values("difference", ascending=False).to_dict("records"):
             ends = [row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high")]
             value = row["difference"]
-            dots = [Dot(value, *ends, thin=True)]
+            dots = [Dot(value, ends[0], ends[1], thin=True)]
             dots += [Dot(value, row["difference_low"], row["difference_high"])]
             rows.append((name_of(row["method"]), dots))
-        said = [place_of(rows and group.iloc[0]), *key[2:5], key[5].replace("none", "")]
+        said = [place_of(group.iloc[0]), *key[2:5], key[5].replace("none", "")]
         name = ", ".join(word for word in said if word and word != "emotion")
         plots.append((name, rows))
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"

@@ -9,7 +9,7 @@ import json
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -357,7 +357,7 @@ def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.n
     for layer in layers:
         inputs = [values[name] for name in layer.inputs] or [np.asarray(features, float)]
         if layer.kind == "Capsules":
-            outputs, values["coupling"] = route(*inputs, layer.weights[0], layer.config)
+            outputs, values["coupling"] = route(inputs[0], layer.weights[0], layer.config)
         elif layer.kind in _REPLAYED:
             outputs = _REPLAYED[layer.kind](layer, *inputs)
         else:
@@ -424,7 +424,7 @@ def _attend(layer: SavedLayer, query: np.ndarray, *_) -> np.ndarray:
     return softmax(scale * query @ query.T, axis=1) @ query
 
 
-_REPLAYED = {
+_REPLAYED: dict[str, Callable] = {
     **dict.fromkeys(("InputLayer", "Dropout", "Card"), lambda layer, x: x),
     "Reshape": lambda layer, x: x.reshape(layer.shape),
     "ConvolutionBlock": _block,
