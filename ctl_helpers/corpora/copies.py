@@ -10,7 +10,6 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -51,6 +50,7 @@ def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.nda
     ndarray of int, shape (rows,)
         Number of the sound.
     """
+    import soxr
 
     @lru_cache(maxsize=256)
     def signal(row: int) -> np.ndarray:

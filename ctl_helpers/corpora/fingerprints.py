@@ -7,7 +7,6 @@ How strongly the loudness of 12 bands (120 to 3300 Hz) changes at 32 modulation 
 from collections.abc import Sequence
 
 import numpy as np
-import soxr
 from scipy.fft import rfft
 
 SHORTEST = 0.5
@@ -38,6 +37,8 @@ def fingerprint(signal: np.ndarray, rate: int) -> bytes:
     bytes
         384 numbers of 8 bits, or none for a signal shorter than ``SHORTEST``.
     """
+    import soxr
+
     if len(signal) < SHORTEST * rate:
         return b""
     signal = np.pad(soxr.resample(signal, rate, RATE, quality="LQ"), _HOP)
