@@ -459,7 +459,7 @@ def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figu
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
     _image(top, scaled.T, count)
     top.set(title="features, from beginning to end", ylabel="row")
-    brightest = max(0.5, coupling.max())
+    brightest = max(2 / outputs, coupling.max())
     for (ax,), shares, number in zip(axes[1:], coupling, range(1, rounds + 1), strict=True):
         box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": brightest}
         drawn = ax.imshow(shares.T, cmap="viridis", interpolation="nearest", **box)
