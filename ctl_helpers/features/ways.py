@@ -1,19 +1,18 @@
 """The ways to turn a signal into features, by name: MFCC, functionals, a function of one's own."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import signal_length
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.settings import PRESETS, FeatureSettings, short_hash
+from ctl_helpers.features.settings import PRESETS, FeatureSettings
+from ctl_helpers.plugins import is_reference, load, source_hash
+from ctl_helpers.versions import version_of
 
 FEATURES = {
     "paper": "39 MFCC a frame, windows of 50 ms every 12.5 ms, as the paper says",
@@ -77,24 +76,27 @@ def way_of(
         identity = _identity(features, asdict(settings))
         return Way(identity, settings.sampling_rate, compute, (5 * settings.coefficients,))
     if features in functionals.OPENSMILE_SETS:
-        identity = _identity(features, _RATE, functionals.opensmile_version(features))
-        function = functionals.opensmile_functionals
-        compute = partial(function, sampling_rate=_RATE, name=features)
-        shape = (functionals.OPENSMILE_SETS[features][1],)
+        version = version_of("opensmile")
+        if not version:
+            raise StudyError(
+                f"features {features!r}: expected the package opensmile, found none; "
+                "install the extra: pip install 'ctl-helpers[baselines]'"
+            )
+        compute = partial(functionals.opensmile_functionals, sampling_rate=_RATE, name=features)
+        identity, shape = (
+            _identity(features, _RATE, version),
+            functionals.OPENSMILE_SETS[features][1:],
+        )
         # openSMILE's library crashes beside those of Keras's backends.
         return Way(identity, _RATE, compute, shape, apart=True)
-    file, _, name = str(features).rpartition(":")
-    if not file.endswith(".py"):
+    features = str(features)
+    if not is_reference(features):
         raise StudyError(
             f"features: expected one of {', '.join(FEATURES)}, a file .npz or .npy, or "
             f"file.py:function, got {features!r}"
         )
-    try:
-        source = short_hash(Path(file).read_bytes())
-    except OSError as error:
-        raise StudyError(f"features {features}: cannot read {file} ({error.strerror})") from error
-    compute = partial(_own, file=file, name=name, source=source)
-    return Way(_identity("function", name, source, _RATE), _RATE, compute, None)
+    identity = _identity("function", features.split(":")[-1], source_hash(features), _RATE)
+    return Way(identity, _RATE, partial(_own, reference=features), None)
 
 
 def _identity(*parts) -> str:
@@ -108,7 +110,7 @@ def shape_of(way: Way) -> tuple[int, ...]:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
         raise StudyError(
-            f"features {way.compute.keywords['file']}: expected an array for a second of noise, "
+            f"features {way.compute.keywords['reference']}: expected an array for a second of noise, "
             f"got {type(error).__name__}: {error}"
         ) from error
 
@@ -127,13 +129,5 @@ def _with_samples(settings, manifest, samples) -> FeatureSettings:
     return replace(settings, samples=next(iter(lengths.values())))
 
 
-def _own(signal, file, name, source):
-    return _own_function(file, name, source)(signal, _RATE)
-
-
-@lru_cache(maxsize=8)
-def _own_function(file: str, name: str, source: str) -> Callable:
-    spec = importlib.util.spec_from_file_location(f"features_{source}", file)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
+def _own(signal: np.ndarray, reference: str) -> np.ndarray:
+    return load(reference)(signal, _RATE)
