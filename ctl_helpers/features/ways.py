@@ -83,12 +83,9 @@ def way_of(
                 "install the extra: pip install 'ctl-helpers[baselines]'"
             )
         compute = partial(functionals.opensmile_functionals, sampling_rate=_RATE, name=features)
-        identity, shape = (
-            _identity(features, _RATE, version),
-            functionals.OPENSMILE_SETS[features][1:],
-        )
+        shape = functionals.OPENSMILE_SETS[features][1:]
         # openSMILE's library crashes beside those of Keras's backends.
-        return Way(identity, _RATE, compute, shape, apart=True)
+        return Way(_identity(features, _RATE, version), _RATE, compute, shape, apart=True)
     features = str(features)
     if not is_reference(features):
         raise StudyError(
@@ -109,24 +106,23 @@ def shape_of(way: Way) -> tuple[int, ...]:
     try:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
+        name = way.compute.keywords["reference"]
         raise StudyError(
-            f"features {way.compute.keywords['reference']}: expected an array for a second of noise, "
-            f"got {type(error).__name__}: {error}"
+            f"features {name}: expected an array for a second of noise, got {error!r}"
         ) from error
 
 
 def _with_samples(settings, manifest, samples) -> FeatureSettings:
-    if samples is not None:
-        return replace(settings, samples=samples)
-    if settings.samples is not None:
-        return settings
-    lengths = {name: signal_length(name) for name in manifest["corpus"].unique()}
-    if len(set(lengths.values())) > 1:
-        raise StudyError(
-            "feature setting samples: expected a number, as the corpora differ in length, got None "
-            f"for {', '.join(f'{name} ({n})' for name, n in lengths.items())}"
-        )
-    return replace(settings, samples=next(iter(lengths.values())))
+    samples = samples or settings.samples
+    if samples is None:
+        lengths = {name: signal_length(name) for name in manifest["corpus"].unique()}
+        if len(set(lengths.values())) > 1:
+            raise StudyError(
+                "feature setting samples: expected a number, as the corpora differ in length, got "
+                f"None for {', '.join(f'{name} ({n})' for name, n in lengths.items())}"
+            )
+        (samples,) = set(lengths.values())
+    return replace(settings, samples=samples)
 
 
 def _own(signal: np.ndarray, reference: str) -> np.ndarray:
