@@ -132,6 +132,10 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     return plan
 
 
+def _manifest(root: Path, name: str, settings: Settings) -> pd.DataFrame:
+    return load_manifest(root, name, labels=settings.emotions, columns=settings.columns)
+
+
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
     for name, protocol in product(_names(settings, found), settings.protocols):
         if name not in plan.manifests:
@@ -295,9 +299,8 @@ def list_splits(study: Study) -> pd.DataFrame:
     """
     root, found = open_corpora(study)
     settings, tables = study.settings, []
-    options = {"labels": settings.emotions, "columns": settings.columns}
     for name in _names(settings, found):
-        manifest = load_manifest(root, name, **options)
+        manifest = _manifest(root, name, settings)
         for protocol, division in product(settings.protocols, settings.divisions):
             only = settings.only or None
             for problem in problems_inside(manifest, protocol, settings.folds, division, only):
