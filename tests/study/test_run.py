@@ -125,7 +125,7 @@ SLOW = CLASSIFIER.replace("def classifier():", "def classifier():\n    time.slee
 
 
 def table_of(folder):
-    runs = load_runs(folder / "runs").drop(columns=["seconds", "peak_memory_mb"])
+    runs = load_runs(folder / "runs").drop(columns=["seconds", "peak_memory_mb", "finished"])
     return runs.sort_values("run", ignore_index=True)
 
 
