@@ -15,7 +15,6 @@ from ctl_helpers.results.naming import (
     DAGGER,
     HEADINGS,
     OURS,
-    columns_of,
     label_of,
     method_of,
     name_of,
@@ -175,9 +174,9 @@ def per_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
     for (corpus, speaker), part in predictions.groupby(["corpus", "speaker"]):
         row = {"corpus": corpus, "speaker": speaker, "sex": part["sex"].iloc[0]}
         row["utterances"] = part["utterance"].nunique()
-        row |= columns_of("uar", pooled_interval(part, "uar"))
+        row |= pooled_interval(part, "uar").columns("uar")
         hits = (part["emotion"] == part["predicted"]).sum() / part["seed"].nunique()
-        row |= columns_of("war", proportion_interval(hits, len(part) / part["seed"].nunique()))
+        row |= proportion_interval(hits, len(part) / part["seed"].nunique()).columns("war")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -202,7 +201,7 @@ def per_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
             true, called = part["emotion"] == emotion, part["predicted"] == emotion
             hits = (true & called).sum()
             row = {"corpus": corpus, "emotion": emotion, "utterances": int(true.sum() / seeds)}
-            row |= columns_of("recall", proportion_interval(hits / seeds, true.sum() / seeds))
+            row |= proportion_interval(hits / seeds, true.sum() / seeds).columns("recall")
             row["precision"] = 100 * hits / called.sum() if called.any() else np.nan
             row["f1"] = 100 * 2 * hits / (true.sum() + called.sum())
             rows.append(row)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.results.naming import columns_of, method_of, named_apart
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE
+from ctl_helpers.results.naming import method_of, named_apart, place_of
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
 from ctl_helpers.results.statistics import (
     Interval,
     PairedTest,
@@ -20,6 +20,7 @@ from ctl_helpers.results.statistics import (
 )
 from ctl_helpers.results.summaries import fold_interval
 
+_METHOD = ["method", "recipe", "normalisation", "selection", "variant"]
 _GROUP = [*CONDITION, "variant"]
 _PREFERRED = ("modern", "paper", "released", "quick")
 _TRANSDUCTIVE = ("speaker", "corpus")
@@ -64,55 +65,49 @@ def compare(
         If no run, or more than one condition in one place, fits the reference.
     """
     runs = runs[runs["selection"] != OPTIMISTIC]
-    is_reference = pd.Series(True, runs.index)
-    for column, value in reference.items():
-        is_reference &= runs[column] == value
+    is_reference = runs[list(reference)].eq(pd.Series(dict(reference))).all(axis=1)
     if not is_reference.any():
         raise StudyError(f"expected runs with {dict(reference)} to compare with; got none")
-    place = [*PLACE, *within]
-    keys = ["method", "recipe", "normalisation", "selection", "variant"]
-    keys = [key for key in keys if key not in within]
+    keys = [key for key in _METHOD if key not in within]
     rows = []
-    for where, here in runs.groupby(place, sort=False):
+    for where, here in grouped(runs, [*PLACE, *within]):
         base = here[is_reference[here.index]]
-        conditions = len(base[keys].drop_duplicates())
-        if conditions > 1:
-            here = " ".join(filter(None, where[:4]))
+        if (found := len(base[keys].drop_duplicates())) > 1:
             raise StudyError(
-                f"{here}: expected one condition with {dict(reference)}, "
-                f"got {conditions}; name more of {', '.join(keys)}"
+                f"{place_of(where)} {where['protocol']}: expected one condition with "
+                f"{dict(reference)}, got {found}; name more of {', '.join(keys)}"
             )
-        for key, other in here.drop(base.index).groupby(keys, sort=False):
-            row = dict(zip([*place, *keys], [*where, *key], strict=True))
-            rows += [row | found for found in _differences(other, base, predictions, metric)]
+        for key, other in grouped(here.drop(base.index), keys):
+            found = _differences(other, base, predictions, metric)
+            rows += [where | key | found] if found else []
     return named_apart(pd.DataFrame(rows)).drop(columns="variant", errors="ignore")
 
 
 def _differences(
     other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None, metric: str
-) -> list[dict]:
-    """Return one row of tests, or none where the two share nothing that can be tested."""
+) -> dict:
+    """Return the columns of tests, or none where the two share nothing that can be tested."""
     across = (base["source"] != "").any()
     unit = "split" if base["split"].nunique() > 1 and not across else "seed"
     paired = pd.concat([side.groupby(unit)[metric].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
     both = pd.DataFrame() if predictions is None else _same_utterances(other, base, predictions)
     if len(first) < (1 if len(both) else 2):
-        return []
-    test = PairedTest(float((first - second).mean()), *[np.nan] * 4)
+        return {}
+    shares = base["utterances"] / base["train_utterances"]
+    rho = float(shares.mean()) if unit == "split" else 0.0
+    test = PairedTest(Interval(float((first - second).mean())), np.nan)
     if len(first) > 1:
-        shares = base["utterances"] / base["train_utterances"]
-        rho = float(shares.mean()) if unit == "split" else 0.0
         test = corrected_resampled_t_test(first, second, rho)
-    row = columns_of("difference", Interval(test.difference, test.low, test.high)) | {"p": test.p}
+    row = test.difference.columns("difference") | {"p": test.p}
     row |= {"folds" if unit == "split" else "seeds": len(first)}
     if len(both):
         said = both["emotion"], both["predicted"], both["predicted_reference"]
         pooled = paired_bootstrap(*said, both["corpus"] + " " + both["utterance"])
-        row |= columns_of("pooled_difference", Interval(*pooled[:3])) | {"pooled_p": pooled.p}
+        row |= pooled.difference.columns("pooled_difference") | {"pooled_p": pooled.p}
         of_one = both["seed"] == both["seed"].min()
-        row["mcnemar_p"] = mcnemar(*(column[of_one] for column in said)).p
-    return [row]
+        row["mcnemar_p"] = mcnemar(*(column[of_one] for column in said))
+    return row
 
 
 def _same_utterances(
@@ -142,7 +137,6 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         speech (normalised per speaker or corpus) are compared with the reference that does, too.
     """
     runs = runs[(runs["source"] == "") & (runs["selection"] != OPTIMISTIC)]
-    keys = ["method", "recipe", "normalisation", "selection", "variant"]
     parts = []
     places = [*PLACE, runs["normalisation"].isin(_TRANSDUCTIVE)]
     for _, here in runs.groupby(places, sort=False):
@@ -150,11 +144,10 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         if cpac.empty:
             continue
         rank = cpac["recipe"].map(_PREFERRED.index)
-        reference = cpac.loc[rank.idxmin(), keys].to_dict()
+        reference = cpac.loc[rank.idxmin(), _METHOD].to_dict()
         found = compare(here, reference, predictions)
         parts.append(found.assign(reference=method_of(reference)))
-    parts = [part for part in parts if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
+    return pd.concat([pd.DataFrame(), *parts], ignore_index=True)
 
 
 def gains(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -195,20 +188,22 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
         over folds, in percent and percentage points, and the number of folds and runs.
     """
     rows = []
-    for key, group in runs.groupby(_GROUP, sort=False):
-        both = group.pivot_table(["uar", "war"], ["run", "split", "seed", "source"], "selection")
-        for metric in ("uar", "war"):
-            if not {"last", OPTIMISTIC} <= set(both.get(metric, pd.DataFrame()).columns):
-                continue
-            scores = both[metric].dropna().reset_index()
-            scores["gap"] = scores[OPTIMISTIC] - scores["last"]
-            row = dict(zip(_GROUP, key, strict=True)) | {"metric": metric.upper()}
-            for selection in ("last", OPTIMISTIC):
-                row[selection] = 100 * fold_interval(scores, selection).value
-            row |= columns_of("gap", fold_interval(scores, "gap", (-1.0, 1.0)))
-            row |= {"folds": scores["split"].nunique(), "runs": len(scores)}
-            row["of_folds"] = group["of_folds"].astype(float).max()
-            rows.append(row)
+    for row, group in grouped(_twice(runs), [*_GROUP, "metric"]):
+        for selection in ("last", OPTIMISTIC):
+            row[selection] = 100 * fold_interval(group, selection).value
+        row |= fold_interval(group, "gap", (-1.0, 1.0)).columns("gap")
+        row |= {"folds": group["split"].nunique(), "runs": len(group)}
+        rows.append(row | {"of_folds": group["of_folds"].astype(float).max()})
     columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high"]
     columns += ["folds", "of_folds", "runs"]
     return named_apart(pd.DataFrame(rows, columns=columns)).drop(columns="variant")
+
+
+def _twice(runs: pd.DataFrame) -> pd.DataFrame:
+    """Lay both selections of a training side by side, a row per run and metric."""
+    keys = ["run", "split", "seed", "of_folds", *_GROUP]
+    long = runs.melt([*keys, "selection"], ["uar", "war"], "metric")
+    wide = long.set_index([*keys, "metric", "selection"])["value"].unstack()
+    wide = wide.reindex(columns=["last", OPTIMISTIC]).dropna().reset_index()
+    wide = wide.sort_values([*_GROUP, "metric"], kind="stable")
+    return wide.assign(gap=wide[OPTIMISTIC] - wide["last"], metric=wide["metric"].str.upper())

@@ -5,51 +5,19 @@ Files, specifications and CSV keep identifiers (``emodb``, ``caam-mdd``); people
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
 from ctl_helpers.results.runs import CONDITION
-from ctl_helpers.results.statistics import Interval
 
 DAGGER = "†"
 OURS = "this study"
-NAMES = {
-    **{"casia": "CASIA", "emodb": "EmoDB", "savee": "SAVEE", "ravdess": "RAVDESS"},
-    **{"emovo": "EMOVO", "tess": "TESS", "crema-d": "CREMA-D", "esd": "ESD", "iemocap": "IEMOCAP"},
-    **{"cpac": "CPAC", "timnet": "TIM-Net", "source-only": "source only"},
-    **{"caam-released": "CAAM (as released)", "caam-mdd": "CAAM (MDD)", "dann": "DANN"},
-    **{"cdan": "CDAN", "cdan-e": "CDAN+E", "coral": "Deep CORAL", "mmd": "MMD", "jan": "JAN"},
-    "information": "information maximisation",
-    **{"egemaps": "eGeMAPS", "compare": "ComParE"},
-    **dict.fromkeys(("mfcc", "mfcc-statistics"), "MFCC statistics"),
-    **{"linear": "SVM (linear)", "rbf": "SVM (RBF)", "logistic": "logistic regression"},
-    **{"kfold": "shuffled k-fold", "stratified": "stratified k-fold"},
-    **{"loso": "leave one speaker out", "grouped": "speaker-grouped k-fold"},
-    "svm": "SVM on labelled target",
-}
-HEADINGS = {
-    "uar": "UAR %",
-    "war": "WAR %",
-    "macro_f1": "macro F1 %",
-    "pooled_uar": "pooled UAR %",
-    "pooled_war": "pooled WAR %",
-    "f1": "F1 %",
-    "recall": "recall %",
-    "precision": "precision %",
-    "best_test": f"best test epoch {DAGGER}",
-    "last": "last epoch",
-    "difference": "difference (points)",
-    "distance": "proxy A-distance",
-    "pooled_difference": "over utterances (points)",
-    "pooled_p": "p over utterances",
-    "confidence": "mean confidence %",
-    "ece": "ECE %",
-    "gap": "gap (points)",
-    "p": "p",
-    "mcnemar_p": "McNemar p",
-}
+_DATA = tomllib.loads((files("ctl_helpers.results") / "names.toml").read_text(encoding="utf-8"))
+NAMES, HEADINGS = _DATA["names"], _DATA["headings"]
 _SAID = {"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"}
 _UNSAID = {"none": "not normalised", "global": "scaled by the training part"}
 
@@ -70,14 +38,9 @@ def name_of(identifier: str) -> str:
         return identifier.removeprefix("given:")
     for mark, joint in (("+", " + "), ("/", " ")):
         parts = identifier.split(mark)
-        if len(parts) > 1 and parts[0] in NAMES:
-            return joint.join(dict.fromkeys(map(name_of, _without_repeat(parts))))
+        if len(parts) > 1 and parts[0] in NAMES:  # a recipe may be called as its method is
+            return joint.join(name_of(part) for part in dict.fromkeys(parts) if part)
     return identifier
-
-
-def _without_repeat(parts: list[str]) -> list[str]:
-    """Leave out a recipe that is called as its method is: ``timnet/timnet``."""
-    return [part for i, part in enumerate(parts) if part and part not in parts[:i]]
 
 
 def method_of(row: Mapping[str, str]) -> str:
@@ -99,8 +62,7 @@ def method_of(row: Mapping[str, str]) -> str:
     >>> method_of({"method": "egemaps+rbf", "recipe": "", "normalisation": "speaker"})
     'eGeMAPS + SVM (RBF), per speaker'
     """
-    recipe = row.get("recipe", "")
-    name = name_of(row["method"])
+    recipe, name = row.get("recipe", ""), name_of(row["method"])
     if recipe not in (row["method"], "", *re.findall(r"\w+", name)):  # said already
         name = f"{name} {recipe}"
     return ", ".join(filter(None, [name, _SAID.get(row.get("normalisation", ""), "")]))
@@ -122,15 +84,10 @@ def label_of(row: Mapping[str, str]) -> str:
     return method_of(row) + (f" {DAGGER}" if row["optimistic"] else "")
 
 
-def title_of(row: Mapping[str, str], only: Sequence[int] | None = None) -> str:
-    """Say in words what a row is of: ``EmoDB, CPAC modern, per speaker, shuffled k-fold``.
-
-    ``only`` are the numbers of the splits that ran, None for all.
-    """
-    numbers = " ".join(map(str, only or ()))
-    splits = f"split{'s' * (len(only) > 1)} {numbers} only" if only else ""
+def title_of(row: Mapping[str, str]) -> str:
+    """Say in words what a row is of: ``EmoDB, CPAC modern, per speaker, shuffled k-fold``."""
     labels = row.get("labels", "emotion").replace("emotion", "")
-    words = [place_of(row), method_of(row), name_of(row["protocol"]), labels, splits]
+    words = [place_of(row), method_of(row), name_of(row["protocol"]), labels]
     return ", ".join(filter(None, words))
 
 
@@ -141,12 +98,6 @@ def part_of(row: Mapping[str, Any]) -> str:
         if pd.notna(done) and pd.notna(all_of_them) and done < all_of_them:
             return f"{done:.0f} of {all_of_them:.0f} {unit}"
     return ""
-
-
-def columns_of(name: str, interval: Interval) -> dict[str, float]:
-    """Return the three columns of an interval, in percent."""
-    ends = ("", "_low", "_high")
-    return {f"{name}{end}": 100 * value for end, value in zip(ends, interval, strict=True)}
 
 
 def named_apart(table: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ files (see `archive`). Both are read alike; where a run is in both, its folder c
 import json
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,15 @@ def load_history(store: object, runs: pd.DataFrame) -> pd.DataFrame:
     networks = runs[runs["kind"].isin(("network", "adaptation"))].drop_duplicates("run")
     frame = _read_tables(root_of(store), networks["run"], "history.csv", ["epoch", "loss"])
     return networks[["run", "seed", "split"]].merge(frame, on="run")
+
+
+def grouped(
+    frame: pd.DataFrame, keys: Iterable[str]
+) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Give each group of rows that are alike in some columns: these columns' values, the rows."""
+    keys = list(keys)
+    for values, group in frame.groupby(keys, sort=False):
+        yield dict(zip(keys, values, strict=True)), group
 
 
 def root_of(store: Any) -> Path:

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import make_scorer
 from sklearn.model_selection import (
     GroupShuffleSplit,
     ShuffleSplit,
     StratifiedKFold,
     cross_val_predict,
+    cross_validate,
 )
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
@@ -22,12 +24,13 @@ from sklearn.svm import SVC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.naming import OURS, named_apart
 from ctl_helpers.results.published import published
-from ctl_helpers.results.runs import CONDITION, root_of
+from ctl_helpers.results.runs import CONDITION, grouped, root_of
 from ctl_helpers.results.statistics import mean_interval
-from ctl_helpers.scores import scores, uar
+from ctl_helpers.scores import uar, war
 
 BEFORE = "MFCC statistics"
 SPLITS = {"random": ShuffleSplit, "speaker": GroupShuffleSplit}
+_CONDITION = [*CONDITION[1:], "variant"]
 _KEYS = ["source", "target", "protocol", "labels", "method", "recipe", "normalisation"]
 
 
@@ -216,12 +219,11 @@ def distances(store: object, runs: pd.DataFrame, before: Space | None = None) ->
         found = proxy_a_distance(before.points, before.labels["corpus"])
         place = kept.iloc[0][["source", "target"]].to_dict()
         rows.append({**place, "method": BEFORE, "distance": found})
-    for row, group in _conditions(kept):
+    for row, group in grouped(kept, _CONDITION):
         spaces = [run_space(root / run) for run in group["run"]]
         source = row["source"]
         each = [proxy_a_distance(s.points, s.labels["corpus"] == source) for s in spaces]
-        ends = ("distance", "distance_low", "distance_high")
-        row |= dict(zip(ends, mean_interval(each, (-2.0, 2.0)), strict=True))
+        row |= mean_interval(each, (-2.0, 2.0)).columns("distance", 1)
         rows.append(row | {"runs": len(group)})
     columns = [*_KEYS, "distance", "distance_low", "distance_high", "runs"]
     table = pd.DataFrame(rows, columns=columns)
@@ -249,7 +251,7 @@ def svm_on_features(
     Returns
     -------
     pandas.DataFrame
-        A row per draw: split, repeat, uar, war (fractions), train and test (utterances).
+        A row per draw: uar and war, fractions.
 
     Raises
     ------
@@ -265,18 +267,17 @@ def svm_on_features(
     space = run_space(run)
     target = (space.labels["corpus"] == space.labels["corpus"].iloc[-1]).to_numpy()
     points, labels = space.points[target], space.labels[target]
-    speakers, truth, rows = labels["speaker"].to_numpy(str), labels["emotion"].to_numpy(str), []
+    speakers, truth = labels["speaker"].to_numpy(str), labels["emotion"].to_numpy(str)
     if split == "speaker" and len(set(speakers)) < 2:
         raise StudyError(f"{run}: expected two speakers or more, got {len(set(speakers))}")
-    draws = SPLITS[split](repeats, test_size=0.2, random_state=seed)
-    groups = speakers if split == "speaker" else None
-    for repeat, (train, test) in enumerate(draws.split(points, truth, groups)):
-        machine = make_pipeline(StandardScaler(), SVC(kernel="linear"))
-        machine.fit(points[train], truth[train])
-        found = scores(truth[test], machine.predict(points[test]))
-        row = {"split": split, "repeat": repeat, "uar": found["uar"], "war": found["war"]}
-        rows.append(row | {"train": len(train), "test": len(test)})
-    return pd.DataFrame(rows)
+    found = cross_validate(
+        make_pipeline(StandardScaler(), SVC(kernel="linear")),
+        *(points, truth),
+        groups=speakers if split == "speaker" else None,
+        cv=SPLITS[split](repeats, test_size=0.2, random_state=seed),
+        scoring={"uar": make_scorer(uar), "war": make_scorer(war)},
+    )
+    return pd.DataFrame({metric: found[f"test_{metric}"] for metric in ("uar", "war")})
 
 
 def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.DataFrame:
@@ -304,15 +305,14 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
     """
     root, kept = _with_embeddings(store, runs)
     rows = []
-    for split, (row, group) in product(SPLITS, list(_conditions(kept))):
+    for split, (row, group) in product(SPLITS, list(grouped(kept, _CONDITION))):
         try:
             drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
         except StudyError:  # a single speaker
             continue
-        means = 100 * pd.DataFrame([table[["uar", "war"]].mean() for table in drawn])
-        ends = ("uar", "uar_low", "uar_high")
+        means = 100 * pd.DataFrame([table.mean() for table in drawn])
         row = row | {"split": split, "runs": len(group), "war": means["war"].mean()}
-        row |= dict(zip(ends, mean_interval(means["uar"], (0.0, 100.0)), strict=True))
+        row |= mean_interval(means["uar"], (0.0, 100.0)).columns("uar", 1)
         rows.append(row | {"reported_by": OURS})
     theirs = published(across=True).query("protocol == 'svm'").assign(split="random", protocol="")
     here = ["source", "target", "labels", "classes"]
@@ -323,13 +323,6 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
     both = [*theirs.to_dict("records"), *named_apart(pd.DataFrame(rows)).to_dict("records")]
     table = pd.DataFrame(both).reindex(columns=columns)
     return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
-
-
-def _conditions(runs: pd.DataFrame):
-    """Each condition in words, and its runs."""
-    keys = [*CONDITION[1:], "variant"]
-    for key, group in runs.groupby(keys, sort=False):
-        yield dict(zip(keys, key, strict=True)), group
 
 
 def _with_embeddings(store: object, runs: pd.DataFrame) -> tuple[Path, pd.DataFrame]:

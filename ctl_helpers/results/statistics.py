@@ -15,6 +15,8 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.scores import as_labels
 
 METRICS = ("uar", "war")
+ENDS = (0.025, 0.975)
+"""Quantiles between which 95 % lie: all intervals are of that coverage."""
 FEWEST = 3
 """Folds, seeds or speakers below which no interval is given."""
 
@@ -23,25 +25,19 @@ class Interval(NamedTuple):
     """A score and the two ends of its interval; the ends are NaN where they cannot be known."""
 
     value: float
-    low: float
-    high: float
+    low: float = np.nan
+    high: float = np.nan
+
+    def columns(self, name: str, scale: float = 100) -> dict[str, float]:
+        """Return the columns ``name``, ``name_low`` and ``name_high``, in percent by default."""
+        ends = ("", "_low", "_high")
+        return {f"{name}{end}": scale * value for end, value in zip(ends, self, strict=True)}
 
 
 class PairedTest(NamedTuple):
-    """Mean difference (first minus second) with its interval, the test statistic and p value."""
+    """Mean difference (first minus second) with its 95 % interval, and the p value."""
 
-    difference: float
-    low: float
-    high: float
-    statistic: float
-    p: float
-
-
-class McNemar(NamedTuple):
-    """Utterances that only the first and only the second method gets right, and the p value."""
-
-    only_first: int
-    only_second: int
+    difference: Interval
     p: float
 
 
@@ -52,7 +48,6 @@ def bootstrap_interval(
     *,
     speakers: ArrayLike | None = None,
     resamples: int = 2000,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> Interval:
     """Percentile bootstrap interval of a score, over utterances or over speakers.
@@ -71,8 +66,6 @@ def bootstrap_interval(
         interval then says what other speakers might bring, and is as a rule wider.
     resamples
         Number of resamples.
-    confidence
-        Coverage, a fraction.
     seed
         Of the random draws.
 
@@ -105,15 +98,13 @@ def bootstrap_interval(
     groups = np.arange(len(truth)) if speakers is None else np.asarray(speakers)
     value, sample = _resampled(truth == predicted, classes, groups, resamples, seed)
     few = len(truth) < 2 if speakers is None else len(np.unique(groups)) < FEWEST
-    low, high = _ends(sample, confidence)
+    low, high = np.quantile(sample, ENDS)
     if few or np.isclose(low, high, atol=1e-12):
-        return Interval(value, np.nan, np.nan)
-    return Interval(value, low, high)
+        return Interval(value)
+    return Interval(value, float(low), float(high))
 
 
-def mean_interval(
-    values: ArrayLike, bounds: tuple[float, float] = (0.0, 1.0), confidence: float = 0.95
-) -> Interval:
+def mean_interval(values: ArrayLike, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
     """Mean over folds or seeds with Student's t interval.
 
     Folds share training data, so the interval is a little too narrow; for a comparison of two
@@ -125,8 +116,6 @@ def mean_interval(
         A score per fold or seed.
     bounds
         Between which the score lies; the interval is cut off there.
-    confidence
-        Coverage, a fraction.
 
     Returns
     -------
@@ -141,20 +130,18 @@ def mean_interval(
     values = np.asarray(values, float)
     mean = float(values.mean())
     if len(values) < FEWEST or np.ptp(values) < 1e-12:
-        return Interval(mean, np.nan, np.nan)
-    half = float(stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values))
-    return Interval(mean, max(bounds[0], mean - half), min(bounds[1], mean + half))
+        return Interval(mean)
+    ends = stats.t.ppf(ENDS, len(values) - 1, mean, stats.sem(values)).clip(*bounds)
+    return Interval(mean, *map(float, ends))
 
 
-def proportion_interval(hits: float, total: float, confidence: float = 0.95) -> Interval:
+def proportion_interval(hits: float, total: float) -> Interval:
     """Wilson's score interval of a proportion, such as the recall of one emotion.
 
     Parameters
     ----------
     hits, total
         Counts; they may be means over seeds and then need not be whole.
-    confidence
-        Coverage, a fraction.
 
     Returns
     -------
@@ -171,17 +158,15 @@ def proportion_interval(hits: float, total: float, confidence: float = 0.95) -> 
     (0.8, 0.49, 0.943)
     """
     if not total:
-        return Interval(np.nan, np.nan, np.nan)
-    z, share = float(stats.norm.ppf((1 + confidence) / 2)), hits / total
+        return Interval(np.nan)
+    z, share = float(stats.norm.ppf(ENDS[1])), hits / total
     middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     spread = np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
     half = z * float(spread) / (1 + z**2 / total)
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
-def corrected_resampled_t_test(
-    first: ArrayLike, second: ArrayLike, rho: float, confidence: float = 0.95
-) -> PairedTest:
+def corrected_resampled_t_test(first: ArrayLike, second: ArrayLike, rho: float) -> PairedTest:
     """Compare two methods on the same folds, allowing for the training data that folds share.
 
     The variance of the mean difference is (1/k + rho) s^2 in place of s^2/k.
@@ -192,8 +177,6 @@ def corrected_resampled_t_test(
         A score per fold of either method, in the same order, shape (k,).
     rho
         Test utterances over training utterances: 1/9 in 10-fold cross-validation.
-    confidence
-        Coverage of the interval, a fraction.
 
     Returns
     -------
@@ -222,13 +205,13 @@ def corrected_resampled_t_test(
     mean, folds = float(differences.mean()), len(differences)
     error = float(np.sqrt((1 / folds + rho) * differences.var(ddof=1)))
     if np.isclose(error, 0, atol=1e-15):
-        return PairedTest(mean, mean, mean, np.nan, 1.0 if np.isclose(mean, 0) else 0.0)
-    half = error * float(stats.t.ppf((1 + confidence) / 2, folds - 1))
+        return PairedTest(Interval(mean, mean, mean), float(np.isclose(mean, 0)))
+    low, high = map(float, stats.t.ppf(ENDS, folds - 1, mean, error))
     p = 2 * float(stats.t.sf(abs(mean / error), folds - 1))
-    return PairedTest(mean, mean - half, mean + half, mean / error, p)
+    return PairedTest(Interval(mean, low, high), p)
 
 
-def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
+def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
     """McNemar's exact test: do two methods err on different numbers of the same utterances.
 
     Parameters
@@ -238,7 +221,7 @@ def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
 
     Returns
     -------
-    McNemar
+    float
         Two-sided exact binomial p value; 1 where the methods never differ.
 
     References
@@ -249,15 +232,12 @@ def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> McNemar:
     Examples
     --------
     >>> mcnemar(["sad"] * 6, ["sad"] * 6, ["happy"] * 6)
-    McNemar(only_first=6, only_second=0, p=0.03125)
+    0.03125
     """
-    truth, first = as_labels(truth, first)
-    truth, second = as_labels(truth, second)
-    only_first = int(((first == truth) & (second != truth)).sum())
-    only_second = int(((first != truth) & (second == truth)).sum())
-    differing = only_first + only_second
-    p = stats.binomtest(only_first, differing).pvalue if differing else 1.0
-    return McNemar(only_first, only_second, float(p))
+    first, second = (np.equal(*as_labels(truth, side)) for side in (first, second))
+    differing = int((first != second).sum())
+    hits = int((first & ~second).sum())
+    return float(stats.binomtest(hits, differing).pvalue) if differing else 1.0
 
 
 def paired_bootstrap(
@@ -267,7 +247,6 @@ def paired_bootstrap(
     groups: ArrayLike,
     *,
     resamples: int = 2000,
-    confidence: float = 0.95,
     seed: int = 0,
 ) -> PairedTest:
     """Compare the UAR of two methods on the same utterances, which are drawn again and again.
@@ -281,15 +260,13 @@ def paired_bootstrap(
         predicted under several seeds, or of speakers.
     resamples
         Number of resamples.
-    confidence
-        Coverage of the percentile interval, a fraction.
     seed
         Of the random draws.
 
     Returns
     -------
     PairedTest
-        Without a statistic; p is two-sided, twice the smaller share of resamples on either side of
+        p is two-sided, twice the smaller share of resamples on either side of
         no difference. All but the difference is NaN for a single group.
 
     References
@@ -298,19 +275,18 @@ def paired_bootstrap(
 
     Examples
     --------
-    >>> test = paired_bootstrap(["sad"] * 8, ["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, range(8))
-    >>> test.difference, test.low, test.high
-    (0.25, 0.0, 0.625)
+    >>> paired_bootstrap(["sad"] * 8, ["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, range(8)).difference
+    Interval(value=0.25, low=0.0, high=0.625)
     """
     truth, first = as_labels(truth, first)
     truth, second = as_labels(truth, second)
     gained = (first == truth).astype(float) - (second == truth)
     difference, sample = _resampled(gained, truth, np.asarray(groups), resamples, seed)
     if len(np.unique(groups)) < 2:
-        return PairedTest(difference, np.nan, np.nan, np.nan, np.nan)
-    sides = [((sample <= 0).sum() + 1), ((sample >= 0).sum() + 1)]
-    p = min(1.0, 2 * min(sides) / (resamples + 1))
-    return PairedTest(difference, *_ends(sample, confidence), np.nan, float(p))
+        return PairedTest(Interval(difference), np.nan)
+    low, high = map(float, np.quantile(sample, ENDS))
+    fewer = min((sample <= 0).sum(), (sample >= 0).sum()) + 1
+    return PairedTest(Interval(difference, low, high), float(min(1, 2 * fewer / (resamples + 1))))
 
 
 def _resampled(
@@ -330,12 +306,6 @@ def _resampled(
     value, count = np.split(total, 2, axis=1)
     means = (value / np.maximum(count, 1)).sum(axis=1) / (count > 0).sum(axis=1)
     return float(means[0]), means[1:]
-
-
-def _ends(sample: np.ndarray, confidence: float) -> tuple[float, float]:
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(sample, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def calibration(predictions: pd.DataFrame, bins: int = 10) -> tuple[float, pd.DataFrame]:

@@ -1,11 +1,9 @@
 """Summaries: a row per condition, every number with its doubt."""
 
-import math
-
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, grouped
 from ctl_helpers.results.statistics import Interval, bootstrap_interval, mean_interval
 
 _SCORES = ("uar", "war", "macro_f1", "pooled_uar", "pooled_war")
@@ -40,19 +38,17 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         folds, each with ``of_``, how many the whole protocol has; seeds, runs, splits, seconds
         (mean per run). Scores are fractions.
     """
-    keys, rows = [*CONDITION, "kind", "selection", "variant"], []
-    for key, group in runs.groupby(keys, sort=False):
-        row = dict(zip(keys, key, strict=True))
+    rows = []
+    for row, group in grouped(runs, [*CONDITION, "kind", "selection", "variant"]):
         row["optimistic"] = row["selection"] == OPTIMISTIC
         for metric in ("uar", "war", "macro_f1"):
-            row |= _columns(metric, fold_interval(group, metric))
+            row |= fold_interval(group, metric).columns(metric, 1)
         row |= _pooled(group, predictions)
         splits = group.drop_duplicates("split")
         row |= {
             "utterances": int(splits["utterances"].sum()),
-            "of_utterances": group["of_utterances"].astype(float).max(),
             "folds": len(splits),
-            "of_folds": group["of_folds"].astype(float).max(),
+            **group[["of_utterances", "of_folds"]].astype(float).max(),
             "seeds": group["seed"].nunique(),
             "runs": len(group),
             "splits": "; ".join(splits["split"].astype(str)),
@@ -103,34 +99,21 @@ def pooled_interval(
     Interval
         Mean over seeds: several seeds speak about the same utterances, so they narrow nothing.
     """
-    intervals = [
-        bootstrap_interval(
-            part["emotion"].to_numpy(),
-            part["predicted"].to_numpy(),
-            metric,
-            speakers=(part["corpus"] + " " + part["speaker"]).to_numpy(str)
-            if over_speakers
-            else None,
-        )
-        for _, part in predictions.groupby("seed")
-    ]
-    return Interval(*(float(value) for value in np.mean(intervals, axis=0)))
-
-
-def _columns(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    intervals = []
+    for _, part in predictions.groupby("seed"):
+        speakers = part["corpus"] + " " + part["speaker"] if over_speakers else None
+        found = bootstrap_interval(part["emotion"], part["predicted"], metric, speakers=speakers)
+        intervals.append(found)
+    return Interval(*map(float, np.mean(intervals, axis=0)))
 
 
 def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, float]:
-    uar = war = speakers = Interval(math.nan, math.nan, math.nan)
-    if predictions is not None:
-        mine = predictions[predictions["run"].isin(group["run"])]
-        mine = mine[mine["selection"] == group["selection"].iloc[0]]
-        if mine["run"].nunique() == len(group):
-            uar, war = pooled_interval(mine, "uar"), pooled_interval(mine, "war")
-            speakers = pooled_interval(mine, "uar", over_speakers=True)
-    return (
-        _columns("pooled_uar", uar)
-        | _columns("pooled_war", war)
-        | {"speaker_low": speakers.low, "speaker_high": speakers.high}
-    )
+    """Score all utterances of a condition at once; nothing where predictions are missing."""
+    if predictions is None:
+        return {}
+    mine = predictions.merge(group[["run", "selection"]])
+    if mine["run"].nunique() < len(group):
+        return {}
+    speakers = pooled_interval(mine, "uar", over_speakers=True).columns("speaker", 1)
+    uar, war = (pooled_interval(mine, metric) for metric in ("uar", "war"))
+    return speakers | uar.columns("pooled_uar", 1) | war.columns("pooled_war", 1)

@@ -12,15 +12,10 @@ RULE = (
     "A claim holds if it lies inside the 95 % interval of our score at the last epoch, over all "
     "folds (over seeds across corpora); where folds or seeds are missing it cannot be told."
 )
-# Which of our methods tests what was published under a name, in order of the recipes.
-TESTED_BY = {
-    "CPAC": ("cpac", ("released", "paper")),
-    "TIM-Net": ("timnet", ("timnet",)),
-    "source only": ("source-only", ("released", "paper")),
-    "CAAM": ("caam-released", ("released", "paper")),
-    "CDAN": ("cdan", ("released", "paper")),
-    "DANN": ("dann", ("released", "paper")),
-}
+# Which of our methods tests what was published under a name, by which of its recipes.
+TESTED_BY = dict.fromkeys(("CPAC", "source only", "CAAM", "CDAN", "DANN"), ("released", "paper"))
+TESTED_BY |= {"TIM-Net": ("timnet",)}
+_OURS = {"CAAM": "caam-released", "TIM-Net": "timnet", "source only": "source-only"}
 
 
 def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
@@ -43,10 +38,10 @@ def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
     """
     rows = []
     for claim in published().to_dict("records"):
-        method, recipes = TESTED_BY.get(claim["method"], ("", ()))
-        here = runs[(runs[PLACE] == pd.Series({key: claim[key] for key in PLACE})).all(axis=1)]
-        here = here[here["method"] == method]
-        for recipe in recipes:
+        place = pd.Series({key: claim[key] for key in PLACE})
+        method = _OURS.get(claim["method"], claim["method"].lower())
+        here = runs[runs[PLACE].eq(place).all(axis=1) & runs["method"].eq(method)]
+        for recipe in TESTED_BY.get(claim["method"], ()):
             ours = here[here["recipe"] == recipe]
             last = ours[ours["selection"] == "last"]
             if len(last):
@@ -62,8 +57,7 @@ def _row(claim: dict, recipe: str, last: pd.DataFrame, ours: pd.DataFrame, metri
     row = {
         **{key: claim[key] for key in ("corpus", "source", "target", "citation")},
         "claim": f"{name_of(claim['method'])}, {place_of(claim)}",
-        **{"recipe": recipe, "published": claim[metric], "last": 100 * score.value},
-        **{"last_low": 100 * score.low, "last_high": 100 * score.high},
+        **{"recipe": recipe, "published": claim[metric]} | score.columns("last"),
         OPTIMISTIC: 100 * fold_interval(best, metric).value if len(best) else float("nan"),
         **{"folds": last["split"].nunique(), "of_folds": last["of_folds"].astype(float).max()},
         "seeds": last["seed"].nunique(),
