@@ -50,7 +50,7 @@ def saved(tmp_path, **settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"norm": "batch", "attention": None}, {"attention": "plain", "convolutions": False}],
+    [{}, {"norm": "batch", "attention": None}, {"attention": "plain"}],
 )
 def test_a_saved_network_replayed_in_numpy_gives_what_keras_gives(tmp_path, settings):
     model, file = saved(tmp_path, **settings)
