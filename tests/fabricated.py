@@ -1,12 +1,11 @@
 """A run store filled with invented numbers, for the tests of results, tables and figures."""
 
-import hashlib
 import zlib
 
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.runs.store import RunStore, write_json
+from ctl_helpers.runs.store import RunStore, file_hash, write_json
 from ctl_helpers.scores import scores
 
 EMOTIONS = {
@@ -84,6 +83,9 @@ def add_run(
     utterances=UTTERANCES,
     division=98,
     speakers=None,
+    synthetic=False,
+    finished="2026-01-01T00:00:00Z",
+    rows="",
 ):
     """Put one run into the store."""
     tested = corpus or target
@@ -106,7 +108,7 @@ def add_run(
         "problem": {
             **{"corpus": corpus, "source": source, "target": target, "protocol": protocol},
             **{"folds": folds, "split": split, "labels": labels, "classes": classes},
-            **{"rows": f"{noise:08x}", "division": division},
+            **{"rows": rows or f"{noise:08x}", "division": division},
         },
         "method": {
             **{"name": method, "kind": kind, "features": "abc"},
@@ -120,7 +122,7 @@ def add_run(
         "of_folds": None if source else (of_folds or folds),
         "of_utterances": None if source else (of_folds or folds or 10) * utterances,
         **{"epochs": epochs, "seconds": 60.0, "peak_memory_mb": 900.0, "parameters": 321_799},
-        "environment": {"commit": "0" * 40},
+        **{"synthetic": synthetic, "environment": {"commit": "0" * 40, "finished": finished}},
     }
     points = np.random.default_rng(noise).normal(size=(100 + len(last), 8))
     points[:100] += 3.0 if method == "source-only" else 0.5  # source away from target
@@ -135,8 +137,7 @@ def add_run(
                 z |= {"source_emotions": np.resize(classes, 100)}
             np.savez(folder / "embeddings.npz", **z)
         files = [path for path in folder.iterdir() if path.suffix == ".csv"]
-        digests = {p.name: hashlib.blake2b(p.read_bytes(), digest_size=16) for p in files}
-        named = {name: digest.hexdigest() for name, digest in digests.items()}
+        named = {path.name: file_hash(path) for path in files}
         write_json(folder / "record.json", record | {"files": named})
 
     return store.compute(spec, function)

@@ -15,9 +15,9 @@ from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.markup import pages as templates
 from ctl_helpers.report.markup import rows_of
 from ctl_helpers.report.notebooks import SYNTHETIC
-from ctl_helpers.results.archive import write_whole
 from ctl_helpers.results.naming import OURS, label_of, name_of
 from ctl_helpers.results.runs import load_runs
+from ctl_helpers.runs.store import write_text
 
 KINDS = {
     "1_feature_exploration": ("Features", "What the speech and its features look like."),
@@ -148,7 +148,7 @@ def write_index(
             folders=_folders(out),
         )
     )
-    return write_whole(out / "index.html", text)
+    return write_text(out / "index.html", text)
 
 
 def _table(frame: pd.DataFrame) -> dict:

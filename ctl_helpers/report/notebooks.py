@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import is_miniature, make_miniature
 from ctl_helpers.report import figures, markup, tables
-from ctl_helpers.results.archive import write_whole
+from ctl_helpers.runs.store import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -243,8 +243,8 @@ def execute(notebook: Notebook, out: str | Path) -> str:
         return f"notebook {notebook.name}: {_in_a_line(error)}"
     _forget_when_and_where(done)
     done.metadata["ctl_helpers"] = {"key": key}
-    write_whole(page, to_page(done, notebook.title))
-    write_whole(written, nbformat.writes(done) + "\n")
+    write_text(page, to_page(done, notebook.title))
+    write_text(written, nbformat.writes(done) + "\n")
     return ""
 
 

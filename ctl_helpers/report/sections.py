@@ -9,8 +9,8 @@ from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.index import read_study, study_runs
 from ctl_helpers.report.markup import escape_markdown, to_markdown
 from ctl_helpers.report.notebooks import SYNTHETIC
-from ctl_helpers.results.archive import write_whole
 from ctl_helpers.results.naming import label_of
+from ctl_helpers.runs.store import write_text
 
 START, END = "<!-- results -->", "<!-- /results -->"
 _ROWS = 6  # of each corpus in the README
@@ -41,7 +41,7 @@ def rewrite_section(file: str | Path, text: str) -> None:
     ):
         raise StudyError(f"{file}: expected the lines {START} and {END}, one of each")
     head, tail = before.split(START)[0], before.split(END)[1]
-    write_whole(file, f"{head}{START}\n{text.strip()}\n{END}{tail}")
+    write_text(file, f"{head}{START}\n{text.strip()}\n{END}{tail}")
 
 
 def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None = None) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.report.markup import to_latex, to_markdown
-from ctl_helpers.results.archive import write_whole
 from ctl_helpers.results.naming import (
     DAGGER,
     HEADINGS,
@@ -28,6 +27,7 @@ from ctl_helpers.results.published import published_beside
 from ctl_helpers.results.runs import OPTIMISTIC, PLACE
 from ctl_helpers.results.statistics import calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
+from ctl_helpers.runs.store import write_text
 
 DAGGER_NOTE = (
     f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
@@ -398,4 +398,4 @@ def write_table(
         "md": to_markdown(shown, caption, note, bold),
         "tex": to_latex(shown, name, caption, note, bold),
     }
-    return [write_whole(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]
+    return [write_text(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]

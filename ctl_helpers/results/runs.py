@@ -4,16 +4,16 @@ A report holds its runs as folders, as they were computed, or as an archive of t
 files (see `archive`). Both are read alike; where a run is in both, its folder counts.
 """
 
-import gzip
-import hashlib
 import json
 import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from ctl_helpers.runs.store import damage, read_archive, read_table
 
 log = logging.getLogger("ctl_helpers")
 
@@ -21,22 +21,20 @@ FORMAT = 3
 OPTIMISTIC = "best_test"
 PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
+_STORED = ("spec", "record")
+_RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
-    *("uar", "war", "macro_f1", "utterances", "train_utterances"),
-    *("epochs", "seconds", "peak_memory_mb", "parameters"),
-    *("reported", "variant", "folds", "of_folds", "of_utterances"),
+    *("uar", "war", "macro_f1", "utterances", "train_utterances", *_RECORDED[:4]),
+    *("reported", "variant", "folds", "of_folds", "of_utterances", "synthetic", "finished"),
 ]
 PREDICTION_COLUMNS = [
     *("selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted"),
 ]
-ARCHIVED_RUNS = "runs.jsonl.gz"
-_CHECKED = ("predictions.csv", "history.csv")
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 def load_runs(store: object, only: Iterable[str] | None = None) -> pd.DataFrame:
-    """Read the runs of a store or of a report's archive.
+    """Read the runs of a store, and of the archive beside it.
 
     Parameters
     ----------
@@ -54,49 +52,50 @@ def load_runs(store: object, only: Iterable[str] | None = None) -> pd.DataFrame:
         corpora have a ``source``, others none. ``classes`` joins the names of the classes,
         ``utterances`` counts the test part, ``variant`` (JSON of all settings) tells apart runs of
         the same names whose settings, features or division differ, ``of_folds`` and
-        ``of_utterances`` say how many the whole protocol has. Damaged runs are left out; one
-        warning names them.
+        ``of_utterances`` say how many the whole protocol has, ``synthetic`` whether the speech is,
+        ``finished`` when the run was. Damaged runs are left out; one warning names them.
+
+    Raises
+    ------
+    StudyError
+        If the archive is damaged.
     """
-    rows = [row for *_, found in read_runs(store, only) for row in found]
-    runs = pd.DataFrame(rows, columns=RUN_COLUMNS)
+    rows = [row for name, *stored in read_runs(store, only) for row in _rows(name, *stored)]
+    runs = pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"synthetic": bool})
     order = [*CONDITION, "variant", "seed", "split", "selection"]
     return runs.sort_values(order, key=_natural, kind="stable", ignore_index=True)
 
 
 def read_runs(
     store: object, only: Iterable[str] | None = None
-) -> list[tuple[str, dict, dict, list[dict]]]:
-    """Read specification and record of runs, and make their rows for `load_runs`.
-
-    Parameters
-    ----------
-    store, only
-        See `load_runs`.
-
-    Returns
-    -------
-    list of tuple
-        Name, specification, record, rows of `load_runs`.
-    """
-    root = root_of(store)
+) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
+    root, wanted = root_of(store), None if only is None else set(only)
+    folders = sorted(root.iterdir()) if root.is_dir() else []
     found, damaged = {}, []
-    for folder in _folders(root, only):
-        try:
-            spec, record = _read_folder(folder)
-            found[folder.name] = (spec, record, _rows(folder.name, spec, record))
-        except _DAMAGE as error:
-            damaged.append(f"{folder.name} ({type(error).__name__}: {error})")
+    for folder in folders:
+        name = folder.name
+        if not re.fullmatch("[0-9a-f]{12}", name) or (wanted is not None and name not in wanted):
+            continue
+        if fault := damage(folder):
+            damaged.append(f"{name} ({fault})")
+            continue
+        spec, record = (json.loads((folder / f"{one}.json").read_text()) for one in _STORED)
+        if spec.get("format") == FORMAT:
+            found[name] = (name, spec, record)
+        else:
+            damaged.append(f"{name} (expected format {FORMAT}, got {spec.get('format')})")
     if damaged:
-        listed = re.sub(r"\s+", " ", ", ".join(damaged))
+        listed = " ".join(", ".join(damaged).split())
         log.warning(
             "results folder %s: %d damaged run(s) left out, run the study again to have them "
             "computed: %s",
             *(root, len(damaged), listed),
         )
-    for name, spec, record in _archived(root, only):
-        if name not in found:
-            found[name] = (spec, record, _rows(name, spec, record))
-    return [(name, *rest) for name, rest in found.items()]
+    for row in read_archive(root.parent):
+        if wanted is None or row["run"] in wanted:
+            found.setdefault(row["run"], (row["run"], row["spec"], row["record"]))
+    return list(found.values())
 
 
 def load_predictions(store: object, runs: pd.DataFrame) -> pd.DataFrame:
@@ -136,53 +135,13 @@ def load_history(store: object, runs: pd.DataFrame) -> pd.DataFrame:
         test_war, validation_uar, validation_war, discrepancy.
     """
     networks = runs[runs["kind"].isin(("network", "adaptation"))].drop_duplicates("run")
-    frame = _read_tables(root_of(store), networks["run"], "history.csv", ["epoch", "loss"], ())
+    frame = _read_tables(root_of(store), networks["run"], "history.csv", ["epoch", "loss"])
     return networks[["run", "seed", "split"]].merge(frame, on="run")
 
 
 def root_of(store: Any) -> Path:
     """Return the folder of a run store, or the folder itself."""
     return Path(store if isinstance(store, str | Path) else store.root)
-
-
-def _folders(root: Path, only: Iterable[str] | None) -> list[Path]:
-    if only is not None:
-        return [root / name for name in sorted(set(only)) if (root / name).is_dir()]
-    found = sorted(root.iterdir()) if root.is_dir() else []
-    return [folder for folder in found if re.fullmatch(r"[0-9a-f]{12}", folder.name)]
-
-
-def archive_of(root: Path) -> Path | None:
-    """Return the folder of the archive that stands in for the folders of a store, if any."""
-    return next((at for at in (root, root.parent) if (at / ARCHIVED_RUNS).is_file()), None)
-
-
-def _archived(root: Path, only: Iterable[str] | None) -> Iterator[tuple[str, dict, dict]]:
-    archive, wanted = archive_of(root), None if only is None else set(only)
-    if archive is None:
-        return
-    try:
-        with gzip.open(archive / ARCHIVED_RUNS, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                kept = json.loads(line)
-                if wanted is None or kept["run"] in wanted:
-                    yield kept["run"], kept["spec"], kept["record"]
-    except (EOFError, *_DAMAGE) as error:
-        log.warning("archive %s: cannot be read further (%s)", archive / ARCHIVED_RUNS, error)
-
-
-def _read_folder(folder: Path) -> tuple[dict, dict]:
-    """Read a run's specification and record, and check that its tables are as they were written."""
-    spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
-    if spec.get("format") != FORMAT:
-        raise ValueError(f"expected format {FORMAT}, got {spec.get('format', 'an older one')}")
-    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-    for name in _CHECKED:
-        if digest := record["files"].get(name):
-            content = (folder / name).read_bytes()
-            if hashlib.blake2b(content, digest_size=len(digest) // 2).hexdigest() != digest:
-                raise ValueError(f"{name} is not as it was written")
-    return spec, record
 
 
 def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -195,20 +154,16 @@ def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list
         **{"labels": problem.get("labels", "emotion"), "classes": ", ".join(problem["classes"])},
         **{"method": method["name"], "kind": method["kind"], "recipe": recipe.get("name", "")},
         "normalisation": recipe.get("normalisation", "none"),
-        "seed": int(spec["seed"]),
+        **{"seed": int(spec["seed"]), "reported": spec["selection"], "folds": problem.get("folds")},
         "utterances": int(record["utterances"]["test"]),
         "train_utterances": int(record["utterances"]["train"]),
-        "reported": spec["selection"],
         "variant": json.dumps(varies, sort_keys=True),
-        "folds": problem.get("folds"),
+        "synthetic": bool(record.get("synthetic")),
+        "finished": record.get("environment", {}).get("finished", ""),
+        **{key: record.get(key) for key in _RECORDED},
     }
-    more = ("epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances")
-    row |= {key: record.get(key) for key in more}
-    return [
-        row | {"selection": selection} | {k: float(found[k]) for k in ("uar", "war", "macro_f1")}
-        for selection, found in record["scores"].items()
-        if found
-    ]
+    found = record["scores"].items()
+    return [row | {"selection": selection} | scores for selection, scores in found if scores]
 
 
 def _natural(column: pd.Series) -> pd.Series:
@@ -218,23 +173,13 @@ def _natural(column: pd.Series) -> pd.Series:
     return column.map(lambda text: re.sub(r"\d+", lambda digits: digits[0].zfill(6), str(text)))
 
 
-def _read_tables(
-    root: Path,
-    runs: Iterable[str],
-    file: str,
-    columns: list[str],
-    text: Iterable[str] = PREDICTION_COLUMNS,
-) -> pd.DataFrame:
+def _read_tables(root: Path, runs: Iterable[str], file: str, columns: list[str]) -> pd.DataFrame:
     """Read one CSV file of several runs, from their folders or the archive, with a column run."""
-    frames, missing, names = [], [], set(runs)
-    for run in sorted(names):
-        if (path := root / run / file).is_file():
-            frames.append(_read_csv(path, text).assign(run=run))
-        else:
-            missing.append(run)
-    archive = archive_of(root)
-    if missing and archive is not None:
-        frame = _read_csv(archive / f"{file}.gz", text)
+    paths = {run: root / run / file for run in sorted(set(runs))}
+    missing = [run for run, path in paths.items() if not path.is_file()]
+    frames = [read_table(path).assign(run=run) for run, path in paths.items() if run not in missing]
+    if missing and (archive := root.parent / f"{file}.gz").is_file():
+        frame = read_table(archive)
         frames.append(frame[frame["run"].isin(missing)])
         missing = sorted(set(missing) - set(frame["run"]))
     if missing:
@@ -242,10 +187,3 @@ def _read_tables(
     if not frames:
         return pd.DataFrame(columns=["run", *columns])
     return pd.concat(frames, ignore_index=True)
-
-
-def _read_csv(path: Path, text: Iterable[str]) -> pd.DataFrame:
-    # A speaker "03" stays text, and one called NA is not missing.
-    words = dict.fromkeys(["run", *text], str)
-    frame = pd.read_csv(path, dtype=words, keep_default_na=False, na_values=[""])
-    return frame.fillna({name: "" for name in words if name in frame})

@@ -82,8 +82,20 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file, whole or not at all.
+def write_text(path: str | Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all: what was there stays until all of the new is on disk.
+
+    Parameters
+    ----------
+    path
+        The file; its folder is made if it is not there.
+    content
+        Text, which is written as UTF-8, or bytes.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
 
     Raises
     ------
@@ -94,12 +106,13 @@ def write_text(path: str | Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise StudyError(f"cannot write {path} ({error.strerror or error})") from error
+    return path
 
 
 def file_hash(path: str | Path) -> str:
@@ -183,8 +196,8 @@ class RunStore:
         """Read the predictions of one run, from its folder or from the archive."""
         try:
             if (self.root / name).is_dir():
-                return read_predictions(self.root / name / "predictions.csv")
-            table = read_predictions(self.root.parent / "predictions.csv.gz")
+                return read_table(self.root / name / "predictions.csv")
+            table = read_table(self.root.parent / "predictions.csv.gz")
             return table[table["run"] == name].dropna(axis=1, how="all")
         except (OSError, ValueError, KeyError) as error:
             raise StudyError(f"run {name}: expected its predictions, got: {error}") from error
@@ -245,13 +258,13 @@ def read_archive(report: Path) -> list[dict]:
         raise StudyError(f"report {report}: runs.jsonl.gz is damaged ({error})") from error
 
 
-def read_predictions(path: Path) -> pd.DataFrame:
-    """Read a table of predictions; an id such as "03" stays text, a speaker called NA is one."""
+def read_table(path: Path) -> pd.DataFrame:
+    """Read predictions or a history; an id such as "03" stays text, a speaker called NA is one."""
     words = ("run", "selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted")
     table = pd.read_csv(
         path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values={"": []}
     )
-    numbers = [column for column in table if column.startswith("p_")]
+    numbers = [column for column in table if column not in words]
     return table.assign(**{c: pd.to_numeric(table[c], errors="coerce") for c in numbers})
 
 

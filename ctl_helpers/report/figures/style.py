@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.results.archive import write_whole
+from ctl_helpers.runs.store import write_text
 
 # Okabe & Ito's palette, its yellow darkened for white paper; grey for boredom.
 EMOTION_COLOURS = {
@@ -123,4 +123,4 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None}, **_SAVED)
     contents = {"png": png_of(figure), "svg": drawn.getvalue()}
-    return [write_whole(Path(folder) / f"{name}.{end}", data) for end, data in contents.items()]
+    return [write_text(Path(folder) / f"{name}.{end}", data) for end, data in contents.items()]
