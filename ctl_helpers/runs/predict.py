@@ -21,7 +21,7 @@ from ctl_helpers.parallel import parallel_map
 from ctl_helpers.runs.model import load_network
 
 _LONG = 1.5  # recordings of so many windows are divided
-_AT_ONCE = 512  # windows in memory
+_AT_ONCE = 256  # windows in memory
 _PER_TASK = 32
 _STRANGE = 1.5  # how many times as far from the training's mean as its farthest per cent
 
@@ -111,7 +111,7 @@ def predict_files(
         if not described:
             continue
         inputs = _normalised(described, card)
-        probabilities = np.asarray(network.predict(inputs[:], verbose=0, batch_size=128))
+        probabilities = np.asarray(network.predict(inputs[:], verbose=0, batch_size=16))
         for (file, start, end, *_), p, far in zip(
             described, probabilities, _distances(inputs, card), strict=True
         ):
