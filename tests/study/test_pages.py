@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import browser
+import fabricated
 import nbformat
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from sklearn.metrics import recall_score
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import environment
-from ctl_helpers.report.notebooks import NOTEBOOKS, SYNTHETIC, execute
+from ctl_helpers.report.notebooks import NOTEBOOKS, SYNTHETIC, Notebook, execute
 from ctl_helpers.study.pages import (
     ACROSS,
     FEATURES,
@@ -94,7 +95,9 @@ def predictions_of(report, selection="last", **wanted):
     parts = []
     for spec in report.glob("runs/*/spec.json"):
         told = json.loads(spec.read_text())
-        told = told["problem"] | {"method": told["method"]["name"]}
+        method = told["method"]
+        recipe = (method.get("recipe") or {}).get("name", "")
+        told = told["problem"] | {"method": method["name"], "recipe": recipe}
         if all(told[key] == value for key, value in wanted.items()):
             table = pd.read_csv(spec.with_name("predictions.csv"), dtype={"speaker": str})
             parts.append(table[table["selection"] == selection].assign(split=told["split"]))
@@ -231,3 +234,21 @@ def test_committed_notebooks_open_with_one_import_and_close_with_what_was_seen(p
     exercises = text.split("## Try it")[1].split("## Read on")[0]
     assert 2 <= exercises.count("\n- ") <= 3
     assert len(re.findall(r"\]\(https://", text)) >= 2
+
+
+def test_the_tables_open_with_the_verdict(tmp_path):
+    notebook = Notebook(TABLES, (), "all results", {"corpora": ".", "out": "."})
+    fabricated.fill(tmp_path / "runs")
+    assert execute(notebook, tmp_path) == ""
+    outputs = outputs_of(notebook, tmp_path)
+    assert "image/png" in outputs[0]["data"], "the figure comes first"
+    assert [out.text for out in outputs if out.get("name") == "stderr"] == []
+    claims = pd.read_csv(tmp_path / "tables" / f"{TABLES}-verdict.csv")
+    cpac = claims[claims["claim"] == "CPAC, EmoDB"].iloc[0]
+    released = predictions_of(
+        tmp_path, corpus="emodb", method="cpac", protocol="kfold", recipe="released"
+    )
+    assert cpac["published"] == 86.92 and cpac["folds"] == 10
+    assert cpac["last"] == pytest.approx(uar(released), abs=1e-3)
+    inside = cpac["last_low"] <= 86.92 <= cpac["last_high"]
+    assert cpac["verdict"].startswith("holds" if inside else "does not hold")
