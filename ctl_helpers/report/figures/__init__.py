@@ -22,3 +22,4 @@ from ctl_helpers.report.figures.speech import (
     utterance_panels,
 )
 from ctl_helpers.report.figures.style import colour_of, png_of, save_figure
+from ctl_helpers.report.figures.timeline import timeline
