@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ctl_helpers.parallel import cores
+from ctl_helpers.versions import version_of
 
 
 def interleave(functions, repetitions):
@@ -62,15 +63,17 @@ def machine():
 
     from ctl_helpers.networks import backend
 
+    backend_name = keras.backend.backend()
     return {
         "cores": cores(),
         "processor": _processor(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "load": [round(load, 1) for load in os.getloadavg()],
         "python": platform.python_version(),
-        "backend": keras.backend.backend(),
+        "backend": backend_name,
         "device": backend.device(),
-        **backend.versions(),
+        **{name: version_of(name) for name in ("keras", "numpy")},
+        backend_name: version_of(backend_name, f"{backend_name}-cpu"),
     }
 
 

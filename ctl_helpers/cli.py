@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ctl_helpers import __version__
@@ -132,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
 
     summary = "compute the runs of a study and write a report: notebooks, tables, index.html"
     _study_arguments(command("study", _study, summary, _STUDY_TEXT, _STUDY_EXAMPLES))
+    sub = command("splits", _splits, "print who trains and who tests, as CSV, for other tools")
+    chosen = ("corpora", "names", "protocols", "folds", "divisions", "only", "emotions", "columns")
+    _settings_arguments(sub, chosen)
     sub = command("corpora", _corpora, "find corpora, compare them with what was published of them")
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
@@ -163,8 +166,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def _study_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", nargs="?", help="a study's YAML file")
-    for name, one in FIELDS.items():
-        metadata = one.metadata
+    _settings_arguments(sub, FIELDS)
+    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="of the file [all]")
+    sub.add_argument(
+        "--dry-run", action="store_true", help="list the runs with an estimate, compute nothing"
+    )
+
+
+def _settings_arguments(sub: argparse.ArgumentParser, names: Iterable[str]) -> None:
+    for name in names:
+        metadata = FIELDS[name].metadata
         options = {"help": metadata["text"] + _default(metadata["default"])}
         if metadata["kind"] == "flag":
             options["action"] = argparse.BooleanOptionalAction
@@ -173,10 +184,6 @@ def _study_arguments(sub: argparse.ArgumentParser) -> None:
             several = ("words", "numbers", "mapping", "changes")
             options["nargs"] = "+" if metadata["kind"] in several else None
         sub.add_argument(f"--{name}", default=argparse.SUPPRESS, **options)
-    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="of the file [all]")
-    sub.add_argument(
-        "--dry-run", action="store_true", help="list the runs with an estimate, compute nothing"
-    )
 
 
 def _default(value: object) -> str:
@@ -202,6 +209,15 @@ def _study(parsed: argparse.Namespace) -> int:
         print(f"left out: {' '.join(problem.split())}", file=sys.stderr)
     print(f"report: {report.index}")
     return 1 if report.problems else 0
+
+
+def _splits(parsed: argparse.Namespace) -> int:
+    from ctl_helpers.study.plan import list_splits
+    from ctl_helpers.study.settings import read_study
+
+    given = {name: value for name, value in vars(parsed).items() if name in FIELDS}
+    print(list_splits(read_study(None, given)).to_csv(index=False), end="")
+    return 0
 
 
 def _say(line: str) -> None:

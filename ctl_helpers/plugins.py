@@ -7,6 +7,7 @@ import inspect
 import re
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from ctl_helpers.errors import StudyError
@@ -60,15 +61,14 @@ def source_hash(reference: str) -> str:
     return hashlib.blake2b(Path(file).read_bytes(), digest_size=6).hexdigest()
 
 
-def _from_file(path: Path) -> Any:
-    name = f"ctl_plugin_{hashlib.blake2b(str(path.absolute()).encode()).hexdigest()[:12]}"
+def _from_file(path: Path) -> ModuleType:
+    # By its content, too: a file that was edited is another module.
+    content = str(path.absolute()).encode() + path.read_bytes()
+    name = f"ctl_plugin_{hashlib.blake2b(content, digest_size=6).hexdigest()}"
     if name in sys.modules:
         return sys.modules[name]
-    if not path.is_file():
-        raise FileNotFoundError(path)
     spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
     except BaseException:

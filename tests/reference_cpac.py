@@ -59,16 +59,14 @@ def route(x, kernel, count=6, dimension=64, routings=3):
     return squash(s)
 
 
-def forward(weights, x, attention="scaled", capsules=True, convolutions=True):
+def forward(weights, x, attention="scaled", capsules=True):
     """Probabilities from a list of weights in Keras 2's order and features (batch, frames, 39)."""
     weights = [np.asarray(weight, np.float64) for weight in weights]
     take = iter(weights)
     x = np.asarray(x, np.float64)[..., None]
     for _ in range(3):
-        if convolutions:
-            x = convolve(x, next(take), next(take))
-            x = elu(normalise(x, *(next(take) for _ in range(4))))
-        x = pool(x)
+        x = convolve(x, next(take), next(take))
+        x = pool(elu(normalise(x, *(next(take) for _ in range(4)))))
     x = convolve(x, next(take), next(take))
     x = squash(x.reshape(len(x), -1, 64))
     if attention:

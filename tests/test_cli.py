@@ -1,5 +1,6 @@
 """The command line: its help, its answers, and one line for every mistake."""
 
+import io
 import json
 import logging
 import os
@@ -9,15 +10,18 @@ import shutil
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, noise, write_wav
 from fabricated import fill
 from toys import NETWORK, PROTOCOL, toy_corpus, write_code
 
 from ctl_helpers import cli
+from ctl_helpers.corpora import load_manifest
+from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
 
-COMMANDS = ("study", "corpora", "train", "predict", "runs", "archive", "results")
+COMMANDS = ("study", "splits", "corpora", "train", "predict", "runs", "archive", "results")
 
 
 @pytest.fixture(autouse=True)
@@ -220,6 +224,35 @@ def test_train_then_predict(root, tmp_path, capsys):
     assert cli.main(["predict", "--model", str(model), "--card"]) == 0
     card = json.loads(capsys.readouterr().out)
     assert card["corpora"] == ["one"] and card["utterances"] == 18 and card["limits"]
+
+
+def test_splits_say_who_trains_and_who_tests(root, capsys):
+    words = ["splits", "--corpora", str(root), "--names", "one", "--folds", "3"]
+    assert cli.main(words) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out), dtype=str)
+    assert table.groupby("split")["utterance"].nunique().tolist() == [18] * 3
+    tested = table[table["part"] == "test"]
+    assert sorted(tested["utterance"]) == sorted(set(table["utterance"]))
+    (manifest,) = [load_manifest(root, "one")]
+    splits = make_splits(manifest, "kfold", 3)
+    for number, split in enumerate(splits):
+        mine = tested.loc[tested["split"] == f"fold {number}", "utterance"]
+        assert mine.tolist() == manifest["utterance"].iloc[split.test].tolist()
+
+
+def test_a_long_recording_is_drawn_over_time(root, tmp_path, capsys):
+    network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
+    model, plot = tmp_path / "mine.keras", tmp_path / "hour.png"
+    words = ["--corpora", str(root), "--names", "one", "--method", network, "--out", str(model)]
+    assert cli.main(["train", *words]) == 0
+    write_wav(tmp_path / "long.wav", noise(20.0))
+    words = ["--model", str(model), "--plot", str(plot), "--csv", str(tmp_path / "long.wav")]
+    assert cli.main(["predict", *words]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out.split(".keras\n")[1]))
+    assert (table["start"].diff().dropna() > 0).all() and len(table) > 5
+    assert (table["end"] > table["start"]).all()
+    assert table["end"].max() == pytest.approx(20, abs=0.01)
+    assert plot.read_bytes().startswith(b"\x89PNG")
 
 
 def test_an_archive_holds_the_runs_of_a_report(tmp_path, capsys):

@@ -128,7 +128,7 @@ class Toys:
 
     @property
     def network(self):
-        return f"{self.folder}/network.py:network/quick"
+        return f"{self.folder}/network.py:network/released"
 
     @property
     def classifier(self):

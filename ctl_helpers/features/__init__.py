@@ -5,12 +5,11 @@
 88 functionals of openSMILE's eGeMAPS v02, a vector per utterance
 """
 
-from ctl_helpers.features.extraction import extract, feature_key, resampled
+from ctl_helpers.features.extraction import extract, feature_key
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
     Normalised,
     apply_statistics,
-    frame_statistics,
     normalise,
     standardise,
     with_versions,
@@ -28,9 +27,7 @@ __all__ = [
     "apply_statistics",
     "extract",
     "feature_key",
-    "frame_statistics",
     "normalise",
-    "resampled",
     "standardise",
     "with_versions",
 ]

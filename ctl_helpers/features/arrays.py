@@ -27,8 +27,7 @@ def is_array(features) -> bool:
 
 def array_key(file: Path, manifest: pd.DataFrame) -> str:
     """Hash an array's content and the utterances, without reading the values into memory."""
-    names = manifest["utterance" if "utterance" in manifest else "path"]
-    return short_hash(" ".join([*map(_content, _parts(file)), *names]))
+    return short_hash(" ".join([*map(_content, _parts(file)), *manifest["utterance"]]))
 
 
 def read_array(file: Path, manifest: pd.DataFrame) -> Features:
@@ -105,7 +104,7 @@ def _matched(file: Path, names: list[str], manifest: pd.DataFrame) -> np.ndarray
     named = {}
     for row, name in enumerate(names):
         named.setdefault(PurePosixPath(name).name, []).append((row, name))
-    utterances = manifest["utterance" if "utterance" in manifest else "path"].map(_posix)
+    utterances = manifest["utterance"].map(_posix)
     found = []
     for path, utterance in zip(manifest["path"].map(_posix), utterances, strict=True):
         # A segment of a longer file has a name of its own, "file.wav[1.20-3.40]".

@@ -1,11 +1,7 @@
 """Extract the features of a manifest: one way in for all of them."""
 
-import hashlib
 import logging
 import os
-from collections.abc import Iterable
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -91,11 +87,6 @@ def extract(
             f"features: cannot write to the cache folder {folder}: {error.strerror or error}; "
             "CTL_CACHE names another"
         ) from error
-    except BrokenProcessPool as error:
-        raise StudyError(
-            f"features {features}: a process that computed them was killed, perhaps for want of "
-            "memory; try fewer jobs"
-        ) from error
     values, speech, failures = found
     kept = [name for row, name in enumerate(names) if row not in failures]
     manifest, key = _leave_out(manifest, failures), rows_key(folder.name, kept)
@@ -125,82 +116,25 @@ def feature_key(
     return rows_key(short_hash(way.identity), _sounds(manifest))
 
 
-def resampled(
-    features: Features,
-    factors: Iterable[float],
-    jobs: int | None = None,
-    cache: str | os.PathLike | None = None,
-) -> tuple[Features, ...]:
-    """Compute the features of the same recordings, played faster or slower.
-
-    Parameters
-    ----------
-    features : Features
-        MFCC of recordings that can still be read.
-    factors : iterable of float
-        How many times as fast; what is heard is as many times as high, as from a speaker of a
-        shorter vocal tract.
-    jobs, cache
-        See `extract`.
-
-    Returns
-    -------
-    tuple of Features
-        One per factor, its rows those of `features`.
-
-    Raises
-    ------
-    StudyError
-        When they are not MFCC, or a recording cannot be read any more.
-
-    References
-    ----------
-    Ko et al., "Audio augmentation for speech recognition", Interspeech 2015.
-    """
-    found = []
-    for factor in factors:
-        if features.settings is None:
-            raise StudyError("resampled features: expected MFCC, got features without settings")
-        chosen = replace(features.settings, factor=factor)
-        version = extract(features.manifest, chosen, jobs, cache)
-        if len(version.values) < len(features.values):
-            raise StudyError(
-                f"resampled features: expected {len(features.values)} recordings that can be used, "
-                f"as before, got {len(version.values)}"
-            )
-        found.append(version)
-    return tuple(found)
-
-
 def _sources(manifest: pd.DataFrame) -> list[tuple]:
-    """Path, start and end of every utterance; ``None`` for those of the whole file."""
-    bounds = manifest.reindex(columns=["start", "end"]).astype(float).to_numpy()
-    bounds = [tuple(None if np.isnan(second) else second for second in row) for row in bounds]
-    return [(path, *pair) for path, pair in zip(manifest["path"], bounds, strict=True)]
+    """Path, start and end of every utterance; not a number for those of the whole file."""
+    columns = manifest.reindex(columns=["path", "start", "end"])
+    return list(columns.itertuples(index=False, name=None))
 
 
 def _sounds(manifest: pd.DataFrame) -> list[str]:
-    """Hash of every utterance's sound: the manifest's, or that of its file where it has none."""
-    known = manifest["digest"] if "digest" in manifest else [""] * len(manifest)
-    return [
-        short_hash(digest) if isinstance(digest, str) and digest else _file_hash(*source)
-        for digest, source in zip(known, _sources(manifest), strict=True)
-    ]
-
-
-def _file_hash(path: str, start: float | None, end: float | None) -> str:
-    try:
-        with open(path, "rb") as file:
-            content = hashlib.file_digest(file, "blake2b").hexdigest()
-    except OSError:
-        content = path  # is left out when it is read
-    return short_hash(f"{content} {start} {end}")
+    """Hash of every utterance's sound."""
+    if "digest" not in manifest or not (manifest["digest"].str.len() > 0).all():
+        raise StudyError(
+            "features: expected a manifest with the digest of every sound, as load_manifest "
+            "gives it, got one without"
+        )
+    return [short_hash(digest) for digest in manifest["digest"]]
 
 
 def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[int, int]]:
     path, start, end = source
-    part = {} if start is None and end is None else {"start": start, "end": end}
-    signal = read_audio(path, way.sampling_rate, **part)
+    signal = read_audio(path, way.sampling_rate, start, end)
     peak = np.abs(signal).max(initial=0)
     if not peak <= _LOUDEST:
         raise StudyError(f"its samples reach {peak:.3g} times full scale")
@@ -217,18 +151,17 @@ def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[i
 def _leave_out(manifest: pd.DataFrame, failures: dict[int, str]) -> pd.DataFrame:
     if not failures:
         return manifest.reset_index(drop=True)
-    names = manifest["utterance" if "utterance" in manifest else "path"].to_numpy()
-    problems = [
-        {"path": names[row], "kind": "features", "reason": failures[row].removeprefix(f"{path}: ")}
-        for row, path in enumerate(manifest["path"])
-        if row in failures
-    ]
+    problems = []
+    for row, (path, name) in enumerate(zip(manifest["path"], manifest["utterance"], strict=True)):
+        if row in failures:
+            reason = failures[row].removeprefix(f"{path}: ")
+            problems.append({"path": name, "kind": "features", "reason": reason})
     said = "; ".join(f"{problem['path']}: {problem['reason']}" for problem in problems[:5])
     said += f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
     if len(problems) == len(manifest):
         raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
     _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
-    kept = manifest.iloc[np.delete(np.arange(len(manifest)), list(failures))]
-    kept = kept.reset_index(drop=True)
+    kept = [row for row in range(len(manifest)) if row not in failures]
+    kept = manifest.iloc[kept].reset_index(drop=True)
     kept.attrs["problems"] = [*manifest.attrs.get("problems", []), *problems]
     return kept

@@ -2,27 +2,14 @@
 
 import warnings
 from functools import lru_cache
-from importlib import metadata
 
 import numpy as np
 
-from ctl_helpers.errors import StudyError
 from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.features.settings import FeatureSettings
 
 OPENSMILE_SETS = {"egemaps": ("eGeMAPSv02", 88), "compare": ("ComParE_2016", 6373)}
 """What opensmile calls its sets, and how many functionals they hold."""
-
-
-def opensmile_version(features: str) -> str:
-    """Version of the package opensmile; a `StudyError` where these features lack it."""
-    try:
-        return metadata.version("opensmile")
-    except metadata.PackageNotFoundError as error:
-        raise StudyError(
-            f"features {features!r}: expected the package opensmile, found none; "
-            "install the extra: pip install 'ctl-helpers[baselines]'"
-        ) from error
 
 
 def opensmile_functionals(signal: np.ndarray, sampling_rate: int, name: str) -> np.ndarray:

@@ -46,30 +46,22 @@ class Normalised:
 
     def __getitem__(self, rows) -> np.ndarray:
         picked = np.array(self.values[rows], np.float32)  # a copy, even of a slice
+        spoken = None
+        if self.speech is not None:
+            spoken = holds_speech(self.speech[rows], picked.shape[1])
         if self.kind == "utterance":
             import speechpy.processing
 
-            whole = np.tile([0, picked.shape[1]], (len(picked), 1))
-            speech = whole if self.speech is None else self.speech[rows]
-            for one, (first, end) in zip(picked, speech, strict=True):
-                one[first:end] = speechpy.processing.cmvn(one[first:end], True)
+            for row, one in enumerate(picked):
+                here = ... if spoken is None else spoken[row]
+                one[here] = speechpy.processing.cmvn(one[here], True)
         elif self.kind != "none":
             group = self.group[rows]
             picked = (picked - self.mean[group][:, None]) * self.scale[group][:, None]
-        if self.speech is None:
-            return picked
-        return picked * holds_speech(self.speech[rows], picked.shape[1])[:, :, None]
+        return picked if spoken is None else picked * spoken[:, :, None]
 
     def __len__(self) -> int:
         return len(self.values)
-
-    @property
-    def statistics(self) -> tuple[np.ndarray, np.ndarray] | None:
-        """Mean and scale, each of shape (coefficients,), that serve any voice.
-
-        ``None`` where every speaker, corpus or utterance has its own, or there are none.
-        """
-        return (self.mean[0], self.scale[0]) if self.kind == "global" else None
 
     def drawn(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Read utterances, each as it is or in one of its versions, drawn evenly."""
@@ -77,8 +69,7 @@ class Normalised:
         version = rng.integers(0, 1 + len(self.versions), size=len(rows))
         for number, normalised in enumerate(self.versions, start=1):
             here = np.flatnonzero(version == number)
-            if len(here):
-                picked[here] = normalised[rows[here]]
+            picked[here] = normalised[rows[here]]
         return picked
 
 
@@ -88,26 +79,8 @@ def holds_speech(speech: np.ndarray, frames: int) -> np.ndarray:
     return (places >= speech[:, :1]) & (places < speech[:, 1:])
 
 
-def frame_statistics(
-    values: np.ndarray, rows: np.ndarray | None = None, speech: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Take mean and standard deviation of every coefficient over the frames of some utterances.
-
-    Parameters
-    ----------
-    values : ndarray of shape (utterances, frames, coefficients)
-        May be a memory map: it is read piece by piece.
-    rows : int array or None
-        Utterances to count; ``None`` for all.
-    speech : int array of shape (utterances, 2) or None
-        Frames to count, as `Features.speech`; ``None`` for all, padding included.
-
-    Returns
-    -------
-    mean, deviation : ndarray of shape (coefficients,)
-        float64.
-    """
-    rows = np.arange(len(values)) if rows is None else np.asarray(rows)
+def _statistics(values, rows, speech) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of every coefficient over the (speech) frames of some utterances."""
     count, total, squares = 0, np.zeros(values.shape[2]), np.zeros(values.shape[2])
     for start in range(0, len(rows), _BLOCK):
         some = rows[start : start + _BLOCK]
@@ -128,7 +101,6 @@ def normalise(
     train: np.ndarray | None = None,
     speech: np.ndarray | None = None,
     only: np.ndarray | None = None,
-    seconds: float | None = None,
 ) -> Normalised:
     """Bring every coefficient to zero mean and unit variance over the frames of a group.
 
@@ -150,9 +122,6 @@ def normalise(
     only : int array or None
         Rows that ``"corpus"`` may learn from, where it may not from all: a corpus that holds some
         of them takes its statistics from those alone.
-    seconds : float or None
-        For ``"speaker"``, learn from so much of a speaker's speech only: from whole utterances, in
-        the manifest's order, until they last so long.
 
     Returns
     -------
@@ -176,8 +145,8 @@ def normalise(
     if kind in ("none", "utterance"):
         return Normalised(values, kind, speech=speech)
     group, means, scales = np.zeros(len(values), int), [], []
-    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only, seconds)):
-        mean, deviation = frame_statistics(values, counted, speech)
+    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only)):
+        mean, deviation = _statistics(values, counted, speech)
         group[rows] = number
         means.append(mean)
         scales.append(1 / (deviation + _EPSILON))
@@ -189,14 +158,14 @@ def apply_statistics(
     statistics: tuple[np.ndarray, np.ndarray],
     speech: np.ndarray | None = None,
 ) -> Normalised:
-    """Normalise other utterances by the `Normalised.statistics` of a training part.
+    """Normalise other utterances by the statistics of a training part.
 
     Parameters
     ----------
     values, speech
         As for `normalise`.
-    statistics : tuple of ndarray
-        Mean and scale, each of shape (coefficients,).
+    statistics : tuple of array
+        Mean and scale of its `Normalised`, each of shape (coefficients,).
     """
     mean, scale = (np.float32(one)[None] for one in statistics)
     return Normalised(values, "global", np.zeros(len(values), int), mean, scale, speech)
@@ -247,7 +216,7 @@ def with_versions(
     normalised : Normalised
         The utterances as they were recorded.
     versions : iterable of Features
-        With the same rows, as :func:`ctl_helpers.features.resampled` gives them.
+        Of the same rows, played faster or slower.
     manifest : DataFrame
         A row per utterance.
     only : int array or None
@@ -265,11 +234,7 @@ def with_versions(
 
 
 def _groups(
-    manifest: pd.DataFrame,
-    kind: str,
-    train: np.ndarray | None,
-    only: np.ndarray | None,
-    seconds: float | None,
+    manifest: pd.DataFrame, kind: str, train: np.ndarray | None, only: np.ndarray | None
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to normalise together, and the rows whose statistics they get."""
     if kind == "global":
@@ -277,20 +242,16 @@ def _groups(
             raise StudyError(
                 "normalisation 'global': expected the rows of a training part, got none"
             )
-        return [(np.arange(len(manifest)), np.asarray(train))]
-    if kind == "corpus":
-        only = np.arange(len(manifest)) if only is None else only
-        groups = manifest.groupby("corpus").indices.values()
-        return [
-            (rows, some if len(some := np.intersect1d(rows, only)) else rows) for rows in groups
-        ]
-    if unknown := (manifest["speaker"] == "").sum():
-        raise StudyError(
-            f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} of "
-            f"{len(manifest)} without one, as {manifest['path'][manifest['speaker'] == ''].iloc[0]}"
-        )
-    groups = manifest.groupby(["corpus", "speaker"]).indices.values()
-    if seconds is None:
+        return [(np.arange(len(manifest)), train)]
+    if kind == "speaker":
+        if unknown := (manifest["speaker"] == "").sum():
+            path = manifest["path"][manifest["speaker"] == ""].iloc[0]
+            raise StudyError(
+                f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} "
+                f"of {len(manifest)} without one, as {path}"
+            )
+        groups = manifest.groupby(["corpus", "speaker"]).indices.values()
         return [(rows, rows) for rows in groups]
-    length = manifest["duration"].to_numpy()
-    return [(rows, rows[np.cumsum(length[rows]) - length[rows] < seconds]) for rows in groups]
+    only = np.arange(len(manifest)) if only is None else only
+    groups = manifest.groupby("corpus").indices.values()
+    return [(rows, some if len(some := np.intersect1d(rows, only)) else rows) for rows in groups]

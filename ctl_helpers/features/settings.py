@@ -1,7 +1,7 @@
 """Settings of MFCC, the named presets, and what an extraction returns."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -57,22 +57,20 @@ class FeatureSettings:
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense."""
-        for name in ("n_mfcc", "sampling_rate", "n_fft", "win_length", "hop_length"):
-            _check_positive(name, getattr(self, name))
-        for name in ("samples", "moments"):
-            if getattr(self, name) is not None:
-                _check_positive(name, getattr(self, name))
-        if not 0.5 <= self.factor <= 2:
-            raise StudyError(
-                f"feature setting factor: expected a number from 0.5 to 2, got {self.factor!r}"
-            )
-        if self.trim is not None and not self.trim > 0:
-            raise StudyError(f"feature setting trim: expected more than 0 dB, got {self.trim!r}")
-        for name, most in (("win_length", self.n_fft), ("n_mfcc", MEL_BANDS)):
-            if getattr(self, name) > most:
-                raise StudyError(
-                    f"feature setting {name}: expected at most {most}, got {getattr(self, name)}"
-                )
+        whole = ("n_mfcc", "sampling_rate", "n_fft", "win_length", "hop_length")
+        given = [name for name in ("samples", "moments") if getattr(self, name) is not None]
+        for name in (*whole, *given):
+            value = getattr(self, name)
+            self._check(name, type(value) is int and value >= 1, "a whole number from 1")
+        self._check("factor", 0.5 <= self.factor <= 2, "a number from 0.5 to 2")
+        self._check("trim", self.trim is None or self.trim > 0, "more than 0 dB")
+        self._check("win_length", self.win_length <= self.n_fft, f"at most {self.n_fft}")
+        self._check("n_mfcc", self.n_mfcc <= MEL_BANDS, f"at most {MEL_BANDS}")
+
+    def _check(self, name: str, valid: bool, expected: str) -> None:
+        if not valid:
+            got = getattr(self, name)
+            raise StudyError(f"feature setting {name}: expected {expected}, got {got!r}")
 
     @property
     def coefficients(self) -> int:
@@ -84,11 +82,6 @@ class FeatureSettings:
     def frames(self) -> int:
         """Frames per utterance, once `samples` is known."""
         return 1 + self.samples // self.hop_length
-
-
-def _check_positive(name: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise StudyError(f"feature setting {name}: expected a whole number from 1, got {value!r}")
 
 
 PRESETS = {
@@ -127,31 +120,6 @@ class Features:
     key: str
     speech: np.ndarray | None = None
     settings: FeatureSettings | None = None
-
-    def select(self, index) -> "Features":
-        """Keep some utterances.
-
-        Parameters
-        ----------
-        index : slice, int array or bool array
-            Rows to keep, in this order.
-
-        Returns
-        -------
-        Features
-            With a manifest numbered anew and a key of its own, the same for the same rows.
-        """
-        every = np.arange(len(self.manifest))
-        rows = every[index]
-        if np.array_equal(rows, every):
-            return self
-        return replace(
-            self,
-            values=np.asarray(self.values)[rows],
-            manifest=self.manifest.iloc[rows].reset_index(drop=True),
-            key=short_hash(self.key.encode() + rows.astype("<i8").tobytes()),
-            speech=None if self.speech is None else self.speech[rows],
-        )
 
 
 def short_hash(data: bytes | str) -> str:

@@ -1,19 +1,18 @@
 """The ways to turn a signal into features, by name: MFCC, functionals, a function of one's own."""
 
-import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import signal_length
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.settings import PRESETS, FeatureSettings, short_hash
+from ctl_helpers.features.settings import PRESETS, FeatureSettings
+from ctl_helpers.plugins import is_reference, load, source_hash
+from ctl_helpers.versions import version_of
 
 FEATURES = {
     "paper": "39 MFCC a frame, windows of 50 ms every 12.5 ms, as the paper says",
@@ -59,15 +58,14 @@ class Way:
 
 
 def way_of(
-    features: FeatureSettings | str | Path, manifest: pd.DataFrame, samples: int | None = None
+    features: FeatureSettings | str, manifest: pd.DataFrame, samples: int | None = None
 ) -> Way:
     """Look up how features are computed; the parameters are those of `extract`."""
     from ctl_helpers.features import functionals
     from ctl_helpers.features.mfcc import mfcc
 
-    settings = features if isinstance(features, FeatureSettings) else PRESETS.get(str(features))
-    if settings is not None:
-        settings = _with_samples(settings, manifest, samples)
+    if isinstance(features, FeatureSettings) or features in PRESETS:
+        settings = _with_samples(PRESETS.get(features, features), manifest, samples)
         shape = (settings.frames, settings.coefficients)
         rate = round(settings.sampling_rate / settings.factor)
         identity = _identity("mfcc", asdict(settings))
@@ -78,24 +76,24 @@ def way_of(
         identity = _identity(features, asdict(settings))
         return Way(identity, settings.sampling_rate, compute, (5 * settings.coefficients,))
     if features in functionals.OPENSMILE_SETS:
-        identity = _identity(features, _RATE, functionals.opensmile_version(features))
-        function = functionals.opensmile_functionals
-        compute = partial(function, sampling_rate=_RATE, name=features)
-        shape = (functionals.OPENSMILE_SETS[features][1],)
+        version = version_of("opensmile")
+        if not version:
+            raise StudyError(
+                f"features {features!r}: expected the package opensmile, found none; "
+                "install the extra: pip install 'ctl-helpers[baselines]'"
+            )
+        compute = partial(functionals.opensmile_functionals, sampling_rate=_RATE, name=features)
+        shape = functionals.OPENSMILE_SETS[features][1:]
         # openSMILE's library crashes beside those of Keras's backends.
-        return Way(identity, _RATE, compute, shape, apart=True)
-    file, _, name = str(features).rpartition(":")
-    if not file.endswith(".py"):
+        return Way(_identity(features, _RATE, version), _RATE, compute, shape, apart=True)
+    features = str(features)
+    if not is_reference(features):
         raise StudyError(
             f"features: expected one of {', '.join(FEATURES)}, a file .npz or .npy, or "
             f"file.py:function, got {features!r}"
         )
-    try:
-        source = short_hash(Path(file).read_bytes())
-    except OSError as error:
-        raise StudyError(f"features {features}: cannot read {file} ({error.strerror})") from error
-    compute = partial(_own, file=file, name=name, source=source)
-    return Way(_identity("function", name, source, _RATE), _RATE, compute, None)
+    identity = _identity("function", features.split(":")[-1], source_hash(features), _RATE)
+    return Way(identity, _RATE, partial(_own, reference=features), None)
 
 
 def _identity(*parts) -> str:
@@ -104,38 +102,28 @@ def _identity(*parts) -> str:
 
 def shape_of(way: Way) -> tuple[int, ...]:
     """Shape of what a function of the user's own returns, by a second of noise."""
-    named = getattr(way.compute, "keywords", {})
     noise = np.random.default_rng(0).normal(0, 0.1, way.sampling_rate).astype(np.float32)
     try:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
+        name = way.compute.keywords["reference"]
         raise StudyError(
-            f"features {named['file']}: expected an array for a second of noise, "
-            f"got {type(error).__name__}: {error}"
+            f"features {name}: expected an array for a second of noise, got {error!r}"
         ) from error
 
 
 def _with_samples(settings, manifest, samples) -> FeatureSettings:
-    if samples is not None:
-        return replace(settings, samples=samples)
-    if settings.samples is not None:
-        return settings
-    lengths = {name: signal_length(name) for name in manifest["corpus"].unique()}
-    if len(set(lengths.values())) > 1:
-        raise StudyError(
-            "feature setting samples: expected a number, as the corpora differ in length, got None "
-            f"for {', '.join(f'{name} ({n})' for name, n in lengths.items())}"
-        )
-    return replace(settings, samples=next(iter(lengths.values())))
+    samples = samples or settings.samples
+    if samples is None:
+        lengths = {name: signal_length(name) for name in manifest["corpus"].unique()}
+        if len(set(lengths.values())) > 1:
+            raise StudyError(
+                "feature setting samples: expected a number, as the corpora differ in length, got "
+                f"None for {', '.join(f'{name} ({n})' for name, n in lengths.items())}"
+            )
+        (samples,) = set(lengths.values())
+    return replace(settings, samples=samples)
 
 
-def _own(signal, file, name, source):
-    return _own_function(file, name, source)(signal, _RATE)
-
-
-@lru_cache(maxsize=8)
-def _own_function(file: str, name: str, source: str) -> Callable:
-    spec = importlib.util.spec_from_file_location(f"features_{source}", file)
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return getattr(module, name)
+def _own(signal: np.ndarray, reference: str) -> np.ndarray:
+    return load(reference)(signal, _RATE)

@@ -104,7 +104,7 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
         # Another network in this recipe: what the recipe sets of its own network is dropped.
         chosen = replace(chosen, network=name, settings={})
     kind = None if normalisation == OWN else normalisation
-    chosen = chosen.change(normalisation=kind, **changes)
+    chosen = chosen.change(**{"normalisation": kind} | dict(changes))
     if across:
         return NetworkMethod(name, chosen, "last", "adaptation")
     return NetworkMethod(name, chosen, selection)

@@ -111,10 +111,10 @@ class NetworkMethod:
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])
         both = with_embedding(model)
-        last, embeddings = training.predict(both, inputs, problem.test, recipe)
+        last, embeddings = training.predict(both, inputs, problem.test)
         arrays = {"embeddings": embeddings}
         if problem.across:
-            arrays["source_embeddings"] = training.predict(both, inputs, train, recipe)[1]
+            arrays["source_embeddings"] = training.predict(both, inputs, train)[1]
             emotions = problem.manifest["emotion"].to_numpy(str)
             arrays["source_emotions"] = emotions[train]
         probabilities = {"validation" if self.selection == "validation" else "last": last}

@@ -1,12 +1,10 @@
 """What depends on Keras's backend: threads, determinism, device, versions. The only such place."""
 
 import contextlib
-import importlib.metadata
 import logging
 import os
 import platform
 import random
-import sys
 import tempfile
 import threading
 from functools import partial
@@ -37,11 +35,19 @@ def _quiet():
 try:
     with _quiet():
         import keras
-        from keras.src.random import seed_generator
 except ImportError as error:
     raise StudyError(
         f"backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r}: expected its package to be "
         f"installed ({error}); unset KERAS_BACKEND for TensorFlow"
+    ) from error
+try:
+    from keras.src.random import seed_generator
+
+    seed_generator.python_random.randint  # noqa: B018
+except (ImportError, AttributeError) as error:
+    raise StudyError(
+        f"Keras {keras.__version__}: expected its seeds to come from "
+        f"keras.src.random.seed_generator.python_random, found none; use Keras 3.15"
     ) from error
 
 keras.config.set_image_data_format("channels_last")  # whatever a keras.json says
@@ -131,14 +137,6 @@ def training_step(model, features, labels):
         return traced((features, labels))
 
     return step
-
-
-def versions() -> dict[str, str]:
-    """Versions that may change a number: Keras, its backend, NumPy."""
-    backend = keras.backend.backend()
-    found = {"keras": keras.__version__, "numpy": importlib.metadata.version("numpy")}
-    module = sys.modules.get(backend) or __import__(backend)
-    return found | {backend: module.__version__}
 
 
 def device() -> str:

@@ -15,6 +15,21 @@ def scaled_glorot(gain):
     return keras.initializers.VarianceScaling(gain**2, "fan_avg", "uniform")
 
 
+def make_norm(layer, shape):
+    """Make the four arrays of a layer's batch norm: scale, shift and the moving moments."""
+    layer.gamma = layer.add_weight(shape, "ones", name="gamma")
+    layer.beta = layer.add_weight(shape, "zeros", name="beta")
+    layer.moving_mean = layer.add_weight(shape, "zeros", trainable=False, name="moving_mean")
+    layer.moving_variance = layer.add_weight(shape, "ones", trainable=False, name="moving_variance")
+
+
+def learn_moments(layer, mean, variance):
+    """Move the moving moments of a layer's batch norm towards those of a batch."""
+    keep = layer.momentum
+    layer.moving_mean.assign(keep * layer.moving_mean + (1 - keep) * mean)
+    layer.moving_variance.assign(keep * layer.moving_variance + (1 - keep) * variance)
+
+
 @package
 class Squash(layers.Layer):
     """Shrink each capsule's length into [0, 1) and keep its direction.
@@ -71,20 +86,14 @@ class Dropout(layers.Layer):
             (batch, *places, -(-channels // values)), -(2**31), 2**31 - 1, seed=self.seed_generator
         )
         octets = ops.view(words, dtype="uint8")
-        least = int(self.rate * 2**bits)
-        kept = [
-            ops.bitwise_and(octets, (2**bits - 1) << place) >= (least << place)
-            for place in range(0, 8, bits)
-        ]
+        mask, least = 2**bits - 1, int(self.rate * 2**bits)
+        places = range(0, 8, bits)
+        kept = [ops.bitwise_and(octets, mask << place) >= (least << place) for place in places]
         return ops.concatenate(kept, axis=-1)[..., :channels]
 
     def compute_output_shape(self, input_shape):
         """Leave the shape as it is."""
         return input_shape
-
-    def get_config(self):
-        """Return the settings to save."""
-        return super().get_config() | {"rate": self.rate}
 
 
 @package
@@ -131,28 +140,16 @@ class ConvolutionBlock(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.filters = filters
-        self.rate = rate
-        self.dropout = Dropout(rate)
-        self.kernel_size = kernel_size
-        self.norm = norm
-        self.epsilon = epsilon
-        self.momentum = momentum
-        self.precision = precision
+        self.filters, self.kernel_size, self.precision = filters, kernel_size, precision
+        self.norm, self.epsilon, self.momentum = norm, epsilon, momentum
+        self.rate, self.dropout = rate, Dropout(rate)
 
     def build(self, input_shape):
         """Make kernel, bias and the norm's four vectors."""
-        size, channels = self.kernel_size, (self.filters,)
-        self.kernel = self.add_weight(
-            (size, size, input_shape[-1], self.filters), "glorot_uniform", name="kernel"
-        )
-        self.bias = self.add_weight(channels, "zeros", name="bias")
-        self.gamma = self.add_weight(channels, "ones", name="gamma")
-        self.beta = self.add_weight(channels, "zeros", name="beta")
-        self.moving_mean = self.add_weight(channels, "zeros", trainable=False, name="moving_mean")
-        self.moving_variance = self.add_weight(
-            channels, "ones", trainable=False, name="moving_variance"
-        )
+        shape = (self.kernel_size, self.kernel_size, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(shape, "glorot_uniform", name="kernel")
+        self.bias = self.add_weight(shape[3:], "zeros", name="bias")
+        make_norm(self, shape[3:])
 
     def call(self, inputs, training=False):
         """Pass on ``inputs`` of shape (batch, height, width, channels)."""
@@ -161,7 +158,7 @@ class ConvolutionBlock(layers.Layer):
             mean, variance = self.moving_mean, self.moving_variance
         elif single:
             mean, variance = self._moments_from_patches(inputs)
-            self._learn(mean, variance)
+            learn_moments(self, mean, variance)
         else:
             return self.dropout(self._normalised_after(inputs), training=training)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
@@ -176,7 +173,7 @@ class ConvolutionBlock(layers.Layer):
         outputs = self._product(inputs, self.kernel)
         mean, variance = ops.moments(outputs, axes=[0, 1, 2])
         mean = mean + self.bias
-        self._learn(mean, variance)
+        learn_moments(self, mean, variance)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
         return _pool(ops.elu(outputs * scale + (self.beta + (self.bias - mean) * scale)))
 
@@ -200,26 +197,16 @@ class ConvolutionBlock(layers.Layer):
         size = self.kernel_size
         height, width = inputs.shape[1] - size + 1, inputs.shape[2] - size + 1
         image = inputs[..., 0]
-        patches = ops.stack(
-            [
-                ops.reshape(image[:, i : i + height, j : j + width], (-1,))
-                for i in range(size)
-                for j in range(size)
-            ]
-        )
+        places = [(i, j) for i in range(size) for j in range(size)]
+        patches = [ops.reshape(image[:, i : i + height, j : j + width], (-1,)) for i, j in places]
+        patches = ops.stack(patches)
         centre = ops.mean(patches, axis=1)
         centred = patches - centre[:, None]
-        covariance = ops.matmul(centred, ops.transpose(centred)) / ops.cast(
-            ops.shape(patches)[1], "float32"
-        )
+        covariance = ops.matmul(centred, ops.transpose(centred))
+        covariance = covariance / ops.cast(ops.shape(patches)[1], "float32")
         kernel = ops.reshape(self.kernel, (size * size, self.filters))
         mean = ops.matmul(centre, kernel) + self.bias
         return mean, ops.sum(kernel * ops.matmul(covariance, kernel), axis=0)
-
-    def _learn(self, mean, variance):
-        keep = self.momentum
-        self.moving_mean.assign(keep * self.moving_mean + (1 - keep) * mean)
-        self.moving_variance.assign(keep * self.moving_variance + (1 - keep) * variance)
 
     def _pooled(self, shape):
         return [(n - self.kernel_size + 1) // 2 for n in shape[1:3]]
@@ -227,11 +214,6 @@ class ConvolutionBlock(layers.Layer):
     def compute_output_shape(self, input_shape):
         """Shape after convolution and pooling."""
         return (input_shape[0], *self._pooled(input_shape), self.filters)
-
-    def get_config(self):
-        """Return the settings to save."""
-        names = ("filters", "rate", "kernel_size", "norm", "epsilon", "momentum", "precision")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def _pool(outputs):
@@ -259,15 +241,12 @@ class PrimaryCapsules(layers.Layer):
 
     def __init__(self, dimension=64, channels=384, precision="float32", **kwargs):
         super().__init__(**kwargs)
-        self.dimension = dimension
-        self.channels = channels
-        self.precision = precision
+        self.dimension, self.channels, self.precision = dimension, channels, precision
 
     def build(self, input_shape):
         """Make the convolution's kernel and bias."""
-        self.kernel = self.add_weight(
-            (3, 3, input_shape[-1], self.channels), "glorot_uniform", name="kernel"
-        )
+        shape = (3, 3, input_shape[-1], self.channels)
+        self.kernel = self.add_weight(shape, "glorot_uniform", name="kernel")
         self.bias = self.add_weight((self.channels,), "zeros", name="bias")
 
     def call(self, inputs):
@@ -288,11 +267,6 @@ class PrimaryCapsules(layers.Layer):
         batch, height, width, _ = input_shape
         count = (height - 2) * (width - 2) * (self.channels // self.dimension)
         return (batch, count, self.dimension)
-
-    def get_config(self):
-        """Return the settings to save."""
-        names = ("dimension", "channels", "precision")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 @package
@@ -323,11 +297,8 @@ class Capsules(layers.Layer):
 
     def __init__(self, count=6, dimension=64, routings=3, gain=1.0, **kwargs):
         super().__init__(**kwargs)
-        self.gain = gain
-        self.count = count
-        self.dimension = dimension
-        self.routings = routings
-        self.squash = Squash()
+        self.count, self.dimension, self.routings = count, dimension, routings
+        self.gain, self.squash = gain, Squash()
 
     def build(self, input_shape):
         """Make the shared transformation."""
@@ -342,9 +313,8 @@ class Capsules(layers.Layer):
         pooled = ops.broadcast_to(pooled, (ops.shape(inputs)[0], self.count, shape[0]))
         for _ in range(self.routings - 1):
             votes = ops.einsum("bki,kio->bko", pooled, kernel)
-            votes = votes * ops.rsqrt(
-                ops.maximum(ops.sum(ops.square(votes), axis=-1, keepdims=True), 1e-12)
-            )
+            square = ops.sum(ops.square(votes), axis=-1, keepdims=True)
+            votes = votes * ops.rsqrt(ops.maximum(square, 1e-12))
             queries = ops.einsum("bko,kio->bki", votes, kernel)
             logits = ops.matmul(inputs, ops.transpose(queries, (0, 2, 1)))
             coupling = ops.softmax(logits, axis=-1)
@@ -354,8 +324,3 @@ class Capsules(layers.Layer):
     def compute_output_shape(self, input_shape):
         """(batch, count, dimension)."""
         return (input_shape[0], self.count, self.dimension)
-
-    def get_config(self):
-        """Return the settings to save."""
-        names = ("count", "dimension", "routings", "gain")
-        return super().get_config() | {name: getattr(self, name) for name in names}

@@ -13,18 +13,15 @@ from ctl_helpers.networks.capsules import (
     scaled_glorot,
 )
 
-DROPOUT = (0.5, 0.25, 0.25)
-
 
 def encoder(
     frames,
     coefficients=39,
     *,
-    dropout=DROPOUT,
+    dropout=(0.5, 0.25, 0.25),
     norm="frozen",
     attention="scaled",
     capsules=True,
-    convolutions=True,
     precision="float32",
     capsule_gain=1.0,
 ):
@@ -43,8 +40,6 @@ def encoder(
         it), or none (ablation).
     capsules : bool
         ``False`` replaces the routed capsules by the mean of the primary ones (ablation).
-    convolutions : bool
-        ``False`` keeps the three poolings and drops their convolutions (ablation).
     precision : {"float32", "bfloat16"}
         Of the factors in all convolutions but the first; weights, sums and the rest are float32.
     capsule_gain : float
@@ -64,22 +59,17 @@ def encoder(
     ----------
     Wen, Ye et al., "CTL-MTNet", IJCAI 2022, section 3.1.
     """
-    least = 38 if convolutions else 24  # what three blocks bring down to a kernel of 3 x 3
-    if min(frames, coefficients) < least:
+    if min(frames, coefficients) < 38:  # what three blocks bring down to a kernel of 3 x 3
         raise StudyError(
-            f"CPAC: expected features of at least {least} frames and {least} coefficients, "
+            "CPAC: expected features of at least 38 frames and 38 coefficients, "
             f"got {frames} x {coefficients}"
         )
     inputs = keras.Input((frames, coefficients), name="features")
     x = layers.Reshape((frames, coefficients, 1), name="image")(inputs)
     for block, rate in enumerate(dropout, start=1):
-        if convolutions:
-            factors = precision if block > 1 else "float32"  # the first is a pass, not a product
-            name = f"convolution_{block}"
-            x = ConvolutionBlock(64, rate, norm=norm, precision=factors, name=name)(x)
-        else:
-            x = layers.AveragePooling2D(2, name=f"pool_{block}")(x)
-            x = Dropout(rate, name=f"dropout_{block}")(x)
+        factors = precision if block > 1 else "float32"  # the first is a pass, not a product
+        name = f"convolution_{block}"
+        x = ConvolutionBlock(64, rate, norm=norm, precision=factors, name=name)(x)
     x = Squash(name="squash")(PrimaryCapsules(precision=precision, name="primary_capsules")(x))
     if attention:
         attended = layers.Attention(use_scale=attention == "scaled", name="attention")([x, x])
@@ -117,10 +107,17 @@ def cpac(frames, coefficients=39, classes=6, *, head_dropout=0.2, head_gain=1.0,
     321799
     """
     body = encoder(frames, coefficients, **settings)
-    x = Dropout(head_dropout, name="head_dropout")(body.output)
-    kernel = scaled_glorot(head_gain)
+    return with_head(body, classes, head_dropout, head_gain, name="cpac")
+
+
+def with_head(body, classes, dropout, gain, name, relu=False):
+    """Put dropout, a ReLU if wanted and the softmax over the emotions on top of an encoder."""
+    x = Dropout(dropout, name="head_dropout")(body.output)
+    if relu:
+        x = layers.Activation("relu", name="head_relu")(x)
+    kernel = scaled_glorot(gain)
     outputs = layers.Dense(classes, "softmax", kernel_initializer=kernel, name="emotion")(x)
-    return keras.Model(body.input, outputs, name="cpac")
+    return keras.Model(body.input, outputs, name=name)
 
 
 def with_embedding(model):

@@ -1,11 +1,14 @@
 """Recipes: named sets of hyperparameters, all that a training may vary besides its data."""
 
 import dataclasses
+import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.features import NORMALISATIONS
 
 
 @dataclass(frozen=True)
@@ -89,24 +92,16 @@ class Recipe:
     def __post_init__(self) -> None:
         """Check what a person can mistype."""
         object.__setattr__(self, "resampled", tuple(self.resampled))
-        whole = ("epochs", "batch_size")
-        least = {name: 1 for name in whole} | {"shift": 0, "strength": 0, "weight_decay": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            kind = int if name in whole or name == "shift" else int | float
-            valid = isinstance(value, kind) and not isinstance(value, bool) and value >= bound
-            _check(name, value, valid, f"a number from {bound}")
-        for name in ("averaging", "cutmix", "smoothing"):
-            value = getattr(self, name)
-            _check(name, value, _is_number(value) and 0 <= value <= 1, "a share from 0 to 1")
-        factors = all(_is_number(factor) and 0.5 <= factor <= 2 for factor in self.resampled)
-        _check("resampled", self.resampled, factors, "a list of factors from 0.5 to 2")
-        for name in ("learning_rate", "epsilon", "reversal_steps"):
-            value = getattr(self, name)
-            _check(name, value, _is_number(value) and value > 0, "a number above 0")
+        for names, kind, least, most, expected in _BOUNDS:
+            for name in names.split():
+                values = self.resampled if name == "resampled" else (getattr(self, name),)
+                for value in values:
+                    valid = isinstance(value, kind) and not isinstance(value, bool)
+                    if not (valid and least <= value <= most):
+                        _refuse(name, expected, getattr(self, name))
         for name, allowed in _CHOICES.items():
-            value = getattr(self, name)
-            _check(name, value, value in allowed, f"one of {', '.join(allowed)}")
+            if getattr(self, name) not in allowed:
+                _refuse(name, f"one of {', '.join(allowed)}", getattr(self, name))
 
     def change(self, **changes: Any) -> "Recipe":
         """Change some fields; the name then says which.
@@ -137,21 +132,25 @@ class Recipe:
         return dataclasses.replace(self, **{"name": name} | new)
 
 
+_NUMBER, _TINY, _INFINITE = int | float, sys.float_info.min, math.inf
+_BOUNDS = (  # fields, kind, least, most, what a message says
+    ("epochs batch_size", int, 1, _INFINITE, "a number from 1"),
+    ("shift", int, 0, _INFINITE, "a number from 0"),
+    ("strength weight_decay", _NUMBER, 0, _INFINITE, "a number from 0"),
+    ("averaging cutmix smoothing", _NUMBER, 0, 1, "a share from 0 to 1"),
+    ("learning_rate epsilon reversal_steps", _NUMBER, _TINY, _INFINITE, "a number above 0"),
+    ("resampled", _NUMBER, 0.5, 2, "a list of factors from 0.5 to 2"),
+)
 _CHOICES = {
-    "normalisation": ("none", "utterance", "speaker", "corpus", "global"),
+    "normalisation": NORMALISATIONS,
     "padding": ("kept", "zeroed"),
     "loss": ("margin", "margin+mse", "cross-entropy"),
     "schedule": ("constant", "plateau"),
 }
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _check(name: str, value: object, valid: bool, expected: str) -> None:
-    if not valid:
-        raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
+def _refuse(name: str, expected: str, value: object) -> None:
+    raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
 
 
 # What the modern recipes share.

@@ -8,7 +8,7 @@ is written out, so that the large activations are read and written as seldom as 
 import keras
 from keras import layers, ops
 
-from ctl_helpers.networks.capsules import package
+from ctl_helpers.networks.capsules import learn_moments, make_norm, package
 
 
 def timnet(frames, coefficients=39, classes=7, *, channels=39, levels=8, dropout=0.1):
@@ -112,12 +112,7 @@ class TemporalBlocks(layers.Layer):
         self.kernel = self.add_weight((*stack, 2, channels, channels), glorot, name="kernel")
         shape = (*stack, channels)
         self.bias = self.add_weight(shape, "zeros", name="bias")
-        self.gamma = self.add_weight(shape, "ones", name="gamma")
-        self.beta = self.add_weight(shape, "zeros", name="beta")
-        self.moving_mean = self.add_weight(shape, "zeros", trainable=False, name="moving_mean")
-        self.moving_variance = self.add_weight(
-            shape, "ones", trainable=False, name="moving_variance"
-        )
+        make_norm(self, shape)
 
     def call(self, inputs, training=False):
         """Return the levels' vectors of shape (batch, levels, channels)."""
@@ -134,7 +129,10 @@ class TemporalBlocks(layers.Layer):
                 sides[i] = x * ops.sigmoid(convolve(convolve(x, 2**level), 2**level))
             vectors.append(ops.sum(sides[0], axis=0) + ops.sum(sides[1], axis=0))
         if training:
-            self._learn(*map(ops.stack, zip(*moments, strict=True)))
+            mean, variance = (
+                ops.reshape(ops.stack(x), self.bias.shape) for x in zip(*moments, strict=True)
+            )
+            learn_moments(self, mean + self.bias, variance)
         return ops.stack(vectors, axis=1) * (1 / inputs.shape[1])
 
     def _inference(self):
@@ -153,9 +151,8 @@ class TemporalBlocks(layers.Layer):
         kept = keras.random.uniform(shape, seed=self.seed_generator) >= self.rate
         masks = ops.unstack(ops.cast(kept, "float32") * (1 / (1 - self.rate)))
         beta = self.beta + 0 * self.bias  # the batch norm takes away what a bias adds
-        weights = zip(
-            _unstack(self.kernel, 3), _unstack(self.gamma), _unstack(beta), masks, strict=True
-        )
+        parts = (_unstack(self.kernel, 3), _unstack(self.gamma), _unstack(beta), masks)
+        weights = zip(*parts, strict=True)
 
         def convolve(x, dilation):
             kernel, *norm, mask = next(weights)
@@ -166,22 +163,9 @@ class TemporalBlocks(layers.Layer):
 
         return convolve
 
-    def _learn(self, mean, variance):
-        mean, variance = (ops.reshape(x, self.bias.shape) for x in (mean, variance))
-        for moving, value in (
-            (self.moving_mean, mean + self.bias),
-            (self.moving_variance, variance),
-        ):
-            moving.assign(self.momentum * moving + (1 - self.momentum) * value)
-
     def compute_output_shape(self, input_shape):
         """(batch, levels, channels)."""
         return (input_shape[0], self.levels, self.channels)
-
-    def get_config(self):
-        """Return the settings to save."""
-        names = ("channels", "levels", "rate", "epsilon", "momentum")
-        return super().get_config() | {name: getattr(self, name) for name in names}
 
 
 def _centred(x, kernel, dilation):
@@ -222,13 +206,9 @@ def _normalised(x, kernel, gamma, beta, y, spread, sums, mask, dilation):
             later = _product(g[dilation:], back[0], shifts[0])
             later = ops.concatenate([later, ops.zeros_like(x[:dilation])], axis=0)
             to_x = _product(g, back[1], shifts[1]) + later
-            to_kernel = ops.stack(
-                [
-                    ops.matmul(ops.transpose(_flat(x[:-dilation])), _flat(g[dilation:])),
-                    ops.matmul(ops.transpose(_flat(x)), _flat(g)),
-                ]
-            )
-            to_kernel = to_kernel + sums[..., None] * constant
+            taps = ((x[:-dilation], g[dilation:]), (x, g))
+            taps = [ops.matmul(ops.transpose(_flat(x)), _flat(g)) for x, g in taps]
+            to_kernel = ops.stack(taps) + sums[..., None] * constant
             return to_x, to_kernel, to_gamma, to_beta
 
         return y * (mask * scale) + mask * beta, gradient

@@ -1,11 +1,13 @@
 """Training of one network: batches, epochs, averaged weights, a watched part, checkpoints."""
 
+import json
 import math
 import os
 import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,36 +45,39 @@ class Batches:
         versions.
     rows : int array
         Utterances to draw from.
-    labels : array of shape (utterances, classes), optional
-        Of all utterances; without them the batches hold features alone, in order.
+    labels : array of shape (utterances, classes)
+        Of all utterances.
     recipe : Recipe
         Its batch size and augmentations.
-    seed, epoch : int
-        Of the shuffle; ``epoch`` may be set.
+    seed : int
+        Of the shuffle.
+
+    Notes
+    -----
+    ``batches[epoch, index]`` gives features and labels.
     """
 
-    def __init__(self, features, rows, labels=None, *, recipe, seed=0, epoch=0):
+    def __init__(self, features, rows, labels, *, recipe, seed=0):
         self.features, self.rows, self.labels = features, np.asarray(rows), labels
-        self.recipe, self.seed, self.epoch = recipe, seed, epoch
+        self.recipe, self.seed = recipe, seed
 
     def __len__(self) -> int:
         return math.ceil(len(self.rows) / self.recipe.batch_size)
 
-    def __getitem__(self, index: int):
-        rows = self.rows
-        if self.labels is not None:
-            rows = np.random.default_rng([self.seed, self.epoch]).permutation(rows)
+    def __getitem__(self, place: tuple[int, int]):
+        epoch, index = place
         size = self.recipe.batch_size
+        rows = np.random.default_rng([self.seed, epoch]).permutation(self.rows)
         rows = rows[index * size : (index + 1) * size]
-        if self.labels is None:
-            return self.features[rows]
-        rng = np.random.default_rng([self.seed, self.epoch, index])
+        rng = np.random.default_rng([self.seed, epoch, index])
         drawn = self.features.drawn(rows, rng) if self.recipe.resampled else self.features[rows]
         return augment(drawn, self.labels[rows], self.recipe, rng)
 
 
 class Pairs:
-    """Batches of labelled and unlabelled rows side by side: ``((x_source, x_target), y_source)``.
+    """Batches of labelled and unlabelled rows side by side.
+
+    ``pairs[epoch, index]`` gives ``((x_source, x_target), y_source)``.
 
     The shorter list of rows is repeated to the length of the longer; which of its utterances come
     once more often than the others is drawn at random. What a batch holds follows from seed, epoch
@@ -88,35 +93,27 @@ class Pairs:
         Those of the target are not looked at.
     recipe : Recipe
         Its batch size, which counts the utterances of one side, and augmentations.
-    seed, epoch : int
-        Of the shuffles; ``epoch`` may be set.
+    seed : int
+        Of the shuffles.
     """
 
-    def __init__(self, features, source, target, labels, *, recipe, seed=0, epoch=0):
+    def __init__(self, features, source, target, labels, *, recipe, seed=0):
         length = max(len(source), len(target))
         nothing = np.zeros((len(labels), 0), np.float32)
-        parts = ((source, labels, seed), (target, nothing, seed + _TARGET_SEED))
         self.source, self.target = (
             Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
-            for rows, labels, seed in parts
+            for rows, labels, seed in (
+                (source, labels, seed),
+                (target, nothing, seed + _TARGET_SEED),
+            )
         )
-        self.epoch = epoch
-
-    @property
-    def epoch(self) -> int:
-        """The epoch whose batches are given."""
-        return self.source.epoch
-
-    @epoch.setter
-    def epoch(self, epoch: int) -> None:
-        self.source.epoch = self.target.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, index: int):
-        features, labels = self.source[index]
-        return (features, self.target[index][0]), labels
+    def __getitem__(self, place: tuple[int, int]):
+        features, labels = self.source[place]
+        return (features, self.target[place][0]), labels
 
 
 def repeat(rows: np.ndarray, length: int, seed: int = 0) -> np.ndarray:
@@ -154,13 +151,11 @@ def optimizer(recipe: Recipe, steps: int) -> "keras.optimizers.Optimizer":
     return keras.optimizers.Adam(rate, **settings)
 
 
-def predict(model: "keras.Model", features: Any, rows: np.ndarray, recipe: Recipe):
+def predict(model: "keras.Model", features: Any, rows: np.ndarray):
     """Output for some utterances, shape (rows, ...), or a list of them if the model has several."""
-    batches = Batches(features, rows, recipe=replace(recipe, batch_size=_PREDICTED))
-    found = [model.predict_on_batch(batches[index]) for index in range(len(batches))]
-    if isinstance(found[0], list):
-        return [np.concatenate(parts) for parts in zip(*found, strict=True)]
-    return np.concatenate(found)
+    parts = [rows[start : start + _PREDICTED] for start in range(0, len(rows), _PREDICTED)]
+    found = [model.predict_on_batch(features[part]) for part in parts]
+    return keras.tree.map_structure(lambda *some: np.concatenate(some), *found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +230,7 @@ class Training:
         StudyError
             When the loss is not finite: such a network is never scored.
         """
-        step = backend.training_step(self.model, *self.batches[0])
+        step = backend.training_step(self.model, *self.batches[0, 0])
         saved = time.monotonic()
         for epoch in range(self._resume(), self.recipe.epochs):
             self._train_epoch(step, epoch)
@@ -252,16 +247,13 @@ class Training:
         return self
 
     def _train_epoch(self, step: Callable, epoch: int) -> None:
-        self.batches.epoch = epoch
         logs, sizes = [], []
         for index in range(len(self.batches)):
-            features, labels = self.batches[index]
+            features, labels = self.batches[epoch, index]
             logs.append(step(features, labels))
             sizes.append(len(labels))
-        means = {
-            name: float(np.average([float(log[name]) for log in logs], weights=sizes))
-            for name in logs[0]
-        }
+        columns = {name: [float(log[name]) for log in logs] for name in logs[0]}
+        means = {name: float(np.average(c, weights=sizes)) for name, c in columns.items()}
         if not np.isfinite(means["loss"]):
             raise StudyError(
                 f"training: expected a finite loss, got {means['loss']} in epoch {epoch} of "
@@ -273,13 +265,13 @@ class Training:
         if self.watch is None:
             return
         part = self.watch.part
-        probabilities = predict(self.model, self.features, self.watch.rows, self.recipe)
+        probabilities = predict(self.model, self.features, self.watch.rows)
         found = scores(self.watch.truth, probabilities.argmax(axis=1))
         mark = found["war" if part == "test" else "uar"]
         if not self.best or mark > self.best["mark"]:
             weights = [] if part == "test" else self.model.get_weights()
-            self.best = {"epoch": epoch, "mark": mark, "probabilities": probabilities}
-            self.best["weights"] = weights
+            self.best = {"epoch": epoch, "mark": mark, "weights": weights}
+            self.best["probabilities"] = probabilities
         self.history[-1] |= {f"{part}_{name}": found[name] for name in ("uar", "war")}
 
     def _average(self, epoch: int) -> None:
@@ -297,17 +289,15 @@ class Training:
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def _save(self) -> None:
-        columns = {name: [row[name] for row in self.history] for name in self.history[0]}
-        lists = {
-            "variable": [keras.ops.convert_to_numpy(v) for v in self._variables()],
-            "average": self.average,
-            "best_weight": self.best.get("weights", []),
-        }
+        weights = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+        lists = {"variable": weights, "average": self.average}
+        facts = {"history": self.history, "best": {}}
+        if self.best:
+            lists["best"] = [self.best["probabilities"], *self.best["weights"]]
+            facts["best"] = {name: self.best[name] for name in ("epoch", "mark")}
         state = {f"{name}/{i}": a for name, many in lists.items() for i, a in enumerate(many)}
-        state |= {f"history/{name}": values for name, values in columns.items()}
-        state |= {f"best/{k}": v for k, v in self.best.items() if k != "weights"}
         temporary = self.checkpoint.with_name("checkpoint.tmp.npz")
-        np.savez(temporary, **state)
+        np.savez(temporary, facts=json.dumps(facts), **state)
         os.replace(temporary, self.checkpoint)
 
     def _resume(self) -> int:
@@ -316,26 +306,14 @@ class Training:
             return 0
         try:
             with np.load(self.checkpoint, allow_pickle=False) as file:
-                state = {name: file[name] for name in file.files}
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile):
+                lists, facts = defaultdict(list), json.loads(str(file["facts"]))
+                for name in file.files:  # in the order in which they were written
+                    lists[name.split("/")[0]].append(file[name])
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
             return 0  # the machine went down before it was on the disk
-        for variable, value in zip(self._variables(), _listed(state, "variable"), strict=True):
+        for variable, value in zip(self._variables(), lists["variable"], strict=True):
             variable.assign(value)
-        self.average = _listed(state, "average")
-        kept = {name: value for name, value in state.items() if name.startswith("history/")}
-        columns = {name.split("/")[1]: value.tolist() for name, value in kept.items()}
-        rows = zip(*columns.values(), strict=True)
-        self.history = [dict(zip(columns, row, strict=True)) for row in rows]
-        if "best/epoch" in state:
-            self.best = {
-                "epoch": int(state["best/epoch"]),
-                "mark": float(state["best/mark"]),
-                "probabilities": state["best/probabilities"],
-                "weights": _listed(state, "best_weight"),
-            }
+        self.average, self.history, self.best = lists["average"], facts["history"], facts["best"]
+        if self.best:
+            self.best["probabilities"], *self.best["weights"] = lists["best"]
         return len(self.history)
-
-
-def _listed(state: dict, name: str) -> list[np.ndarray]:
-    count = sum(key.startswith(f"{name}/") for key in state)
-    return [state[f"{name}/{i}"] for i in range(count)]

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.corpora import EMOTIONS, drop_copies
+from ctl_helpers.corpora import drop_copies
 from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.errors import StudyError
-from ctl_helpers.protocols.problem import Problem, is_synthetic
+from ctl_helpers.protocols.problem import Problem, in_order, is_synthetic
+from ctl_helpers.protocols.split import groups_of
 
 log = logging.getLogger("ctl_helpers")
 
@@ -123,12 +124,9 @@ def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]
     sources, targets = sides
     kept = drop_copies([*targets, *sources])
     if copies := sum(map(len, [*targets, *sources])) - sum(map(len, kept)):
-        log.warning(
-            "%d utterances of %s have the same sound as others of %s: left out",
-            copies,
-            " and ".join(manifest["corpus"].iloc[0] for manifest in sources),
-            " and ".join(manifest["corpus"].iloc[0] for manifest in targets),
-        )
+        names = [" and ".join(m["corpus"].iloc[0] for m in side) for side in sides]
+        said = "%d utterances of %s have the same sound as others of %s: left out"
+        log.warning(said, copies, *names)
     return [kept[len(targets) :], kept[: len(targets)]]
 
 
@@ -152,17 +150,11 @@ def _classes(
             f"pair {source}:{target}: expected two emotions or more that both have; shared "
             f"emotions found: {', '.join(sorted(shared)) or 'none'}"
         )
-    known = [emotion for emotion in EMOTIONS if emotion in shared]
-    return (*known, *sorted(shared - set(known)))
+    return in_order(shared)
 
 
 def _half_of_the_speakers(manifest: pd.DataFrame, seed: int) -> np.ndarray:
     """Mark the rows of one half of the speakers, drawn by the seed."""
-    speakers = (manifest["corpus"] + " " + manifest["speaker"]).to_numpy(object)
+    speakers = groups_of(manifest, "speaker", "inductive", at_least=2)
     names = np.random.default_rng(seed).permutation(np.unique(speakers))
-    if (manifest["speaker"] == "").any() or len(names) < 2:
-        raise StudyError(
-            "scoring 'inductive': expected a target of two speakers or more, each utterance's "
-            f"known, got {len(names)} in {manifest['corpus'].iloc[0]!r}"
-        )
     return np.isin(speakers, names[: len(names) // 2])

@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
 from ctl_helpers.protocols.problem import Problem, classes_of, is_synthetic
-from ctl_helpers.protocols.split import Split
+from ctl_helpers.protocols.split import Split, groups_of
 
 PARTITION = "partition:"
 
@@ -48,25 +49,18 @@ def problems_inside(
     numbers = range(len(splits)) if only is None else list(only)
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
-    memo: dict = {}
+    common = {
+        "corpus": "+".join(manifest["corpus"].unique()),
+        "folds": folds if protocol in K_FOLDS else None,
+        "of_folds": len(splits),
+        "of_utterances": sum(len(split.test) for split in splits),
+        "division": division,
+        "synthetic": is_synthetic(manifest),
+        "memo": {},  # of all of them
+    }
     return [
-        Problem(
-            manifest,
-            classes,
-            splits[number].train,
-            splits[number].test,
-            protocol,
-            splits[number].name,
-            corpus="+".join(manifest["corpus"].unique()),
-            held_out=splits[number].held_out,
-            folds=folds if protocol in K_FOLDS else None,
-            of_folds=len(splits),
-            of_utterances=sum(len(split.test) for split in splits),
-            division=division,
-            synthetic=is_synthetic(manifest),
-            memo=memo,
-        )
-        for number in numbers
+        Problem(manifest, classes, s.train, s.test, protocol, s.name, held_out=s.held_out, **common)
+        for s in map(splits.__getitem__, numbers)
     ]
 
 
@@ -107,36 +101,28 @@ def make_splits(
     >>> [len(split.test) for split in make_splits(manifest, "kfold", folds=5)]
     [2, 2, 2, 2, 2]
     """
+    check_protocol(protocol)
+    classes_of(manifest)
     if protocol.startswith(PARTITION):
         return read_partition(protocol.removeprefix(PARTITION), manifest)
-    if is_reference(protocol):
-        return list(load(protocol)(manifest, folds, seed))
-    check_protocol(protocol)
-    emotions = manifest["emotion"].unique()
-    if len(emotions) < 2:
-        raise StudyError(
-            f"protocol {protocol!r}: expected at least two emotions, got {len(emotions)} "
-            f"({', '.join(emotions)}) in {len(manifest)} utterances"
-        )
     if protocol in K_FOLDS and not 2 <= folds <= len(manifest):
         raise StudyError(
             f"protocol {protocol!r}: expected from 2 folds up to the number of utterances, "
             f"got {folds} folds and {len(manifest)} utterances"
         )
-    return PROTOCOLS[protocol](manifest, folds, seed)
+    return list((PROTOCOLS.get(protocol) or load(protocol))(manifest, folds, seed))
 
 
 def check_protocol(protocol: str) -> None:
     """Raise a StudyError for the name of a protocol that is not known."""
     if protocol in PROTOCOLS or protocol.startswith(PARTITION):
         return
-    if is_reference(protocol):
-        load(protocol)
-        return
-    raise StudyError(
-        f"protocol: expected one of {', '.join(PROTOCOLS)}, {PARTITION}FOLDER or FILE.py:FUNCTION, "
-        f"got {protocol!r}"
-    )
+    if not is_reference(protocol):
+        raise StudyError(
+            f"protocol: expected one of {', '.join(PROTOCOLS)}, {PARTITION}FOLDER or "
+            f"FILE.py:FUNCTION, got {protocol!r}"
+        )
+    load(protocol)
 
 
 def _kfold(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
@@ -156,26 +142,17 @@ def _stratified(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
 
 
 def _loso(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
-    speakers = _groups(manifest, "speaker", "loso", at_least=2)
+    speakers = groups_of(manifest, "speaker", "loso", at_least=2)
     return [
-        Split(
-            f"speaker {speaker}",
-            np.flatnonzero(speakers != speaker),
-            np.flatnonzero(speakers == speaker),
-            held_out=True,
-        )
-        for speaker in np.unique(speakers)
+        Split(f"speaker {name}", *map(np.flatnonzero, (speakers != name, speakers == name)), True)
+        for name in np.unique(speakers)
     ]
 
 
 def _grouped(
-    manifest: pd.DataFrame,
-    folds: int,
-    seed: int,
-    column: str = "speaker",
-    protocol: str = "grouped",
+    protocol: str, column: str, manifest: pd.DataFrame, folds: int, seed: int
 ) -> list[Split]:
-    groups = _groups(manifest, column, protocol, at_least=folds)
+    groups = groups_of(manifest, column, protocol, at_least=folds)
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         # An emotion rarer than the folds is missing from some of them; that is no mistake here.
@@ -192,15 +169,11 @@ def _grouped(
     return _numbered(parts, held_out=column == "speaker")
 
 
-def _sentences(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
-    return _grouped(manifest, folds, seed, "text", "sentences")
-
-
 def _strangers(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     """Hold out the speakers of one fold and the sentences of one, in all combinations."""
     texts = min(folds, manifest["text"].nunique())
-    by_speaker = _grouped(manifest, folds, seed, "speaker", "strangers")
-    by_text = _grouped(manifest, texts, seed, "text", "strangers")
+    by_speaker = _grouped("strangers", "speaker", manifest, folds, seed)
+    by_text = _grouped("strangers", "text", manifest, texts, seed)
     splits = [
         Split(
             f"speakers {i} sentences {j}",
@@ -218,8 +191,8 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, int, int], list[Split]]] = {
     "kfold": _kfold,
     "stratified": _stratified,
     "loso": _loso,
-    "grouped": _grouped,
-    "sentences": _sentences,
+    "grouped": partial(_grouped, "grouped", "speaker"),
+    "sentences": partial(_grouped, "sentences", "text"),
     "strangers": _strangers,
 }
 K_FOLDS = ("kfold", "stratified", "grouped", "sentences", "strangers")  # those that ask how many
@@ -233,32 +206,8 @@ def _numbered(
     ]
 
 
-def _groups(manifest: pd.DataFrame, column: str, protocol: str, at_least: int) -> np.ndarray:
-    """Name the speaker (or sentence) of every row, with the corpus where there are several."""
-    groups = manifest[column].to_numpy(dtype=object)
-    unknown = np.flatnonzero(groups == "")
-    if len(unknown):
-        raise StudyError(
-            f"protocol {protocol!r}: expected a {column} for every utterance, got {len(unknown)} "
-            f"of {len(manifest)} without one, as {manifest['path'].iloc[unknown[0]]}"
-        )
-    if manifest["corpus"].nunique() > 1:
-        groups = (manifest["corpus"] + " " + manifest[column]).to_numpy(dtype=object)
-    names = np.unique(groups)
-    if len(names) < at_least:
-        raise StudyError(
-            f"protocol {protocol!r}: expected at least {at_least} {column}s, got {len(names)} "
-            f"({', '.join(names)})"
-        )
-    return groups
-
-
 def validation_part(
-    train: np.ndarray,
-    manifest: pd.DataFrame,
-    held_out: bool,
-    fraction: float = 0.1,
-    seed: int = 0,
+    train: np.ndarray, manifest: pd.DataFrame, held_out: bool, fraction: float = 0.1, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Set a part of the training rows aside to pick an epoch on.
 
@@ -297,7 +246,7 @@ def validation_part(
     generator = np.random.default_rng(seed)
     part = manifest.iloc[train]
     if held_out:
-        speakers = _groups(part, "speaker", "validation", at_least=2)
+        speakers = groups_of(part, "speaker", "validation", at_least=2)
         names = generator.permutation(np.unique(speakers))
         chosen = np.isin(speakers, names[: _share(len(names), fraction)])
     else:

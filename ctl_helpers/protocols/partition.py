@@ -80,21 +80,15 @@ def _partition_file(folder: Path, number: int, part: str) -> Path:
 
 
 def _read_lines(file: Path) -> list[str]:
-    wavs = []
+    wavs: list[str] = []
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"partition: expected json lines in {file}, got: {error}") from error
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
+        for line in filter(str.strip, file.read_text(encoding="utf-8").splitlines()):
             wavs.append(str(json.loads(line)["wav"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise StudyError(
-                f'partition: expected {{"key": ..., "wav": ..., "emo": ...}}, got {line[:60]!r} '
-                f"in {file} line {number}"
-            ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StudyError(
+            'partition: expected json lines {"key": ..., "wav": ..., "emo": ...}, '
+            f"got {error!r} in {file}, line {len(wavs) + 1}"
+        ) from error
     return wavs
 
 
@@ -117,13 +111,9 @@ def _match_rows(wavs: set[str], manifest: pd.DataFrame, folder: Path) -> dict[st
         )
     if len(row_of) < len(theirs) or len(row_of) < len(ours):
         logger.warning(
-            "partition %s: left out %d of %d lines that match no utterance, and %d of %d "
-            "utterances that match no line",
-            folder,
-            len(theirs) - len(row_of),
-            len(theirs),
-            len(ours) - len(row_of),
-            len(ours),
+            f"partition {folder}: left out {len(theirs) - len(row_of)} of {len(theirs)} lines that "
+            f"match no utterance, and {len(ours) - len(row_of)} of {len(ours)} utterances that "
+            "match no line"
         )
     return row_of
 

@@ -133,8 +133,13 @@ def classes_of(manifest: pd.DataFrame) -> tuple[str, ...]:
             f"corpus {manifest['corpus'].iloc[0]!r}: expected two emotions or more, "
             f"found {', '.join(present)}"
         )
-    known = [emotion for emotion in EMOTIONS if emotion in present]
-    return (*known, *sorted(present - set(known)))
+    return in_order(present)
+
+
+def in_order(emotions: set[str]) -> tuple[str, ...]:
+    """Sort emotions: those of the catalogue in its order, then others by name."""
+    known = [emotion for emotion in EMOTIONS if emotion in emotions]
+    return (*known, *sorted(emotions - set(known)))
 
 
 def is_synthetic(manifest: pd.DataFrame) -> bool:

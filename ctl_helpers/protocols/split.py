@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,3 +26,28 @@ class Split:
     train: np.ndarray
     test: np.ndarray
     held_out: bool = False
+
+
+def groups_of(manifest: pd.DataFrame, column: str, protocol: str, at_least: int) -> np.ndarray:
+    """Name the speaker (or sentence) of every row, with the corpus where there are several.
+
+    Raises
+    ------
+    StudyError
+        When it is not known for every row, or there are fewer than `at_least`.
+    """
+    unknown = manifest[manifest[column] == ""]
+    if len(unknown):
+        raise StudyError(
+            f"protocol {protocol!r}: expected a {column} for every utterance, got {len(unknown)} "
+            f"of {len(manifest)} without one, as {unknown['path'].iloc[0]}"
+        )
+    groups = manifest[column]
+    if manifest["corpus"].nunique() > 1:
+        groups = manifest["corpus"] + " " + groups
+    if groups.nunique() < at_least:
+        raise StudyError(
+            f"protocol {protocol!r}: expected at least {at_least} {column}s, got "
+            f"{groups.nunique()} ({', '.join(sorted(groups.unique()))})"
+        )
+    return groups.to_numpy(object)

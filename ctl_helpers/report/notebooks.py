@@ -260,6 +260,7 @@ def _for_kernels() -> dict[str, str]:
         "CTL_PROGRESS": "0",
         "JUPYTER_PREFER_ENV_PATH": "1",
         "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": "1",  # notebooks run side by side; more only wait for each other
         "PYTHONWARNINGS": "ignore:IProgress",  # tqdm, of widgets that nobody asked for
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }

@@ -187,8 +187,12 @@ class RunStore:
         if not (fault := damage(folder)):
             return True
         aside = folder.with_name(f"{name}.damaged-{time.time_ns()}")
-        with contextlib.suppress(OSError):
+        try:
             folder.rename(aside)
+        except OSError as error:
+            raise StudyError(
+                f"run {folder} is damaged ({fault}) and cannot be set aside ({error.strerror})"
+            ) from error
         log.warning("run %s is damaged (%s): set aside as %s, computed again", name, fault, aside)
         return False
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from IPython.display import Audio, Markdown
 from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import Audit, audit, is_miniature, load_manifest, read_audio
@@ -38,10 +39,9 @@ from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.plan import Group, Plan, open_corpora, plan_study
 from ctl_helpers.study.settings import Settings, Study, read_study
 
-__all__ = [
-    *("comparisons", "features_of_recipes", "figures", "list_notebooks", "open_across"),
-    *("open_corpus", "open_inside", "open_report", "spaces", "tables", "teaching"),
-]
+__all__ = ["Audio", "comparisons", "features_of_recipes", "figures", "list_notebooks"]
+__all__ += ["normalise", "open_across", "open_corpus", "open_inside", "open_report", "published"]
+__all__ += ["spaces", "tables", "teaching"]
 
 FEATURES, INSIDE, ACROSS, TABLES = (
     "1_feature_exploration",
@@ -139,8 +139,6 @@ def _title(group: Group, runs: list[Run]) -> str:
 
 def _listed(*sentences: str):
     """Show sentences as a list."""
-    from IPython.display import Markdown
-
     return Markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
 
 
@@ -166,11 +164,6 @@ class OpenedCorpus:
     features: Features
 
     @property
-    def rate(self) -> int:
-        """Sampling rate of the features' signals, in Hz."""
-        return self.features.settings.sampling_rate
-
-    @property
     def by(self) -> list[str]:
         """What utterances can be told apart by: emotion and, where all are known, speaker."""
         return ["emotion"] + ["speaker"] * bool((self.manifest["speaker"] != "").all())
@@ -182,29 +175,18 @@ class OpenedCorpus:
 
     def signal(self, row: pd.Series) -> np.ndarray:
         """Read the samples of one utterance, a row of the manifest."""
-        return read_audio(row["path"], self.rate, row["start"], row["end"])
-
-    def listen(self, row: pd.Series):
-        """Show a player of one utterance."""
-        from IPython.display import Audio
-
-        return Audio(self.signal(row), rate=self.rate)
+        rate = self.features.settings.sampling_rate
+        return read_audio(row["path"], rate, row["start"], row["end"])
 
     def utterances(self) -> Figure:
         """Draw one utterance per emotion, of one speaker and sentence as far as that goes."""
-        rows = figures.one_per_emotion(self.manifest).iterrows()
-        signals = {row["emotion"]: self.signal(row) for _, row in rows}
-        steps = (teaching.mfcc_steps(one, self.features.settings) for one in signals.values())
-        coefficients = dict(zip(signals, (one.coefficients for one in steps), strict=True))
-        return figures.utterance_panels(signals, coefficients, self.rate)
-
-    def levels(self) -> Figure:
-        """Draw what each normalisation does to a coefficient."""
-        rows, by = np.arange(len(self.manifest)), self.by[-1].replace("emotion", "corpus")
-        kinds = dict.fromkeys(("none", "utterance", "global", by))
-        values = self.features.values
-        scaled = {kind: normalise(values, self.manifest, kind, rows) for kind in kinds}
-        return figures.normalisation_effect(scaled, self.manifest, by=by)
+        settings, rows = self.features.settings, figures.one_per_emotion(self.manifest)
+        signals = {row["emotion"]: self.signal(row) for _, row in rows.iterrows()}
+        coefficients = {
+            emotion: teaching.mfcc_steps(signal, settings).coefficients
+            for emotion, signal in signals.items()
+        }
+        return figures.utterance_panels(signals, coefficients, settings.sampling_rate)
 
     def seen(self):
         """Say in sentences what was seen."""
@@ -281,10 +263,9 @@ class Opened:
         problem, features = run.problem, run.method.features[0]
         return problem.with_features(extract(problem.manifest, features, samples=problem.samples))
 
-    @property
-    def chance(self) -> float:
-        """UAR of a guess, in percent."""
-        return 100 / len(self.planned[0].problem.classes)
+    def chance(self) -> str:
+        """Say what a guess has."""
+        return f"a guess has {100 / len(self.planned[0].problem.classes):.1f} %"
 
 
 @dataclass(frozen=True, eq=False)
@@ -305,10 +286,10 @@ class OpenedInside(Opened):
     def tested(self, utterance: int = 0) -> tuple[np.ndarray, pd.Series]:
         """Give a test utterance as the first run's network got it, and its row of predictions."""
         run, problem = self.planned[0], self.problem
-        train = problem.train
-        if run.method.selection == "validation":
-            train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
         method: Any = run.method
+        train = problem.train
+        if method.selection == "validation":
+            train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
         inputs = normalised(problem, method.recipe, train)
         predicted = self.honest[self.honest["run"] == run.name].iloc[utterance]
         return inputs[problem.test[[utterance]]][0], predicted
@@ -324,10 +305,9 @@ class OpenedInside(Opened):
         runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
         runs = runs.assign(condition=runs["protocol"].map(tables.condition_of))
         runs = runs[runs["condition"].isin([tables.SHUFFLED, tables.HELD_OUT])]
-        several = runs.groupby(["method", "recipe", "normalisation"])["condition"].transform(
-            "nunique"
-        )
-        runs = runs[several > 1] if (several > 1).any() else self._shallow()
+        methods = runs.groupby(["method", "recipe", "normalisation"])["condition"]
+        both = methods.transform("nunique") > 1
+        runs = runs[both] if both.any() else self._shallow()
         table = tables.ours_beside_published(runs)
         return table[table["reported_by"] == OURS]
 
@@ -360,9 +340,8 @@ class OpenedInside(Opened):
     def seen(self):
         """Say in sentences what was seen."""
         honest, gap = self.honest, comparisons.gap(self.runs).query("metric == 'UAR'")
-        score = self.scores[self.scores["reported_by"].eq(OURS) & ~self.scores["optimistic"]].iloc[
-            0
-        ]
+        mine = self.scores[self.scores["reported_by"] == OURS]
+        score = mine[~mine["optimistic"]].iloc[0]
         emotions = tables.per_emotion(honest).sort_values("recall")
         speakers = tables.per_speaker(honest)["uar"]
         weak, strong = emotions.iloc[0], emotions.iloc[-1]
@@ -371,8 +350,7 @@ class OpenedInside(Opened):
         sure = honest.filter(regex="^p_").max(axis=1).mean()
         right = honest["emotion"].eq(honest["predicted"]).mean()
         return _listed(
-            f"UAR is {score.uar:.1f} %, WAR {score.war:.1f} %; a guess has a UAR of "
-            f"{self.chance:.1f} %.",
+            f"UAR is {score.uar:.1f} %, WAR {score.war:.1f} %; {self.chance()}.",
             f"Best recognised is *{strong.emotion}* ({strong.recall:.0f} %), worst "
             f"*{weak.emotion}* ({weak.recall:.0f} %){taken}.",
             f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %.",
@@ -412,9 +390,7 @@ class OpenedAcross(Opened):
         """Say in sentences what was seen."""
         scores = self.scores[self.scores["reported_by"] == OURS]
         best = scores.loc[scores["uar"].idxmax()]
-        lines = [
-            f"Best is {method_of(best)}: UAR {best.uar:.1f} %; a guess has {self.chance:.1f} %."
-        ]
+        lines = [f"Best is {method_of(best)}: UAR {best.uar:.1f} %; {self.chance()}."]
         for row in self.gains.itertuples():
             low, high = row.pooled_difference_low, row.pooled_difference_high
             lines.append(
@@ -445,6 +421,7 @@ class OpenedReport:
     page: Page
     runs: pd.DataFrame
     store: RunStore
+    rule = RULE  # of the verdict
 
     @cached_property
     def found(self) -> Findings:
@@ -455,35 +432,6 @@ class OpenedReport:
     def predictions(self) -> pd.DataFrame:
         """A row per test utterance and run."""
         return load_predictions(self.store, self.runs)
-
-    @property
-    def inside(self) -> pd.DataFrame:
-        """Runs inside one corpus."""
-        return self.runs[self.runs["corpus"] != ""]
-
-    @property
-    def across(self) -> pd.DataFrame:
-        """Runs across corpora."""
-        return self.runs[self.runs["source"] != ""]
-
-    def listed(self) -> pd.DataFrame:
-        """List every run, scores in percent."""
-        columns = ["run", "corpus", "source", "target", "protocol", "split", "method", "recipe"]
-        columns += ["normalisation", "seed", "selection", "uar", "war", "epochs", "seconds"]
-        return self.runs[columns].assign(uar=100 * self.runs["uar"], war=100 * self.runs["war"])
-
-    def verdict(self):
-        """Say how the verdict is made, or why there is none."""
-        missing = (
-            "No run here tests a published number: that takes real speech and the recipes that "
-            "were published, such as `cpac/released`."
-        )
-        return _listed(RULE if len(self.found.claims) else missing)
-
-    def sources(self):
-        """Say where the published numbers come from."""
-        cited = published()[["reported_by", "citation", "note"]].drop_duplicates()
-        return _listed(*(f"{r.reported_by}: {r.citation}; {r.note}." for r in cited.itertuples()))
 
     def seen(self):
         """Say in sentences what was seen."""

@@ -132,6 +132,10 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     return plan
 
 
+def _manifest(root: Path, name: str, settings: Settings) -> pd.DataFrame:
+    return load_manifest(root, name, labels=settings.emotions, columns=settings.columns)
+
+
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
     for name, protocol in product(_names(settings, found), settings.protocols):
         if name not in plan.manifests:
@@ -282,3 +286,28 @@ def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     return table.loc[:, table.ne("").any()]
+
+
+def list_splits(study: Study) -> pd.DataFrame:
+    """List the splits of a study's corpora: who is in which part.
+
+    Returns
+    -------
+    DataFrame
+        A row per utterance and split: corpus, protocol, split, part (train or test), utterance,
+        emotion, speaker.
+    """
+    root, found = open_corpora(study)
+    settings, tables = study.settings, []
+    for name in _names(settings, found):
+        manifest = _manifest(root, name, settings)
+        for protocol, division in product(settings.protocols, settings.divisions):
+            only = settings.only or None
+            for problem in problems_inside(manifest, protocol, settings.folds, division, only):
+                for part in ("train", "test"):
+                    rows = manifest.iloc[getattr(problem, part)]
+                    rows = rows[["corpus", "utterance", "emotion", "speaker"]]
+                    place = {"protocol": protocol, "split": problem.split, "part": part}
+                    tables.append(rows.assign(**place))
+    columns = ["corpus", "protocol", "split", "part", "utterance", "emotion", "speaker"]
+    return pd.concat(tables, ignore_index=True)[columns]

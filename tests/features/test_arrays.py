@@ -56,13 +56,6 @@ def test_names_may_be_endings_of_the_path_or_paths_elsewhere(manifest, tmp_path,
     np.testing.assert_array_equal(found.values, values[5:0:-1])
 
 
-def test_a_manifest_of_paths_alone(manifest, tmp_path):
-    bare = manifest[["path"]][:3]
-    values = RNG.normal(size=(3, 2)).astype(np.float32)
-    file = save_npy(tmp_path, values, ["wav/a.wav", "b.wav", "more/a.wav"], column="path")
-    np.testing.assert_array_equal(extract(bare, file).values, values)
-
-
 def test_large_arrays_are_mapped_not_read(manifest, tmp_path):
     values = np.ones((5, 3), np.float32)
     found = extract(manifest, save_npy(tmp_path, values, manifest["utterance"]))

@@ -12,7 +12,7 @@ from toy_recordings import SHORT, write_recordings
 
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FEATURES, PRESETS, extract, feature_key, resampled
+from ctl_helpers.features import FEATURES, PRESETS, extract, feature_key
 from ctl_helpers.features.functionals import frame_functionals
 
 
@@ -64,27 +64,24 @@ def test_every_name_has_a_line_and_a_key_without_extracting(recordings, tmp_path
 def test_key_does_not_depend_on_the_folder(recordings, tmp_path):
     moved = write_recordings(tmp_path / "moved", 5)
     assert feature_key(moved, SHORT) == feature_key(recordings, SHORT)
-    # Where a manifest has no digests, the files are hashed.
-    made = [frame.drop(columns="digest") for frame in (recordings, moved)]
-    assert feature_key(made[0], SHORT) == feature_key(made[1], SHORT)
-    soundfile.write(moved["path"][1], np.ones(100), 16_000)
-    assert feature_key(made[0], SHORT) != feature_key(made[1], SHORT)
 
 
 @pytest.mark.parametrize("none", ["", np.nan, None])
-def test_rows_without_a_digest_are_told_apart_by_their_files(recordings, tmp_path, none):
-    whole = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+def test_rows_without_a_digest_are_refused(recordings, none):
     some = recordings.assign(digest=[*recordings["digest"][:2], none, none, none])
-    found = extract(some, SHORT, jobs=1, cache=tmp_path)
-    np.testing.assert_array_equal(found.values, whole.values)
+    for manifest in (some, recordings.drop(columns="digest")):
+        with pytest.raises(StudyError, match="expected a manifest with the digest of every sound"):
+            feature_key(manifest, SHORT)
 
 
-def test_segments_of_a_file_have_keys_of_their_own(recordings):
-    whole = recordings.drop(columns="digest").iloc[[0, 0]].assign(start=np.nan, end=np.nan)
-    parts = whole.assign(start=[0.0, 0.2], end=[0.2, 0.25])
-    plain = whole.drop(columns=["start", "end"])
-    keys = [feature_key(frame, SHORT) for frame in (whole, plain, parts, parts[::-1])]
-    assert keys[0] == keys[1] and len(set(keys)) == 3
+def test_segments_of_a_file_are_read_alone(recordings, tmp_path):
+    (tmp_path / "own.py").write_text(
+        "def own(signal, rate):\n    return [len(signal), signal[0]]\n"
+    )
+    parts = recordings.iloc[[0, 0]].assign(start=[0.0, 0.1], end=[0.1, 0.15], digest=["a", "b"])
+    found = extract(parts, f"{tmp_path}/own.py:own", jobs=1, cache=tmp_path)
+    samples = soundfile.read(recordings["path"][0])[0]
+    np.testing.assert_allclose(found.values, [[1600, samples[0]], [800, samples[1600]]], rtol=1e-6)
 
 
 def test_statistics_are_those_of_the_mfcc(recordings, tmp_path):
@@ -100,7 +97,6 @@ def test_statistics_are_those_of_the_mfcc(recordings, tmp_path):
 
 def test_what_cannot_be_used_is_left_out_by_name(recordings, tmp_path, caplog):
     whole = extract(recordings, SHORT, jobs=1, cache=tmp_path / "whole")
-    recordings = recordings.drop(columns="digest")
     recordings.attrs["problems"] = [{"path": "x.wav", "kind": "empty", "reason": "no bytes"}]
     with open(recordings["path"][1], "wb") as file:
         file.write(b"no audio")
@@ -122,7 +118,8 @@ def test_what_cannot_be_used_is_left_out_by_name(recordings, tmp_path, caplog):
 
 
 def test_nothing_that_can_be_used(tmp_path):
-    manifest = pd.DataFrame({"path": [str(tmp_path / "a.wav")], "corpus": ["toy"]})
+    named = {"path": str(tmp_path / "a.wav"), "corpus": "toy", "utterance": "a.wav", "digest": "x"}
+    manifest = pd.DataFrame([named])
     for content in (None, "text"):
         if content:
             (tmp_path / "a.wav").write_text(content)
@@ -165,10 +162,10 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     assert "not finite" in caplog.text
     with pytest.raises(StudyError, match=r"shape \(16000,\), got \("):
         extract(recordings, f"{tmp_path}/own.py:lengths", jobs=1, cache=tmp_path)
-    for name, expected in (("broken", "ZeroDivisionError: by hand"), ("none", "AttributeError")):
+    for name, expected in (("broken", r"ZeroDivisionError.*by hand"), ("none", "expected 'none'")):
         with pytest.raises(StudyError, match=rf"own\.py.*{expected}"):
             extract(recordings, f"{tmp_path}/own.py:{name}", jobs=1, cache=tmp_path)
-    with pytest.raises(StudyError, match=r"cannot read .*not\.py"):
+    with pytest.raises(StudyError, match=r"expected a file .*not\.py, found none"):
         feature_key(recordings, f"{tmp_path}/not.py:levels")
 
 
@@ -178,7 +175,7 @@ def test_a_worker_that_is_killed_is_named(tmp_path):
         "import os\ndef own(signal, rate):\n"
         "    os._exit(1) if len(signal) < 10_000 else None\n    return signal[:3]\n"
     )
-    with pytest.raises(StudyError, match="was killed") as caught:
+    with pytest.raises(StudyError, match="features: a process died") as caught:
         extract(recordings, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -215,21 +212,15 @@ def test_resampled_recordings_are_shorter_and_higher(tmp_path):
         tone = sum(np.sin(2 * np.pi * 200 * k * seconds) for k in (1, 2, 3)) / 4
         soundfile.write(path, tone, 16_000)
     plain = extract(manifest, replace(PRESETS["pitch"], samples=44_100), jobs=1, cache=tmp_path)
-    for factor, version in zip(
-        (1.25, 0.8), resampled(plain, (1.25, 0.8), jobs=1, cache=tmp_path), strict=True
-    ):
+    for factor in (1.25, 0.8):
+        changed = replace(plain.settings, factor=factor)
+        version = extract(manifest, changed, jobs=1, cache=tmp_path)
         first, end = version.speech[0]
         pitch = np.median(2 ** version.values[0, first + 3 : end - 3, 1])
         assert pitch == pytest.approx(200 * factor, rel=0.01)
         length = np.diff(plain.speech[0])[0]
         assert end - first == pytest.approx(length / factor, abs=4)
         assert version.key != plain.key
-    assert resampled(plain, ()) == ()
-    os.remove(manifest["path"][1])
-    with pytest.raises(StudyError, match="expected 2 recordings that can be used, as before"):
-        resampled(plain, (1.1,), jobs=1, cache=tmp_path)
-    with pytest.raises(StudyError, match="expected MFCC"):
-        resampled(replace(plain, settings=None), (1.1,))
 
 
 def test_the_room_is_light_to_import():

@@ -29,7 +29,7 @@ def method(network):
         changes = CHANGES | {"settings": {}} | changes
         if name:  # of adaptation, with a network that is built in no time
             changes["network"] = network
-        return parse(f"{name or network}/quick", normalisation, selection, changes, bool(name))
+        return parse(f"{name or network}/released", normalisation, selection, changes, bool(name))
 
     return make
 

@@ -29,12 +29,6 @@ def test_what_others_draw_changes_nothing():
     np.testing.assert_array_equal(draws(5, disturb=True), draws(5))
 
 
-def test_versions_name_keras_its_backend_and_numpy():
-    found = backend.versions()
-    assert set(found) == {"keras", "numpy", keras.backend.backend()}
-    assert found["keras"] == keras.__version__ and found["numpy"] == np.__version__
-
-
 def test_the_device_has_a_name():
     assert backend.device() and "\n" not in backend.device()
 

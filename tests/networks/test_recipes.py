@@ -40,14 +40,14 @@ def test_recipes_carry_their_names_and_cannot_be_changed(table):
 
 
 def test_a_change_is_a_copy_whose_name_says_it():
-    assert recipe("quick", epochs=None) == recipe("quick")
-    found = recipe("quick", epochs=2, settings={"norm": "batch"})
-    assert found.name == "quick (epochs=2, norm=batch)" and recipe("quick").epochs == 5
+    assert recipe("released", epochs=None) == recipe("released")
+    found = recipe("released", epochs=2, settings={"norm": "batch"})
+    assert found.name == "released (epochs=2, norm=batch)" and recipe("released").epochs == 300
     assert found.settings == {"norm": "batch"}
     modern = recipe("modern", settings={"head_gain": 1.0})
     assert modern.settings == recipe("modern").settings | {"head_gain": 1.0}
     # What is the recipe's own value is no change, and a normalisation has a column of its own.
-    assert recipe("quick", epochs=5, normalisation="global").name == "quick"
+    assert recipe("released", epochs=300, normalisation="global").name == "released"
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def report(tmp_path_factory):
     (out / "notebooks" / "2_cpac_kfold-mine.html").write_text("somebody's own")
     table = tables.ours_beside_published(runs)
     across = table[table["source"] != ""]
-    figures.save_figure(figures.comparison(across), out / "figures", "4_result_tables-transfers")
+    figures.save_figure(figures.comparison(across), out / "figures", "4_result_tables-across")
     index = write_index(out, [f"{HOSTILE['corpus']}: 3 of 5 files left out"])
     return index.parent
 

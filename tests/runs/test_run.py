@@ -216,7 +216,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
     file = write_code(tmp_path, "faults.py", FAULTS)
     bad = [
         toys.runs(only=[0], learning_rate=1e30, loss="cross-entropy", epochs=20)[0],
-        toys.runs(f"{file}:short/quick", only=[0], settings={})[0],
+        toys.runs(f"{file}:short/released", only=[0], settings={})[0],
         toys.runs(f"{toys.folder}/vectors.npz+{file}:Guess", only=[0])[0],
         toys.runs(only=[0], features=f"{toys.folder}/vectors.npz")[0],
     ]
@@ -276,7 +276,7 @@ from toys import MORTAL, Toys
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 toys = Toys(Path(sys.argv[1]))
-runs = toys.runs(f"{toys.folder}/mortal.py:network/quick", **MORTAL)
+runs = toys.runs(f"{toys.folder}/mortal.py:network/released", **MORTAL)
 compute(runs, RunStore(sys.argv[2]), jobs=1)
 """
 
@@ -288,7 +288,7 @@ def start(code, *words, **variables):
 
 
 def test_a_killed_study_ends_as_one_that_was_not(toys, tmp_path, monkeypatch):
-    method = f"{write_code(toys.folder, 'mortal.py', MORTAL_NETWORK)}:network/quick"
+    method = f"{write_code(toys.folder, 'mortal.py', MORTAL_NETWORK)}:network/released"
     killed, whole = RunStore(tmp_path / "killed"), RunStore(tmp_path / "whole")
     epochs = tmp_path / "epochs"
     # In the second fold, with one of its epochs behind it.

@@ -39,7 +39,7 @@ def test_networks_that_never_ran_are_timed_and_nothing_is_left_behind(toys, tmp_
 
 
 def test_a_network_that_cannot_be_built_does_not_end_the_estimate(toys, tmp_path):
-    runs = toys.runs(f"{toys.folder}/network.py:network/quick", settings={"nonsense": 1})
+    runs = toys.runs(f"{toys.folder}/network.py:network/released", settings={"nonsense": 1})
     assert estimate(runs, RunStore(tmp_path))[0] == 2
 
 

@@ -43,7 +43,7 @@ FIGURES = {
     INSIDE: "network routing curves confusion emotions speakers leak space gap reliability",
     ACROSS: "balance disparity comparison gains confusion-source-only confusion-caam-mdd spaces "
     "curves-source-only curves-caam-mdd",
-    TABLES: "overview gap transfers gains",
+    TABLES: "overview gap across gains",
 }
 
 

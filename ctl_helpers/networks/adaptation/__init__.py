@@ -9,8 +9,7 @@ import keras
 from keras import layers
 
 from ctl_helpers.networks import ADAPTATIONS, cpac
-from ctl_helpers.networks.adaptation.method import Adapting, halves
-from ctl_helpers.networks.capsules import Dropout, scaled_glorot
+from ctl_helpers.networks.adaptation.method import Adapting
 from ctl_helpers.networks.recipes import Recipe
 from ctl_helpers.plugins import load
 
@@ -39,11 +38,7 @@ def predictor(frames, coefficients=39, classes=5, *, head_dropout=0.0, head_gain
     """
     released = {"dropout": (0.25, 0.25, 0.25), "attention": "plain"}
     body = cpac.encoder(frames, coefficients, **released | settings)
-    x = Dropout(head_dropout, name="head_dropout")(body.output)
-    x = layers.Activation("relu", name="head_relu")(x)
-    kernel = scaled_glorot(head_gain)
-    outputs = layers.Dense(classes, "softmax", kernel_initializer=kernel, name="emotion")(x)
-    return keras.Model(body.input, outputs, name="caam")
+    return cpac.with_head(body, classes, head_dropout, head_gain, name="caam", relu=True)
 
 
 def training_model(model: keras.Model, method: str, recipe: Recipe) -> keras.Model:
@@ -70,18 +65,5 @@ def training_model(model: keras.Model, method: str, recipe: Recipe) -> keras.Mod
     pair = [keras.Input(model.input.shape[1:], name=name) for name in ("source", "target")]
     both = cpac.with_embedding(model)
     probabilities, embeddings = both(layers.Concatenate(axis=0, name="both")(pair))
-    halve = Halves()
-    outputs = load(place)(recipe, **settings)([*halve(embeddings), *halve(probabilities)])
+    outputs = load(place)(recipe, **settings)([embeddings, probabilities])
     return Adapting(pair, outputs, name=method)
-
-
-class Halves(layers.Layer):
-    """Split a batch into source and target."""
-
-    def call(self, inputs):
-        """Give the first half and the second."""
-        return halves(inputs)
-
-    def compute_output_shape(self, input_shape):
-        """Two times an unknown number."""
-        return [(None, *input_shape[1:])] * 2

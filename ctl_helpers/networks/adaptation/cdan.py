@@ -7,7 +7,6 @@ from ctl_helpers.networks.adaptation.method import (
     discriminator,
     domain_losses,
     halves,
-    reversal,
     safe_log,
 )
 
@@ -35,12 +34,11 @@ class ConditionalAdversarial(Method):
     def __init__(self, recipe, entropy=False, **kwargs):
         super().__init__(recipe, **kwargs)
         self.entropy = entropy
-        self.reversal = reversal(recipe)
         self.discriminator = discriminator()
 
     def build(self, input_shape):
         """Make the discriminator."""
-        self.discriminator.build((None, input_shape[0][-1] * input_shape[2][-1]))
+        self.discriminator.build((None, input_shape[0][-1] * input_shape[1][-1]))
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Cross-entropy of the discriminator, the mean of both corpora's (weighted) means."""
@@ -51,8 +49,5 @@ class ConditionalAdversarial(Method):
         weights = halves(1.0 + ops.exp(ops.sum(p * safe_log(p), axis=-1)))
         if not self.entropy:
             weights = [ops.ones_like(weight) for weight in weights]
-        means = [
-            ops.sum(weight * loss) / ops.sum(weight)
-            for weight, loss in zip(weights, losses, strict=True)
-        ]
-        return 0.5 * sum(means)
+        pairs = zip(weights, losses, strict=True)
+        return 0.5 * sum(ops.sum(weight * loss) / ops.sum(weight) for weight, loss in pairs)

@@ -2,12 +2,7 @@
 
 from keras import ops
 
-from ctl_helpers.networks.adaptation.method import (
-    Method,
-    discriminator,
-    domain_losses,
-    reversal,
-)
+from ctl_helpers.networks.adaptation.method import Method, discriminator, domain_losses
 
 
 class DomainAdversarial(Method):
@@ -24,7 +19,6 @@ class DomainAdversarial(Method):
 
     def __init__(self, recipe, **kwargs):
         super().__init__(recipe, **kwargs)
-        self.reversal = reversal(recipe)
         self.discriminator = discriminator()
 
     def build(self, input_shape):

@@ -2,7 +2,7 @@
 
 from keras import layers, ops
 
-from ctl_helpers.networks.adaptation.method import Method, halves, reversal, safe_log
+from ctl_helpers.networks.adaptation.method import Method, halves, safe_log
 
 
 class MarginDisparity(Method):
@@ -34,11 +34,10 @@ class MarginDisparity(Method):
         super().__init__(recipe, **kwargs)
         self.hard = hard
         self.gamma = 1.5 if recipe.gamma is None else recipe.gamma
-        self.reversal = reversal(recipe)
 
     def build(self, input_shape):
         """Make the adversarial head."""
-        self.head = layers.Dense(input_shape[2][-1], "softmax", name="adversarial_head")
+        self.head = layers.Dense(input_shape[1][-1], "softmax", name="adversarial_head")
         self.head.build(input_shape[0])
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):

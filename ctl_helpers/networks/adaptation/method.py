@@ -24,6 +24,8 @@ class Method(layers.Layer):
     def __init__(self, recipe, **kwargs):
         super().__init__(name="adaptation", **kwargs)
         self.recipe = recipe
+        if self.adversarial:
+            self.reversal = GradientReversal(recipe.strength, recipe.reversal_steps)
         self.discrepancies = keras.metrics.Mean("discrepancy")
         self.latest = self.add_weight((), "zeros", trainable=False, name="latest")
 
@@ -46,16 +48,17 @@ class Method(layers.Layer):
         raise NotImplementedError
 
     def call(self, inputs, training=False):
-        """Add the loss of ``[z_source, z_target, p_source, p_target]``; return ``p_source``."""
-        strength = 1.0 if self.adversarial else self.recipe.strength
-        discrepancy = self.discrepancy(*inputs, training=training)
+        """Add the loss of ``[z, p]``, source then target along the batch; return ``p_source``."""
+        z, p = map(halves, inputs)
+        discrepancy = self.discrepancy(*z, *p, training=training)
         self.latest.assign(ops.stop_gradient(discrepancy))
+        strength = 1.0 if self.adversarial else self.recipe.strength
         self.add_loss(strength * self.weight * discrepancy)
-        return inputs[2]
+        return p[0]
 
     def compute_output_shape(self, input_shape):
         """Shape of ``p_source``."""
-        return input_shape[2]
+        return (None, *input_shape[1][1:])
 
 
 class Adapting(keras.Model):
@@ -87,8 +90,7 @@ class GradientReversal(layers.Layer):
 
     def __init__(self, strength=1.0, steps=1000.0, **kwargs):
         super().__init__(**kwargs)
-        self.strength = strength
-        self.steps = steps
+        self.strength, self.steps = strength, steps
         self.step = self.add_weight((), "zeros", trainable=False, name="step")
         self.built = True
 
@@ -103,11 +105,6 @@ class GradientReversal(layers.Layer):
     def compute_output_shape(self, input_shape):
         """Leave the shape as it is."""
         return input_shape
-
-
-def reversal(recipe):
-    """Make the gradient reversal of a recipe."""
-    return GradientReversal(recipe.strength, recipe.reversal_steps)
 
 
 def discriminator(units=100):

@@ -77,7 +77,7 @@ def dot_plot(
     height = max(len(rows) for _, rows in plots) + 1.6
     lines = -(-len(plots) // columns)
     heights = [len(rows) + 1.6 for _, rows in plots] if columns == 1 else [height] * lines
-    width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3
+    width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines
     look: dict[str, Any] = {"sharex": True, "sharey": columns > 1, "height_ratios": heights}
     figure, axes = panels(lines, columns, width, tall, **look)
     flat = [ax for line in axes for ax in line]

@@ -10,14 +10,14 @@ import re
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import librosa
 import numpy as np
 import scipy.fft
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
 from scipy.special import softmax
 
 from ctl_helpers.errors import StudyError
@@ -28,18 +28,11 @@ from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
 _ENVELOPE = 13  # coefficients whose smooth curve is drawn over the mel bands
 
 
-@dataclass(frozen=True, eq=False)
-class Steps:
+class Steps(NamedTuple):
     """The MFCC of one utterance, with every step on the way.
 
     Parameters
     ----------
-    signal : ndarray of shape (samples,)
-        The waveform.
-    settings : FeatureSettings
-        How it is cut and transformed.
-    frame : int
-        The frame that is looked at.
     pieces : ndarray of shape (frames, n_fft)
         The waveform, cut into overlapping pieces.
     window : ndarray of shape (n_fft,)
@@ -54,9 +47,6 @@ class Steps:
         The MFCC.
     """
 
-    signal: np.ndarray
-    settings: FeatureSettings
-    frame: int
     pieces: np.ndarray
     window: np.ndarray
     power: np.ndarray
@@ -65,7 +55,7 @@ class Steps:
     coefficients: np.ndarray
 
 
-def mfcc_steps(signal: np.ndarray, settings: FeatureSettings, frame: int | None = None) -> Steps:
+def mfcc_steps(signal: np.ndarray, settings: FeatureSettings) -> Steps:
     """Compute MFCC step by step, as librosa does.
 
     Parameters
@@ -74,8 +64,6 @@ def mfcc_steps(signal: np.ndarray, settings: FeatureSettings, frame: int | None 
         At ``settings.sampling_rate``.
     settings : FeatureSettings
         Of plain MFCC.
-    frame : int, optional
-        The frame to look at; the loudest by default.
 
     Returns
     -------
@@ -97,25 +85,35 @@ def mfcc_steps(signal: np.ndarray, settings: FeatureSettings, frame: int | None 
     mel = librosa.filters.mel(sr=settings.sampling_rate, n_fft=settings.n_fft)
     decibels = librosa.power_to_db(power @ mel.T)
     coefficients = scipy.fft.dct(decibels, norm="ortho")[:, : settings.n_mfcc]
-    frame = int(power.sum(axis=1).argmax()) if frame is None else frame
-    return Steps(signal, settings, frame, pieces, window, power, mel, decibels, coefficients)
+    return Steps(pieces, window, power, mel, decibels, coefficients)
 
 
 @styled
-def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
-    """Draw how one frame of a waveform becomes a column of MFCC, in six panels."""
-    settings, t = steps.settings, steps.frame
-    rate, hop, length = settings.sampling_rate, settings.hop_length, settings.n_fft
+def mfcc_step_by_step(
+    signal: np.ndarray, settings: FeatureSettings, frame: int | None = None, title: str = ""
+) -> Figure:
+    """Draw how one frame of a waveform becomes a column of MFCC, in six panels.
+
+    Parameters
+    ----------
+    signal, settings
+        As for `mfcc_steps`.
+    frame
+        The frame to look at; the loudest by default.
+    title
+        Of the figure.
+    """
+    steps, rate, length = mfcc_steps(signal, settings), settings.sampling_rate, settings.n_fft
+    t = steps.power.sum(axis=1).argmax() if frame is None else frame
     figure, ((wave, piece, spectrum), (bands, column, image)) = panels(2, 3, 3.5, 2.7)
-    centre, half = t * hop / rate, settings.win_length / rate / 2
-    wave.plot(np.arange(len(steps.signal)) / rate, steps.signal, lw=0.4, color=BLUE)
+    centre, half = t * settings.hop_length / rate, settings.win_length / rate / 2
+    wave.plot(np.arange(len(signal)) / rate, signal, lw=0.4, color=BLUE)
     wave.axvspan(centre - half, centre + half, color=ORANGE, alpha=0.45, lw=0)
     wave.set(title="1  take a frame", xlabel="time (s)", ylabel="amplitude")
-    milliseconds = 1000 * (np.arange(length) - length / 2) / rate
-    peak = np.abs(steps.pieces[t]).max() or 1.0
-    piece.plot(milliseconds, steps.pieces[t], lw=0.5, color=GREY, label="frame")
-    piece.plot(milliseconds, peak * steps.window, color="black", lw=1, ls="--", label="window")
-    piece.plot(milliseconds, steps.pieces[t] * steps.window, lw=0.7, color=ORANGE, label="product")
+    times, peak = 1000 * (np.arange(length) - length / 2) / rate, np.abs(steps.pieces[t]).max()
+    piece.plot(times, steps.pieces[t], lw=0.5, color=GREY, label="frame")
+    piece.plot(times, peak * steps.window, color="black", lw=1, ls="--", label="window")
+    piece.plot(times, steps.pieces[t] * steps.window, lw=0.7, color=ORANGE, label="product")
     piece.set(title="2  fade its ends: a window", xlabel="time in the frame (ms)")
     piece.legend(loc="lower right", ncols=3, fontsize=7.5, columnspacing=0.8, handlelength=1.2)
     kilohertz = np.arange(steps.power.shape[1]) * rate / length / 1000
@@ -124,15 +122,15 @@ def mfcc_step_by_step(steps: Steps, title: str = "") -> Figure:
     filters = spectrum.twinx()
     filters.plot(kilohertz, steps.mel[::8].T / steps.mel.max(), lw=0.7, color=BLUE, alpha=0.6)
     filters.set(ylim=(0, 4), yticks=[], xlim=(0, 5))
-    smooth = scipy.fft.idct(steps.coefficients[t, :_ENVELOPE], n=len(steps.mel), norm="ortho")
+    values = steps.coefficients[t]
+    smooth = scipy.fft.idct(values[:_ENVELOPE], n=len(steps.mel), norm="ortho")
     bands.plot(steps.decibels[t], lw=1, color=ORANGE, label=f"{len(steps.mel)} mel bands")
     bands.plot(smooth, color="black", lw=1.3, label=f"what {_ENVELOPE} coefficients keep")
     bands.set(title="4  sum over mel filters, logarithm", xlabel="mel band", ylabel="dB")
     bands.legend(loc="lower left", fontsize=7.5)
-    values = steps.coefficients[t]
     column.bar(np.arange(1, len(values)), values[1:], color=ORANGE)
     column.set(title="5  cosine transform: MFCC", xlabel=f"coefficient (0 is {values[0]:.0f})")
-    _image(image, steps.coefficients[:, 1:].T, len(steps.signal) / rate)
+    _image(image, steps.coefficients[:, 1:].T, len(signal) / rate)
     image.axvline(centre, color="black", lw=1)
     image.set(title="6  frame by frame: an image", xlabel="time (s)", ylabel="coefficient")
     figure.suptitle(title)
@@ -182,8 +180,7 @@ def _image(ax, rows: np.ndarray, end: float) -> None:
     ax.imshow(rows, origin="lower", cmap="RdBu_r", **box)
 
 
-@dataclass(frozen=True, eq=False)
-class SavedLayer:
+class SavedLayer(NamedTuple):
     """A layer of a saved network.
 
     Parameters
@@ -196,10 +193,8 @@ class SavedLayer:
         Names of the layers before it.
     shape : tuple of int
         Of its output, without the batch.
-    weights : tuple of ndarray
-        Its own, in the order in which they were made.
-    parameters : int
-        How many numbers it has, those of layers inside it included.
+    weights : list of ndarray
+        Those of layers inside it included.
     """
 
     name: str
@@ -207,8 +202,12 @@ class SavedLayer:
     config: dict
     inputs: tuple[str, ...]
     shape: tuple[int, ...]
-    weights: tuple[np.ndarray, ...]
-    parameters: int
+    weights: list[np.ndarray]
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+        return sum(array.size for array in self.weights)
 
 
 def read_network(path: str | Path) -> list[SavedLayer]:
@@ -240,13 +239,11 @@ def read_network(path: str | Path) -> list[SavedLayer]:
         for layer in described:
             name, kind, inputs = layer["name"], layer["class_name"], _inputs(layer)
             # Keras files the weights under the class, and numbers classes that come again.
-            group = weights[_snake(kind) + f"_{seen[kind]}".replace("_0", "")]
+            group = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", kind).lower()
+            arrays = _weights(weights[f"{group}_{seen[kind]}" if seen[kind] else group])
             seen[kind] += 1
-            own = tuple(group["vars"][str(number)][()] for number in range(len(group["vars"])))
             shape = shapes.get(name) or next(iter(inputs.values()))
-            layers.append(
-                SavedLayer(name, kind, layer["config"], tuple(inputs), shape, own, _size(group))
-            )
+            layers.append(SavedLayer(name, kind, layer["config"], tuple(inputs), shape, arrays))
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise StudyError(f"network {path}: expected a saved network, got {error!r}") from None
     return layers
@@ -254,28 +251,21 @@ def read_network(path: str | Path) -> list[SavedLayer]:
 
 def _inputs(layer: dict) -> dict[str, tuple[int, ...]]:
     """Name the layers before one, each with the shape of what it gives."""
-    found, todo = {}, [layer["inbound_nodes"][:1]]
-    while todo:
-        item = todo.pop(0)
-        if isinstance(item, dict) and item.get("class_name") == "__keras_tensor__":
-            found[item["config"]["keras_history"][0]] = tuple(item["config"]["shape"][1:])
-        elif isinstance(item, dict | list):
-            todo += item.values() if isinstance(item, dict) else item
+    tensor = r'"shape": (\[[^]]*\]).*?"keras_history": \["([^"]+)"'
+    found = re.findall(tensor, json.dumps(layer["inbound_nodes"][:1]))
+    return {name: tuple(json.loads(shape)[1:]) for shape, name in found}
+
+
+def _weights(group) -> list[np.ndarray]:
+    """Read the weights of a layer and of those inside it, without states of random generators."""
+    found: list[np.ndarray] = []
+
+    def keep(_, item) -> None:
+        if getattr(item, "dtype", None) == "f4":
+            found.append(item[()])
+
+    group.visititems(keep)
     return found
-
-
-def _snake(name: str) -> str:
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def _size(group) -> int:
-    """Count the weights of a layer and of those inside it, without states of random generators."""
-    sizes = []
-    group.visititems(
-        lambda _, item: sizes.append(item.size if getattr(item, "dtype", None) == "f4" else 0)
-    )
-    return sum(sizes)
 
 
 @styled
@@ -293,43 +283,43 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
     layers = [row for layer in layers for row in _unfolded(layer, layers[0].shape)]
     figure, axes = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
     ax, places = axes[0][0], {}
+    total = f"parameters: {_number(sum(layer.parameters for layer in layers))}"
+    texts = [(1.45, -0.9, "output"), (2.15, -0.9, total)]
     for y, layer in enumerate(layers):
         width = 0.35 + 0.3 * np.log10(np.prod(layer.shape))
         colour = BLUE if layer.parameters else GREY
-        box = FancyBboxPatch((-width / 2, y - 0.3), width, 0.6, "round,pad=0,rounding_size=0.15")
-        box.set(facecolor=colour, alpha=0.25 if layer.parameters else 0.15, edgecolor=colour)
-        ax.add_patch(box)
+        ax.barh(y, width, 0.65, -width / 2, color=colour, alpha=0.3 if layer.parameters else 0.15)
         ax.text(0, y, layer.name.replace("_", " "), ha="center", va="center", fontsize=9)
-        ax.text(1.45, y, " × ".join(map(str, layer.shape)), ha="right", va="center", fontsize=9)
-        counted = f"{layer.parameters:,}".replace(",", " ") if layer.parameters else "–"
-        ax.text(2.15, y, counted, ha="right", va="center", fontsize=9)
-        for name in layer.inputs:
-            before = places.get(name, y - 1)
+        texts.append((1.45, y, " × ".join(map(str, layer.shape))))
+        texts.append((2.15, y, _number(layer.parameters) if layer.parameters else "–"))
+        for before in (places.get(name, y - 1) for name in layer.inputs):
             if before < y - 1:  # it does not come from the layer above
                 arrow = {"arrowstyle": "->", "color": ORANGE, "connectionstyle": "arc3,rad=0.35"}
                 ax.annotate("", (-width / 2, y), (-0.9, before), arrowprops=arrow)
         places[layer.name] = y
-    total = f"{sum(layer.parameters for layer in layers):,}".replace(",", " ")
-    for x, text in ((1.45, "output"), (2.15, f"parameters: {total}")):
-        ax.text(x, -0.9, text, ha="right", va="center", fontsize=9, weight="bold")
+    for x, y, text in texts:
+        ax.text(x, y, text, ha="right", va="center", fontsize=9)
     ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
     ax.axis("off")
     return figure
+
+
+def _number(value: int) -> str:
+    return f"{value:,}".replace(",", " ")
 
 
 def _unfolded(layer: SavedLayer, shape: tuple[int, ...]) -> list[SavedLayer]:
     """Take TIM-Net's temporal blocks apart, a row per level, for features of a shape."""
     if layer.kind != "TemporalBlocks":
         return [layer]
-    both = replace(layer, inputs=(), shape=(2, shape[0], layer.config["channels"]))
     first, stacks = layer.weights[:2], layer.weights[2:]
-    sizes = [sum(stack[level].size for stack in stacks) for level in range(len(stacks[0]))]
-    names = [f"level {level}: dilation {2**level}" for level in range(len(sizes))]
-    return [
-        replace(both, name="forward and backward", parameters=sum(w.size for w in first)),
-        *(replace(both, name=n, parameters=s) for n, s in zip(names, sizes, strict=True)),
-        replace(layer, name="mean over time of each level", parameters=0, inputs=()),
+    both = layer._replace(inputs=(), shape=(2, shape[0], layer.config["channels"]), weights=first)
+    levels = [
+        both._replace(name=f"level {i}: dilation {2**i}", weights=[stack[i] for stack in stacks])
+        for i in range(len(stacks[0]))
     ]
+    mean = layer._replace(name="mean over time of each level", inputs=(), weights=[])
+    return [both._replace(name="forward and backward"), *levels, mean]
 
 
 def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
@@ -459,7 +449,7 @@ def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figu
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
     _image(top, scaled.T, count)
     top.set(title="features, from beginning to end", ylabel="row")
-    brightest = max(0.5, coupling.max())
+    brightest = max(2 / outputs, coupling.max())
     for (ax,), shares, number in zip(axes[1:], coupling, range(1, rounds + 1), strict=True):
         box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": brightest}
         drawn = ax.imshow(shares.T, cmap="viridis", interpolation="nearest", **box)

@@ -1,0 +1,157 @@
+"""Studies from their file to their tables: what is computed, kept, left out, and killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pandas as pd
+import pytest
+from conftest import REPOSITORY, lay_out
+from toys import CLASSIFIER, toy_corpus, write_code
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.results.runs import load_runs
+from ctl_helpers.study.run import dry_run, run_study
+from ctl_helpers.study.settings import read_study
+
+SHALLOW = ["mfcc+linear", "mfcc+logistic"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("corpora")
+    toy_corpus(root, "one", ("angry", "happy", "sad"), 18, 3)
+    return toy_corpus(root, "two", ("angry", "neutral", "sad"), 18, 3)
+
+
+@pytest.fixture
+def study(root, tmp_path, cache):
+    def make(**settings):
+        common = {"corpora": str(root), "out": str(tmp_path / "report"), "folds": 2, "jobs": 1}
+        common |= {"notebooks": False, "methods": SHALLOW}
+        return read_study(None, common | settings)
+
+    return make
+
+
+def run(study):
+    lines = []
+    return run_study(study, lines.append), lines
+
+
+def stamps(folder):
+    return {path: path.stat().st_mtime_ns for path in (folder / "runs").glob("*/record.json")}
+
+
+def test_a_study_computes_what_is_missing_and_nothing_twice(study, tmp_path):
+    report, lines = run(study())
+    assert report.problems == () and report.index == tmp_path / "report" / "index.html"
+    assert len(load_runs(tmp_path / "report" / "runs")) == 2 * 2 * 2 + 2 * 2
+    assert any(line.startswith("12 runs to compute: about") for line in lines)
+    before = stamps(tmp_path / "report")
+    _, lines = run(study())
+    assert stamps(tmp_path / "report") == before
+    assert "no runs to compute: all are there" in lines
+    run(study(divisions=[98, 7], pairs="none"))
+    after = stamps(tmp_path / "report")
+    assert len(after) == 12 + 8 and before.items() <= after.items()
+
+
+def test_a_report_is_of_real_speech_unless_it_is_not(study):
+    report, lines = run(study(pairs="none", names=["one"], methods=SHALLOW[:1]))
+    assert "Synthetic" not in report.index.read_text() + "".join(lines)
+
+
+def test_synthetic_speech_is_said_first(study, miniature):
+    settings = {"corpora": str(miniature), "names": ["casia"], "pairs": "none"}
+    report, lines = run(study(methods=SHALLOW[:1], only=[0], **settings))
+    assert lines[0].startswith("Synthetic speech")
+    assert "Synthetic speech" in report.index.read_text()
+    assert load_runs(report.index.parent / "runs")["corpus"].tolist() == ["casia"]
+
+
+BROKEN = """
+class Broken:
+    def fit(self, x, y):
+        raise RuntimeError("no\\nluck")
+"""
+
+
+def test_what_cannot_be_done_is_named_and_the_rest_is_done(study, tmp_path):
+    root = toy_corpus(tmp_path / "corpora", "good", utterances=8)
+    lay_out(root, ["gloomy/sad/a.wav", "gloomy/sad/b.wav"])
+    (root / "good" / "empty.wav").write_bytes(b"")
+    with open(root / "good" / "manifest.csv", "a") as table:
+        table.write("empty.wav,sad,00,m,\n")
+    broken = f"mfcc+{write_code(tmp_path, 'broken.py', BROKEN)}:Broken"
+    report, _ = run(study(corpora=str(root), methods=[SHALLOW[0], broken], pairs="none"))
+    said = "\n".join(report.problems)
+    assert all("\n" not in line for line in report.problems)
+    assert sum("gloomy" in line for line in report.problems) == 1, said
+    assert sum("RuntimeError: no luck" in line for line in report.problems) == 2, said
+    assert "good: 1 of 9 files left out, such as empty.wav" in said
+    assert len(load_runs(tmp_path / "report" / "runs")) == 2
+    page = report.index.read_text()
+    assert "gloomy" in page and "RuntimeError" in page
+
+
+def test_nothing_to_do_is_an_error(study, tmp_path):
+    root = lay_out(tmp_path / "corpora", ["gloomy/sad/a.wav", "gloomy/sad/b.wav"])
+    with pytest.raises(StudyError, match="two emotions"):
+        run(study(corpora=str(root)))
+
+
+def test_a_report_that_cannot_be_written_is_said_at_once(study, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StudyError, match=r"cannot write.*--out FOLDER"):
+        run(study(out=str(tmp_path / "file" / "report")))
+
+
+def test_a_dry_run_lists_the_runs_and_computes_nothing(study, tmp_path, monkeypatch):
+    monkeypatch.setenv("CTL_CACHE", str(tmp_path / "cache"))
+    lines = []
+    dry_run(study(methods=["cpac/quick", *SHALLOW], protocols=["kfold", "loso"]), lines.append)
+    said = "\n".join(lines)
+    assert "cpac/quick" in said and "one -> two" in said
+    assert f"{2 * (2 + 3) * 3 + 2 * 2} runs to compute: about" in said
+    assert not (tmp_path / "report").exists() and not (tmp_path / "cache" / "features").exists()
+
+
+SLOW = CLASSIFIER.replace("def classifier():", "def classifier():\n    time.sleep(0.3)").replace(
+    "\nfrom", "\nimport time\nfrom", 1
+)
+
+
+def table_of(folder):
+    runs = load_runs(folder / "runs").drop(columns=["seconds", "peak_memory_mb", "finished"])
+    return runs.sort_values("run", ignore_index=True)
+
+
+def test_a_killed_study_ends_with_the_same_table(study, root, tmp_path):
+    """SIGKILL of its process group; only what was under way is computed again."""
+    method = f"mfcc+{write_code(tmp_path, 'slow.py', SLOW)}:classifier"
+    words = ["study", "--corpora", root, "--methods", method, "--folds", "4", "--pairs", "none"]
+    words += ["--no-notebooks", "--jobs", "2", "--out"]
+    command = [sys.executable, "-m", "ctl_helpers", *map(str, words)]
+    options = {"cwd": REPOSITORY, "stdout": subprocess.DEVNULL, "start_new_session": True}
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([*command, str(killed)], **options)
+    while len(stamps(killed)) < 2 and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    before = stamps(killed)
+    before = {path: time for path, time in before.items() if len(path.parent.name) == 12}
+    assert 1 <= len(before) < 8
+    settings = {"methods": [method], "folds": 4, "pairs": "none"}
+    run(study(out=str(killed), **settings))
+    run(study(**settings))
+    assert before.items() <= stamps(killed).items()
+    pd.testing.assert_frame_equal(table_of(killed), table_of(tmp_path / "report"))
+    names = [path.name for path in (killed / "runs").iterdir()]
+    assert len(names) == 8 and all(len(name) == 12 for name in names)
+    for name in names:
+        tables = [out / "runs" / name / "predictions.csv" for out in (killed, tmp_path / "report")]
+        assert tables[0].read_bytes() == tables[1].read_bytes()
