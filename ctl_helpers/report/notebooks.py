@@ -181,9 +181,10 @@ class Notebook:
 
 @functools.lru_cache(maxsize=1)
 def code_hash() -> bytes:
-    """Hash of the package's source."""
+    """Hash of the package's source and data."""
     found = hashlib.sha256()
-    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("templates/*")]):
+    kinds = ("*.py", "*.toml", "*.csv", "templates/*")
+    for path in sorted(path for kind in kinds for path in PACKAGE.rglob(kind)):
         found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return found.digest()
 

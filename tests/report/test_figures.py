@@ -204,7 +204,7 @@ def test_a_scatter_says_how_near_its_kin_are(manifest):
         assert f"same {row.by} {100 * row.share:.0f} %" in ax.get_xlabel()
         assert f"(chance {100 * row.chance:.0f} %)" in ax.get_xlabel()
     looks = figure.axes[1].collections
-    colours = {tuple(look.get_facecolor()[0]) for look in looks}
+    colours = {tuple(colour) for look in looks for colour in look.get_facecolors()}
     assert len(colours) == manifest["speaker"].nunique()
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.dots import Dot, dot_plot
+from ctl_helpers.report.figures.dots import Dot, Panel, dot_plot
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
 from ctl_helpers.results.runs import grouped
@@ -111,9 +111,8 @@ def recall_per_emotion(predictions: pd.DataFrame, title: str = "") -> Figure:
     _check_rows(predictions, "predictions")
     table = tables.per_emotion(predictions)
     colours = [colour_of(emotion, i) for i, emotion in enumerate(table["emotion"])]
-    return _recalls(
-        table.assign(who=table["emotion"], colour=colours), "recall", predictions, title
-    )
+    table = table.assign(who=table["emotion"], colour=colours)
+    return _recalls(table, "recall", predictions, title)
 
 
 def _recalls(table: pd.DataFrame, score: str, predictions: pd.DataFrame, title: str) -> Figure:
@@ -123,7 +122,7 @@ def _recalls(table: pd.DataFrame, score: str, predictions: pd.DataFrame, title: 
     rows = [(label, [Dot(*dot)]) for label, dot in zip(labels, table[columns].values, strict=True)]
     pooled = 100 * pooled_interval(predictions, "uar").value
     label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
-    return dot_plot([(title, rows)], label, vertical={pooled: "--"})
+    return dot_plot([Panel(title, rows, {pooled: "--"})], label)
 
 
 def _dot(row: dict, metric: str = "uar", **look) -> Dot:
@@ -157,7 +156,7 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
     labels = [label_of(row) + part for row, part in zip(rows, parts, strict=True)]
     table = table.assign(label=labels)
     means = table.groupby("label")[metric].mean().sort_values(ascending=False)
-    plots, chances = [], []
+    plots = []
     for _, group in table.groupby(tables.PLACE, sort=False):
         rows = group.sort_values(metric, ascending=False).to_dict("records")
         dots = {row["label"]: [_dot(row, metric, legend=OURS)] for row in rows}
@@ -165,14 +164,13 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
             dots = {label: dots.get(label, []) for label in means.index}
         said = [place_of(rows[0]), name_of(rows[0]["protocol"]), rows[0]["labels"]]
         name = ", ".join(word for word in said if word not in ("transductive", "emotion"))
-        plots.append((name, list(dots.items())))
-        chances.append({tables.chance_of(rows[0]): ":"})
+        plots.append(Panel(name, list(dots.items()), {tables.chance_of(rows[0]): ":"}))
     marks = "dotted: chance; bars: 95 %, thin ones over utterances"
     if table["optimistic"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
     columns = min(3, len(plots)) if across else 1
     label = f"{metric.upper()} % ({marks})"
-    return dot_plot(plots, label, title, vertical=chances, columns=columns)
+    return dot_plot(plots, label, title, columns=columns)
 
 
 @styled
@@ -192,20 +190,15 @@ def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
         tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
         tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
     }
-    seen = tables.glance(table, most)
-    plots = [
-        (
-            name_of(corpus),
-            [
-                (label, [_dot(row, **looks[how]) for how, row in scores.items()])
-                for label, scores in rows
-            ],
-        )
-        for corpus, rows, _ in seen
-    ]
-    chances = [{chance: ":"} for *_, chance in seen]
+    plots = []
+    for corpus, rows, chance in tables.glance(table, most):
+        dots = [
+            (label, [_dot(row, **looks[how]) for how, row in scores.items()])
+            for label, scores in rows
+        ]
+        plots.append(Panel(name_of(corpus), dots, {chance: ":"}))
     label = "UAR % (dotted: chance; bars: 95 % intervals)"
-    return dot_plot(plots, label, title, vertical=chances, joined=True)
+    return dot_plot(plots, label, title, joined=True)
 
 
 @styled
@@ -218,7 +211,7 @@ def verdicts(table: pd.DataFrame, title: str = "") -> Figure:
             ours.append(Dot(row["best_test"], legend=f"ours, best test epoch {DAGGER}", **_BEST))
         ours.append(Dot(row["published"], colour=GREY, marker="D", legend="published"))
         rows.append((f"{row['claim']} ({row['recipe']}): {row['verdict']}", ours))
-    return dot_plot([(title, rows)], "UAR % (bars: 95 % intervals over folds or seeds)")
+    return dot_plot([Panel(title, rows)], "UAR % (bars: 95 % intervals over folds or seeds)")
 
 
 @styled
@@ -237,7 +230,7 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
         best = Dot(row["best_test"], legend=f"best test epoch {DAGGER}", **_BEST)
         dots = [Dot(row["last"], legend="last epoch"), best]
         rows.append((f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}", dots))
-    return dot_plot([(title, rows)], "score %", joined=True)
+    return dot_plot([Panel(title, rows)], "score %", joined=True)
 
 
 @styled
@@ -264,9 +257,10 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
             dots = [Dot(row["difference"], *thin, thin=True), Dot(row["difference"], *thick)]
             rows.append((name_of(row["method"]), dots))
         said = [place_of(place), *(place[key] for key in keys[2:])]
-        plots.append((", ".join(w for w in said if w not in ("", "emotion", "none")), rows))
+        name = ", ".join(word for word in said if word not in ("", "emotion", "none"))
+        plots.append(Panel(name, rows, {0.0: "-"}))
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return dot_plot(plots, label, title, vertical={0.0: "-"}, limits=(-100.0, 100.0))
+    return dot_plot(plots, label, title, limits=(-100.0, 100.0))
 
 
 @styled
