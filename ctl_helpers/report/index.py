@@ -6,6 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -67,7 +68,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     """
     out = Path(out)
     found, pages = findings(out / "runs", study_runs(out)), _pages(out)
-    panels = [
+    panels: list[dict[str, Any]] = [
         {"name": name_of(corpus), "chance": chance, "rows": [_row(*row) for row in rows]}
         for corpus, rows, chance in tables.glance(found.scores, _ROWS)
     ]
@@ -107,7 +108,8 @@ def _pages(out: Path) -> list[dict[str, str]]:
 
 def _row(label: str, by_condition: dict[str, dict]) -> dict:
     """Lay out a row of the first figure: its dots, shuffled folds first, and what they say."""
-    dots, said = [], []
+    dots: list[dict[str, Any]] = []
+    said = []
     for condition, row in sorted(by_condition.items(), reverse=True):
         ours = row["reported_by"] == OURS
         score = tables.interval_of(row)

@@ -129,8 +129,8 @@ def _dot(row: dict, metric: str = "uar", **look) -> Dot:
     """Make a dot with the interval over folds or seeds, or else over utterances."""
     if row["reported_by"] != OURS:
         look = {"colour": GREY, "marker": "D", "legend": "published"}
-    thin, hollow = bool(pd.isna(row[f"{metric}_low"])), bool(row["optimistic"])
-    return Dot(*tables.interval_of(row, metric), thin=thin, hollow=hollow, **look)
+    look |= {"thin": pd.isna(row[f"{metric}_low"]), "hollow": bool(row["optimistic"])}
+    return Dot(*tables.interval_of(row, metric), **look)
 
 
 @styled
@@ -252,9 +252,9 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
     for place, group in sorted(grouped(table, keys), key=lambda one: place_of(one[0])):
         rows = []
         for row in group.to_dict("records"):
-            thin = [row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high")]
-            thick = [row["difference_low"], row["difference_high"]]
-            dots = [Dot(row["difference"], *thin, thin=True), Dot(row["difference"], *thick)]
+            low, high = (row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high"))
+            dots = [Dot(row["difference"], low, high, thin=True)]
+            dots += [Dot(row["difference"], row["difference_low"], row["difference_high"])]
             rows.append((name_of(row["method"]), dots))
         said = [place_of(place), *(place[key] for key in keys[2:])]
         name = ", ".join(word for word in said if word not in ("", "emotion", "none"))
