@@ -207,9 +207,9 @@ def _numbered(
 
 
 def validation_part(
-    train: np.ndarray, manifest: pd.DataFrame, held_out: bool, fraction: float = 0.1, seed: int = 0
+    train: np.ndarray, manifest: pd.DataFrame, held_out: bool, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set a part of the training rows aside to pick an epoch on.
+    """Set a tenth of the training rows aside to pick an epoch on.
 
     Parameters
     ----------
@@ -218,9 +218,8 @@ def validation_part(
     manifest : DataFrame
         A row per utterance.
     held_out : bool
-        Whether whole speakers are set aside, else utterances of each emotion.
-    fraction : float
-        Share of the speakers, or of each emotion's utterances; at least one of them.
+        Whether whole speakers are set aside, else utterances of each emotion; a tenth of either,
+        and at least one.
     seed : int
         Of the choice.
 
@@ -237,23 +236,21 @@ def validation_part(
     Examples
     --------
     >>> manifest = pd.DataFrame({"emotion": ["sad", "happy"] * 10})
-    >>> train, validation = validation_part(np.arange(10), manifest, False, fraction=0.2)
+    >>> train, validation = validation_part(np.arange(10), manifest, False)
     >>> len(train), len(validation)
     (8, 2)
     """
-    if not 0 < fraction < 1:
-        raise StudyError(f"validation fraction: expected a number between 0 and 1, got {fraction}")
     generator = np.random.default_rng(seed)
     part = manifest.iloc[train]
     if held_out:
         speakers = groups_of(part, "speaker", "validation", at_least=2)
         names = generator.permutation(np.unique(speakers))
-        chosen = np.isin(speakers, names[: _share(len(names), fraction)])
+        chosen = np.isin(speakers, names[: _share(len(names))])
     else:
         chosen = np.zeros(len(part), bool)
         for _, rows in sorted(part.groupby("emotion").indices.items()):
             if len(rows) > 1:
-                chosen[generator.permutation(rows)[: _share(len(rows), fraction)]] = True
+                chosen[generator.permutation(rows)[: _share(len(rows))]] = True
     if not chosen.any():
         raise StudyError(
             "validation part: expected an emotion with two utterances or more, "
@@ -262,5 +259,5 @@ def validation_part(
     return train[~chosen], train[chosen]
 
 
-def _share(count: int, fraction: float) -> int:
-    return min(count - 1, max(1, round(fraction * count)))
+def _share(count: int) -> int:
+    return min(count - 1, max(1, round(0.1 * count)))
