@@ -13,7 +13,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols.problem import Problem, in_order, is_synthetic
 from ctl_helpers.protocols.split import groups_of
 
-log = logging.getLogger("ctl_helpers")
+_log = logging.getLogger("ctl_helpers")
 
 SCORINGS = ("transductive", "inductive")
 PAPER_CORPORA = ("casia", "emodb", "savee", "ravdess")
@@ -124,7 +124,7 @@ def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]
     if copies := sum(map(len, [*targets, *sources])) - sum(map(len, kept)):
         names = [" and ".join(m["corpus"].iloc[0] for m in side) for side in sides]
         said = "%d utterances of %s have the same sound as others of %s: left out"
-        log.warning(said, copies, *names)
+        _log.warning(said, copies, *names)
     return [kept[len(targets) :], kept[: len(targets)]]
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols.split import Split
 
-logger = logging.getLogger("ctl_helpers")
+_log = logging.getLogger("ctl_helpers")
 
 
 def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Split]:
@@ -102,7 +102,7 @@ def _match_rows(wavs: set[str], manifest: pd.DataFrame, folder: Path) -> dict[st
             f"of {folder} matches one of {len(ours)} utterances, as {manifest['path'].iloc[0]}"
         )
     if len(row_of) < len(theirs) or len(row_of) < len(ours):
-        logger.warning(
+        _log.warning(
             f"partition {folder}: left out {len(theirs) - len(row_of)} of {len(theirs)} lines that "
             f"match no utterance, and {len(ours) - len(row_of)} of {len(ours)} utterances that "
             "match no line"
