@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def problems_inside(
     numbers = range(len(splits)) if only is None else list(only)
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
-    common = {
+    common: dict[str, Any] = {
         "corpus": "+".join(manifest["corpus"].unique()),
         "folds": folds if protocol in K_FOLDS else None,
         "of_folds": len(splits),
@@ -144,7 +145,12 @@ def _stratified(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
 def _loso(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     speakers = groups_of(manifest, "speaker", "loso", at_least=2)
     return [
-        Split(f"speaker {name}", *map(np.flatnonzero, (speakers != name, speakers == name)), True)
+        Split(
+            f"speaker {name}",
+            np.flatnonzero(speakers != name),
+            np.flatnonzero(speakers == name),
+            True,
+        )
         for name in np.unique(speakers)
     ]
 
