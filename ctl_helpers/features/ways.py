@@ -26,7 +26,7 @@ FEATURES = {
 """Every name that `extract` knows, and what it stands for."""
 
 _FORMAT = 3  # part of every key: raise it when the same settings give other numbers
-_RATE = 16_000  # Hz, for all but MFCC: of all corpora alike, so that none has a band others lack
+_RATE = 16_000  # Hz, for all but MFCC; one for all corpora, so that all have the same bands
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Way:
     compute : callable
         From a signal to values; with `settings` also the frames that hold speech.
     shape : tuple of int or None
-        Of the values; ``None`` where only a result can tell.
+        Of the values; ``None`` where only a result can show it.
     settings : FeatureSettings or None
         Those of MFCC, with `samples` filled in.
     apart : bool
