@@ -332,7 +332,7 @@ class OpenedInside(Opened):
         means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT])
         lines = [
             f"{method}: {shuffled:.1f} % with shuffled folds, {held_out:.1f} % with speakers that "
-            f"were never heard: {shuffled - held_out:.1f} points."
+            f"were never heard, a difference of {shuffled - held_out:.1f} points."
             for method, shuffled, held_out in means.itertuples()
         ]
         return _listed(*lines or ["The corpus does not name its speakers: none can be held out."])
