@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -58,14 +59,15 @@ class Way:
 
 
 def way_of(
-    features: FeatureSettings | str, manifest: pd.DataFrame, samples: int | None = None
+    features: FeatureSettings | str | Path, manifest: pd.DataFrame, samples: int | None = None
 ) -> Way:
     """Look up how features are computed; the parameters are those of `extract`."""
     from ctl_helpers.features import functionals
     from ctl_helpers.features.mfcc import mfcc
 
-    if isinstance(features, FeatureSettings) or features in PRESETS:
-        settings = _with_samples(PRESETS.get(features, features), manifest, samples)
+    chosen = features if isinstance(features, FeatureSettings) else PRESETS.get(str(features))
+    if chosen is not None:
+        settings = _with_samples(chosen, manifest, samples)
         shape = (settings.frames, settings.coefficients)
         rate = round(settings.sampling_rate / settings.factor)
         identity = _identity("mfcc", asdict(settings))
@@ -106,9 +108,8 @@ def shape_of(way: Way) -> tuple[int, ...]:
     try:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
-        name = way.compute.keywords["reference"]
         raise StudyError(
-            f"features {name}: expected an array for a second of noise, got {error!r}"
+            f"features {getattr(way.compute, 'keywords', {}).get('reference')}: expected an array for a second of noise, got {error!r}"
         ) from error
 
 

@@ -63,7 +63,9 @@ def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Sp
     }
     wavs = {wav for both in lines.values() for part in both for wav in part}
     row_of = _match_rows(wavs, manifest, folder)
-    return [_split(number, *both, row_of, manifest) for number, both in lines.items()]
+    return [
+        _split(number, train, test, row_of, manifest) for number, (train, test) in lines.items()
+    ]
 
 
 def _read_lines(folder: Path, number: int, part: str) -> list[str]:
