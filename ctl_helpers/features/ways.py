@@ -108,8 +108,9 @@ def shape_of(way: Way) -> tuple[int, ...]:
     try:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
+        name = getattr(way.compute, "keywords", {}).get("reference")
         raise StudyError(
-            f"features {getattr(way.compute, 'keywords', {}).get('reference')}: expected an array for a second of noise, got {error!r}"
+            f"features {name}: expected an array for a second of noise, got {error!r}"
         ) from error
 
 
