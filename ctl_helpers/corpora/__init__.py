@@ -1,33 +1,21 @@
 """Corpora: what is known of them, where they lie, what they hold."""
 
 from ctl_helpers.corpora.audit import Audit, audit
-from ctl_helpers.corpora.catalogue import (
-    CATALOGUE,
-    LAYOUTS,
-    Corpus,
-    corpus,
-    shared_emotions,
-    signal_length,
-)
+from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, signal_length
 from ctl_helpers.corpora.copies import drop_copies
 from ctl_helpers.corpora.find import find_corpora
 from ctl_helpers.corpora.manifest import load_manifest
 from ctl_helpers.corpora.miniature import is_miniature, make_miniature
-from ctl_helpers.corpora.native import Labels
 from ctl_helpers.corpora.signals import check, read_audio
-from ctl_helpers.corpora.words import EMOTIONS, WORDS, emotion_named
+from ctl_helpers.corpora.words import EMOTIONS, emotion_named
 
 __all__ = [
     "CATALOGUE",
     "EMOTIONS",
     "LAYOUTS",
-    "WORDS",
     "Audit",
-    "Corpus",
-    "Labels",
     "audit",
     "check",
-    "corpus",
     "drop_copies",
     "emotion_named",
     "find_corpora",
@@ -35,6 +23,5 @@ __all__ = [
     "load_manifest",
     "make_miniature",
     "read_audio",
-    "shared_emotions",
     "signal_length",
 ]

@@ -6,10 +6,9 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus
+from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.manifest import survey
 from ctl_helpers.corpora.miniature import is_miniature
-from ctl_helpers.corpora.native import Labels
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,14 @@
 """What is known of each corpus (catalogue.toml), and how its file names are read."""
 
 import re
+import tomllib
 from collections import Counter
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import product
-from pathlib import PurePath, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
-import pandas as pd
-
-from ctl_helpers.corpora.native import FACTS, Labels
 from ctl_helpers.corpora.words import emotion_named
-from ctl_helpers.errors import StudyError
 
 CROSS_CORPUS_SAMPLES = 96_000
 """Signal length (samples at 22 050 Hz) across corpora, and of corpora outside the catalogue."""
@@ -20,6 +17,28 @@ CROSS_CORPUS_SAMPLES = 96_000
 def _plain(word: str) -> str:
     """Spell parts of names alike: without case, outer blanks and leading zeros."""
     return word.strip().casefold().lstrip("0")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a file's name and folder (or the row of a table) say about an utterance.
+
+    Attributes
+    ----------
+    emotion, speaker, sex, text : str
+        Labels in the words of the study; ``sex`` is "m", "f" or "".
+    utterance : str
+        Name inside the corpus: two files with the same one are two copies of an utterance.
+    misplaced : str
+        Why the folder contradicts the name; "" where it does not.
+    """
+
+    emotion: str
+    speaker: str = ""
+    sex: str = ""
+    text: str = ""
+    utterance: str = ""
+    misplaced: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,29 +190,14 @@ def _corpus(name: str, facts: dict) -> Corpus:
     return Corpus(**{entry.name: known[entry.name] for entry in fields(Corpus)})
 
 
-LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in FACTS.items()}
+_FACTS = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
+LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in _FACTS.items()}
 """Every corpus whose file names are read: the catalogue, and tess, cremad, esd, iemocap."""
 
 CATALOGUE: dict[str, Corpus] = {
-    name: entry for name, entry in LAYOUTS.items() if FACTS[name].get("study", True)
+    name: entry for name, entry in LAYOUTS.items() if entry.rules.get("study", True)
 }
 """The five corpora of the study: casia, emodb, savee, ravdess, emovo."""
-
-
-def corpus(name: str) -> Corpus:
-    """Entry of the catalogue by its name, whatever its case.
-
-    Raises
-    ------
-    StudyError
-        If the catalogue has no such corpus.
-    """
-    try:
-        return CATALOGUE[name.casefold()]
-    except KeyError:
-        raise StudyError(
-            f"no corpus {name!r} in the catalogue; it has {', '.join(CATALOGUE)}"
-        ) from None
 
 
 def signal_length(name: str) -> int:
@@ -203,22 +207,3 @@ def signal_length(name: str) -> int:
     """
     entry = CATALOGUE.get(name.casefold())
     return entry.samples if entry else CROSS_CORPUS_SAMPLES
-
-
-def shared_emotions(*corpora: str | pd.DataFrame) -> list[str]:
-    """Sorted emotions that all of the corpora have.
-
-    Parameters
-    ----------
-    *corpora : str or DataFrame
-        Names of the catalogue, or manifests of any corpora.
-
-    Examples
-    --------
-    >>> shared_emotions("casia", "emodb", "savee", "ravdess")
-    ['angry', 'fear', 'happy', 'neutral', 'sad']
-    """
-    sets = [
-        set(corpus(c).emotions if isinstance(c, str) else c["emotion"].unique()) for c in corpora
-    ]
-    return sorted(set.intersection(*sets)) if sets else []

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
-from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus
-from ctl_helpers.corpora.native import Labels
+from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.signals import READ
 from ctl_helpers.corpora.tables import is_audformat, is_table, problem, tables_in
 from ctl_helpers.corpora.words import emotion_named

@@ -12,10 +12,9 @@ from pathlib import Path, PurePath, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, signal_length
+from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels, signal_length
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
-from ctl_helpers.corpora.native import Labels
 from ctl_helpers.corpora.signals import READ, inspect
 from ctl_helpers.corpora.tables import Listing, Part, is_audformat, list_table, problem, tables_in
 from ctl_helpers.corpora.words import emotion_named

@@ -12,33 +12,32 @@ import ctypes
 import hashlib
 import io
 import os
+import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import scipy.fft
 import soundfile
 
-from ctl_helpers.corpora.native import CASIA_EMOTIONS, EMODB_LETTERS, RAVDESS_CODES, SAVEE_CODES
+from ctl_helpers.corpora.catalogue import LAYOUTS
 from ctl_helpers.errors import StudyError
-from ctl_helpers.parallel import cache_folder
+from ctl_helpers.parallel import cache_folder, parallel_map
 
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
+_FACTS = Path(__file__).with_suffix(".toml")
 _PARTIAL = ".miniature-partial-"  # the beginning of the names of folders that are being made
 _SECONDS_AT_MOST = 3600  # that a folder needs to be made
-_CAN_NOT_WRITE = 74  # exit status of the process that speaks
 _TREMOR = 9.0  # how deep a voice trembles: so many dB up and down
-_CHILD = "import sys; from ctl_helpers.corpora import miniature as m; m._speak(*sys.argv[1:])"
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class Prosody:
         Punctuation mark, which gives the melody of the sentence.
     """
 
-    rate: float
-    pitch: float
-    range: float
-    gain: float
+    rate: float = 1
+    pitch: float = 0
+    range: float = 50
+    gain: float = 0
     tilt: float = 0
     lips: float = 0
     swell: float = 0
@@ -80,126 +79,61 @@ class Prosody:
 
 
 @dataclass(frozen=True)
-class Voice:
-    """A speaker: an eSpeak variant, and its own rate (words per minute) and pitch (0 to 99)."""
-
-    variant: str
-    rate: float
-    pitch: float
-
-
-@dataclass(frozen=True)
 class Line:
-    """One utterance to be spoken, and the file (below the folder of corpora) that will hold it."""
+    """One utterance to be spoken.
+
+    Parameters
+    ----------
+    file : str
+        Path below the folder of corpora.
+    voice : str
+        Language and variant, as eSpeak names them.
+    rate, pitch : float
+        The speaker's own words per minute, and pitch from 0 to 99.
+    text : str
+        The sentence, without its punctuation mark.
+    prosody : Prosody
+        How it is spoken.
+    sampling_rate : int
+        In Hz.
+    channels : int
+        One or two, which are alike.
+    """
 
     file: str
-    language: str
-    voice: Voice
+    voice: str
+    rate: float
+    pitch: float
     text: str
     prosody: Prosody
     sampling_rate: int
-    channels: int = 1
+    channels: int
 
 
-PROSODY = {
-    "angry": Prosody(1.25, 8, 85, 6, tilt=4, swell=-6, ending="!"),
-    "boredom": Prosody(0.78, -12, 15, -4, tilt=-1, swell=-16),
-    "calm": Prosody(0.88, -5, 35, -7, tilt=-4, breath=0.25),
-    "disgust": Prosody(0.80, -10, 60, -1, tilt=3, swell=8, tremor=3),
-    "fear": Prosody(1.30, 24, 30, -1, tilt=1, tremor=6, breath=0.25),
-    "happy": Prosody(1.12, 14, 95, 3, lips=12, tremor=4, ending="!"),
-    "neutral": Prosody(1.00, 0, 50, 0),
-    "sad": Prosody(0.70, -6, 12, -9, tilt=-6, swell=-4),
-    "surprise": Prosody(1.05, 22, 99, 2, tilt=1, lips=-12, swell=18, ending="?"),
-}
-
-_EMODB = {
-    "03": Voice("m1", 185, 45),
-    "08": Voice("f1", 190, 50),
-    "09": Voice("f2", 180, 46),
-    "10": Voice("m3", 195, 50),
-    "11": Voice("m7", 178, 42),
-}
-_EMODB_TEXTS = {
-    "a01": "Das Fenster in der Küche ist noch offen",
-    "a02": "Morgen früh kommt der neue Zug nach Bremen",
-    "b01": "Die blaue Tasse steht neben dem frischen Brot",
-}
-_CASIA = {
-    "liuchanhg": Voice("f1", 215, 50),
-    "zhaoquanyin": Voice("f4", 223, 47),
-    "wangzhe": Voice("m2", 211, 48),
-    "ZhaoZuoxiang": Voice("m3", 219, 44),
-}
-_CASIA_TEXTS = {
-    201: "今天下午城里下雨",
-    202: "他在学校门口等车",
-    203: "桌上有一本书和笔",
-    204: "明天我们坐火车回家",
-}
-_SAVEE = {
-    "DC": Voice("m1", 190, 46),
-    "JE": Voice("m3", 198, 50),
-    "JK": Voice("m4", 184, 43),
-    "KL": Voice("m7", 192, 48),
-}
-_SAVEE_TEXTS = (
-    "The old kettle is still standing on the stove",
-    "We left the little boat down by the bridge",
-    "Your second letter came early this morning",
-    "The garden gate was painted green last summer",
-    "He always counts the steps up to the door",
-    "There is a map of the city on the wall",
-)
-_RAVDESS = {
-    "01": Voice("m1", 190, 47),
-    "02": Voice("f1", 188, 50),
-    "03": Voice("m6", 196, 44),
-    "04": Voice("f3", 194, 47),
-}
-_RAVDESS_TEXTS = {
-    "01": "The train to the coast is leaving from here",
-    "02": "The birds in the garden are singing out there",
-}
-
-
-def _emodb_lines() -> Iterator[Line]:
-    for (speaker, voice), (text, words), (letter, emotion) in product(
-        _EMODB.items(), _EMODB_TEXTS.items(), EMODB_LETTERS.items()
-    ):
-        yield Line(
-            f"emodb/wav/{speaker}{text}{letter}a.wav", "de", voice, words, PROSODY[emotion], 16_000
-        )
-
-
-def _casia_lines() -> Iterator[Line]:
-    for (speaker, voice), emotion, (number, words) in product(
-        _CASIA.items(), CASIA_EMOTIONS, _CASIA_TEXTS.items()
-    ):
-        yield Line(
-            f"casia/{speaker}/{emotion}/{number}.wav", "cmn", voice, words, PROSODY[emotion], 16_000
-        )
-
-
-def _savee_lines() -> Iterator[Line]:
-    for (speaker, voice), (code, emotion) in product(_SAVEE.items(), SAVEE_CODES.items()):
-        for number, words in enumerate(_SAVEE_TEXTS[: 6 if code == "n" else 3], start=1):
-            file = f"savee/AudioData/{speaker}/{code}{number:02d}.wav"
-            yield Line(file, "en-gb-x-rp", voice, words, PROSODY[emotion], 44_100)
-
-
-def _ravdess_lines() -> Iterator[Line]:
-    for (actor, voice), (code, emotion), intensity, (statement, words) in product(
-        _RAVDESS.items(), RAVDESS_CODES.items(), ("01", "02"), _RAVDESS_TEXTS.items()
-    ):
-        if (code, intensity) == ("01", "02"):
-            continue
-        name = f"03-01-{code}-{intensity}-{statement}-01-{actor}"
-        file = f"ravdess/Actor_{actor}/{name}.wav"
-        prosody = _stronger(PROSODY[emotion]) if intensity == "02" else PROSODY[emotion]
-        # The original has a few stereo files, too.
-        channels = 2 if name == "03-01-02-01-01-01-01" else 1
-        yield Line(file, "en-us", voice, words, prosody, 48_000, channels)
+def _lines() -> Iterator[Line]:
+    """All utterances, as miniature.toml lists them."""
+    facts = tomllib.loads(_FACTS.read_text(encoding="utf-8"))
+    for corpus, said in facts["corpora"].items():
+        for values in product(*(said[field] for field in said["fields"])):
+            fields = dict(zip(said["fields"], values, strict=True))
+            path = said["path"].format(**fields)
+            labels = LAYOUTS[corpus].parse(PurePosixPath(path))
+            if isinstance(labels, str) or re.search(said.get("skip", "(?!)"), path):
+                continue
+            prosody = Prosody(**facts["prosody"][labels.emotion])
+            if fields.get("intensity") == "02":
+                prosody = _stronger(prosody)
+            variant, rate, pitch = said["speaker"][fields["speaker"]]
+            yield Line(
+                file=f"{corpus}/{path}",
+                voice=f"{said['language']}+{variant}",
+                rate=rate,
+                pitch=pitch,
+                text=said["text"][fields["text"]],
+                prosody=prosody,
+                sampling_rate=LAYOUTS[corpus].sampling_rate,
+                channels=1 + (PurePosixPath(path).stem == said.get("stereo")),
+            )
 
 
 def _stronger(prosody: Prosody) -> Prosody:
@@ -214,10 +148,6 @@ def _stronger(prosody: Prosody) -> Prosody:
             for name in ("gain", "tilt", "lips", "swell", "breath")
         },
     )
-
-
-def _lines() -> list[Line]:
-    return [*_emodb_lines(), *_casia_lines(), *_savee_lines(), *_ravdess_lines()]
 
 
 def is_miniature(root: str | Path) -> bool:
@@ -247,38 +177,32 @@ def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:
     StudyError
         If the folder holds something else, can not be written, or speech can not be made here.
     """
-    content = hashlib.sha256(f"{seed} ".encode() + Path(__file__).read_bytes())
-    key = content.hexdigest()[:12]
+    facts = Path(__file__).read_bytes() + _FACTS.read_bytes()
+    key = hashlib.sha256(f"{seed} ".encode() + facts).hexdigest()[:12]
     folder = cache_folder() / f"miniature-{key}" if root is None else Path(root).absolute()
     _remove_leftovers(folder.parent)
     if _is_whole(folder, key):
         return folder
-    with _writing_to(folder.parent):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=folder.parent))
     try:
-        _speak_apart(partial, seed)
-        with _writing_to(folder.parent):
-            (partial / MARKER).write_text(
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            prefix=_PARTIAL, dir=folder.parent, ignore_cleanup_errors=True
+        ) as partial:
+            whole = Path(partial) / "whole"
+            whole.mkdir()
+            _speak(whole, seed)
+            (whole / MARKER).write_text(
                 "Synthetic speech by eSpeak NG: nobody recorded this, and scores on it say "
                 f"nothing\nabout emotion. Made by ctl_helpers, seed {seed}, key {key}.\n"
             )
-            partial.chmod(0o755)
-            _move(partial, folder, key)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
-
-
-@contextmanager
-def _writing_to(folder: Path) -> Iterator[None]:
-    """Turn an error of the file system, such as a full disk, into one line that names it."""
-    try:
-        yield
+            if folder.is_dir():
+                folder.rmdir()
+            whole.rename(folder)
     except OSError as error:
-        raise StudyError(
-            f"miniature corpora: can not write to {folder} ({error.strerror})"
-        ) from error
+        if not _is_whole(folder, key):  # another process may have been faster
+            reason = f"can not write to {folder.parent} ({error.strerror})"
+            raise StudyError(f"miniature corpora: {reason}") from error
+    return folder
 
 
 def _remove_leftovers(parent: Path) -> None:
@@ -302,21 +226,42 @@ def _is_whole(folder: Path, key: str) -> bool:
     )
 
 
-def _move(partial: Path, folder: Path, key: str) -> None:
-    """Put the whole folder in its place; another process may have been faster."""
-    try:
-        if folder.is_dir():
-            folder.rmdir()
-        partial.rename(folder)
-    except OSError:
-        if not _is_whole(folder, key):
-            raise
+def _speak(folder: Path, seed: int) -> None:
+    """Speak every line into its file, a little differently every time."""
+    lines, spoken = list(_lines()), []
+    generators = [np.random.default_rng([seed, number]) for number in range(len(lines))]
+    for line, rng in zip(lines, generators, strict=True):
+        rate = line.rate * line.prosody.rate * rng.uniform(0.95, 1.05)
+        pitch = np.clip(line.pitch + line.prosody.pitch + rng.uniform(-4, 4), 0, 99)
+        spread = np.clip(line.prosody.range + rng.uniform(-6, 6), 0, 99)
+        numbers = round(rate), round(float(pitch)), round(float(spread))
+        spoken.append((line.voice, line.text + line.prosody.ending, numbers))
+    rate, signals = _voices(spoken, seed)
+    for line, rng, signal in zip(lines, generators, signals, strict=True):
+        samples = _record(_colour(signal / 32768.0, rate, line.prosody, rng), rate, line, rng)
+        encoded = io.BytesIO()  # soundfile itself would not say that a disk is full
+        soundfile.write(encoded, samples, line.sampling_rate, format="WAV", subtype="PCM_16")
+        path = folder / line.file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded.getbuffer())
 
 
-def _speak_apart(folder: Path, seed: int) -> None:
-    """Speak in a process of its own: eSpeak's state is global, and a fresh one always alike.
+def _voices(spoken: list[tuple], seed: int) -> tuple[int, list[np.ndarray]]:
+    """Let eSpeak NG speak in a process of its own: its state is global, a fresh one always alike.
 
-    The process starts where eSpeak's data lies, since eSpeak cuts long paths to its data.
+    Parameters
+    ----------
+    spoken : list of tuple
+        Voice, text, and rate, pitch and range of each utterance.
+    seed : int
+        Of eSpeak's random numbers.
+
+    Returns
+    -------
+    rate : int
+        In Hz.
+    signals : list of ndarray of int16, shape (samples,)
+        One for each utterance.
     """
     try:
         import espeakng_loader
@@ -325,100 +270,50 @@ def _speak_apart(folder: Path, seed: int) -> None:
             "miniature corpora: expected the package espeakng-loader, found none; "
             "install it or give a folder of corpora"
         ) from error
-    paths = [str(Path(__file__).parents[2]), *(os.path.abspath(path) for path in sys.path)]
-    done = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(folder), str(seed)],
-        cwd=Path(espeakng_loader.get_data_path()).parent,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    reason = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-    if done.returncode == _CAN_NOT_WRITE:
-        raise StudyError(f"miniature corpora: can not write to {folder.parent} ({reason})")
-    if done.returncode:
-        raise StudyError(f"miniature corpora: eSpeak NG could not speak on this machine ({reason})")
-
-
-def _speak(folder: str, seed: str) -> None:
-    """Speak every line into its file (in the process of its own)."""
-    say, rate = _espeak(int(seed))
-    for number, line in enumerate(_lines()):
-        rng = np.random.default_rng([int(seed), number])
-        signal = _colour(_render(say, line, rng), rate, line.prosody, rng)
-        samples = _record(signal, rate, line, rng)
-        _write(Path(folder) / line.file, samples, line.sampling_rate)
-
-
-def _write(path: Path, samples: np.ndarray, rate: int) -> None:
-    """Write a recording; where the system refuses, end with its reason alone."""
-    encoded = io.BytesIO()  # soundfile itself would not say that a disk is full
-    soundfile.write(encoded, samples, rate, format="WAV", subtype="PCM_16")
+    library, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encoded.getbuffer())
-    except OSError as error:
-        print(error.strerror, file=sys.stderr)
-        sys.exit(_CAN_NOT_WRITE)
+        return parallel_map(_espeak, [(library, data, spoken, seed)], jobs=1, apart=True)[0]
+    except Exception as error:
+        raise StudyError(
+            f"miniature corpora: eSpeak NG could not speak on this machine ({error})"
+        ) from error
 
 
-def _espeak(seed: int) -> tuple[Callable[[str, str, dict[int, float]], np.ndarray], int]:
-    """Load eSpeak NG; return a function of voice, text and parameters, and its rate in Hz.
-
-    Its pitch flutters at random, seeded from the clock unless told otherwise.
-    """
-    import espeakng_loader
-
-    library = ctypes.CDLL(espeakng_loader.get_library_path())
+def _espeak(item: tuple) -> tuple[int, list[np.ndarray]]:
+    """Load eSpeak NG and speak (in the process of its own); see :func:`_voices`."""
+    path, data, spoken, seed = item
+    os.chdir(Path(data).parent)  # eSpeak cuts long paths to its data
+    library = ctypes.CDLL(str(path))
     synchronous, stay_alive, utf8 = 2, 1 << 15, 1
-    data = Path(espeakng_loader.get_data_path()).name.encode()
-    rate = library.espeak_Initialize(synchronous, 0, data, stay_alive)
+    rate = library.espeak_Initialize(synchronous, 0, Path(data).name.encode(), stay_alive)
     if rate <= 0:
         raise RuntimeError("its voices were not found")
+    # Its pitch flutters at random, seeded from the clock unless a seed is set.
     library.espeak_ng_SetRandSeed(ctypes.c_long(seed + 1))
     heard: list[np.ndarray] = []
-    prototype = ctypes.CFUNCTYPE(
-        ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-    )
 
-    @prototype
+    @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
     def keep(samples, count, _events):
         if samples and count > 0:
             heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
     library.espeak_SetSynthCallback(keep)
-
-    def say(voice: str, text: str, parameters: dict[int, float]) -> np.ndarray:
+    signals = []
+    for voice, text, numbers in spoken:
         heard.clear()
         if library.espeak_SetVoiceByName(voice.encode()):
             raise RuntimeError(f"it has no voice {voice}")
-        for parameter, value in parameters.items():
-            library.espeak_SetParameter(parameter, round(value), 0)
+        for parameter, value in zip((1, 3, 4), numbers, strict=True):  # rate, pitch, range
+            library.espeak_SetParameter(parameter, value, 0)
         data = text.encode()
         size = ctypes.c_size_t(len(data) + 1)
         library.espeak_Synth(data, size, 0, 1, 0, utf8, None, None)
         library.espeak_Synchronize()
         if not heard:
             raise RuntimeError(f"it said nothing for {text!r}")
-        return np.concatenate(heard) / 32768.0
-
-    say.keep = keep  # type: ignore[attr-defined]  # the library calls it: it has to live as long as `say`
-    return say, rate
-
-
-def _render(say: Callable, line: Line, rng: np.random.Generator) -> np.ndarray:
-    """Speak a line, a little differently every time."""
-    rate_id, pitch_id, range_id = 1, 3, 4
-    prosody = line.prosody
-    parameters = {
-        rate_id: line.voice.rate * prosody.rate * rng.uniform(0.95, 1.05),
-        pitch_id: np.clip(line.voice.pitch + prosody.pitch + rng.uniform(-4, 4), 0, 99),
-        range_id: np.clip(prosody.range + rng.uniform(-6, 6), 0, 99),
-    }
-    voice = f"{line.language}+{line.voice.variant}"
-    return say(voice, line.text + prosody.ending, parameters)
+        signals.append(np.concatenate(heard))
+    return rate, signals
 
 
 def _colour(

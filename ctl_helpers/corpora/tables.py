@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.corpora.native import Labels
+from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.signals import WHOLE
 from ctl_helpers.corpora.words import emotion_named, fold
 from ctl_helpers.errors import StudyError

@@ -152,16 +152,16 @@ def _leave_out(manifest: pd.DataFrame, failures: dict[int, str]) -> pd.DataFrame
     if not failures:
         return manifest.reset_index(drop=True)
     problems = []
-    for row, (path, name) in enumerate(zip(manifest["path"], manifest["utterance"], strict=True)):
-        if row in failures:
-            reason = failures[row].removeprefix(f"{path}: ")
-            problems.append({"path": name, "kind": "features", "reason": reason})
+    for row in sorted(failures):
+        reason = failures[row].removeprefix(f"{manifest['path'].iloc[row]}: ")
+        name = manifest["utterance"].iloc[row]
+        problems.append({"path": name, "kind": "features", "reason": reason})
     said = "; ".join(f"{problem['path']}: {problem['reason']}" for problem in problems[:5])
     said += f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
     if len(problems) == len(manifest):
         raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
     _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
-    kept = [row for row in range(len(manifest)) if row not in failures]
-    kept = manifest.iloc[kept].reset_index(drop=True)
+    kept = manifest.iloc[np.delete(np.arange(len(manifest)), list(failures))]
+    kept = kept.reset_index(drop=True)
     kept.attrs["problems"] = [*manifest.attrs.get("problems", []), *problems]
     return kept

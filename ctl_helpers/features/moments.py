@@ -20,7 +20,7 @@ def local_moments(tracks: np.ndarray, frames: int, weights: np.ndarray | None = 
     frames : int
         How many frames around each count, as far as they lie within the utterance.
     weights : ndarray of shape (n,), optional
-        How much each frame counts, more than 0; by default all alike.
+        How much each frame counts, more than 0; by default all the same.
 
     Returns
     -------

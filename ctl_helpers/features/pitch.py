@@ -36,7 +36,7 @@ def pitch_tracks(frames: np.ndarray, window: np.ndarray, sampling_rate: int) -> 
     Notes
     -----
     Heights are compared at whole lags: a voice whose harmonics up to 4 kHz are nearly as strong as
-    its fundamental, as no speaker's are, may be heard an octave too low.
+    its fundamental, as no speaker's are, may come out an octave too low.
 
     References
     ----------

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ FEATURES = {
 """Every name that `extract` knows, and what it stands for."""
 
 _FORMAT = 3  # part of every key: raise it when the same settings give other numbers
-_RATE = 16_000  # Hz, for all but MFCC: of all corpora alike, so that none has a band others lack
+_RATE = 16_000  # Hz, for all but MFCC; one for all corpora, so that all have the same bands
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Way:
     compute : callable
         From a signal to values; with `settings` also the frames that hold speech.
     shape : tuple of int or None
-        Of the values; ``None`` where only a result can tell.
+        Of the values; ``None`` where only a result can show it.
     settings : FeatureSettings or None
         Those of MFCC, with `samples` filled in.
     apart : bool
@@ -58,14 +59,15 @@ class Way:
 
 
 def way_of(
-    features: FeatureSettings | str, manifest: pd.DataFrame, samples: int | None = None
+    features: FeatureSettings | str | Path, manifest: pd.DataFrame, samples: int | None = None
 ) -> Way:
     """Look up how features are computed; the parameters are those of `extract`."""
     from ctl_helpers.features import functionals
     from ctl_helpers.features.mfcc import mfcc
 
-    if isinstance(features, FeatureSettings) or features in PRESETS:
-        settings = _with_samples(PRESETS.get(features, features), manifest, samples)
+    chosen = features if isinstance(features, FeatureSettings) else PRESETS.get(str(features))
+    if chosen is not None:
+        settings = _with_samples(chosen, manifest, samples)
         shape = (settings.frames, settings.coefficients)
         rate = round(settings.sampling_rate / settings.factor)
         identity = _identity("mfcc", asdict(settings))
@@ -106,7 +108,7 @@ def shape_of(way: Way) -> tuple[int, ...]:
     try:
         return np.shape(way.compute(noise))
     except Exception as error:  # whatever the function does
-        name = way.compute.keywords["reference"]
+        name = getattr(way.compute, "keywords", {}).get("reference")
         raise StudyError(
             f"features {name}: expected an array for a second of noise, got {error!r}"
         ) from error

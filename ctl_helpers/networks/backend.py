@@ -46,8 +46,8 @@ try:
     seed_generator.python_random.randint  # noqa: B018
 except (ImportError, AttributeError) as error:
     raise StudyError(
-        f"Keras {keras.__version__}: expected its seeds to come from "
-        f"keras.src.random.seed_generator.python_random, found none; use Keras 3.15"
+        f"Keras {keras.__version__}: expected keras.src.random.seed_generator.python_random, which "
+        "its seeds are drawn from, found none; install the Keras of requirements.lock"
     ) from error
 
 keras.config.set_image_data_format("channels_last")  # whatever a keras.json says

@@ -153,29 +153,24 @@ class ConvolutionBlock(layers.Layer):
 
     def call(self, inputs, training=False):
         """Pass on ``inputs`` of shape (batch, height, width, channels)."""
-        single = inputs.shape[-1] == 1
-        if not (training and self.norm == "batch"):
-            mean, variance = self.moving_mean, self.moving_variance
-        elif single:
-            mean, variance = self._moments_from_patches(inputs)
+        single, outputs = inputs.shape[-1] == 1, None
+        mean, variance = self.moving_mean, self.moving_variance
+        if training and self.norm == "batch":
+            if single:
+                mean, variance = self._moments_from_patches(inputs)
+            else:
+                outputs = self._product(inputs, self.kernel)
+                mean, variance = ops.moments(outputs, axes=[0, 1, 2])
+            mean = mean + self.bias
             learn_moments(self, mean, variance)
-        else:
-            return self.dropout(self._normalised_after(inputs), training=training)
         scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        shift = self.beta + (self.bias - mean) * scale
+        kernel, shift = self.kernel * scale, self.beta + (self.bias - mean) * scale
         if single:
-            total = self._summed_by_strides(inputs, self.kernel * scale, shift)
+            total = self._summed_by_strides(inputs, kernel, shift)
             return self.dropout(total, training=training, scale=0.25)
-        pooled = _pool(ops.elu(self._product(inputs, self.kernel * scale) + shift))
+        outputs = self._product(inputs, kernel) if outputs is None else outputs * scale
+        pooled = ops.average_pool(ops.elu(outputs + shift), 2, 2, padding="valid")
         return self.dropout(pooled, training=training)
-
-    def _normalised_after(self, inputs):
-        outputs = self._product(inputs, self.kernel)
-        mean, variance = ops.moments(outputs, axes=[0, 1, 2])
-        mean = mean + self.bias
-        learn_moments(self, mean, variance)
-        scale = self.gamma * ops.rsqrt(variance + self.epsilon)
-        return _pool(ops.elu(outputs * scale + (self.beta + (self.bias - mean) * scale)))
 
     def _summed_by_strides(self, inputs, kernel, shift):
         # As far as a kernel reaches from the first value of the last 2 x 2.
@@ -205,8 +200,7 @@ class ConvolutionBlock(layers.Layer):
         covariance = ops.matmul(centred, ops.transpose(centred))
         covariance = covariance / ops.cast(ops.shape(patches)[1], "float32")
         kernel = ops.reshape(self.kernel, (size * size, self.filters))
-        mean = ops.matmul(centre, kernel) + self.bias
-        return mean, ops.sum(kernel * ops.matmul(covariance, kernel), axis=0)
+        return ops.matmul(centre, kernel), ops.sum(kernel * ops.matmul(covariance, kernel), axis=0)
 
     def _pooled(self, shape):
         return [(n - self.kernel_size + 1) // 2 for n in shape[1:3]]
@@ -214,10 +208,6 @@ class ConvolutionBlock(layers.Layer):
     def compute_output_shape(self, input_shape):
         """Shape after convolution and pooling."""
         return (input_shape[0], *self._pooled(input_shape), self.filters)
-
-
-def _pool(outputs):
-    return ops.average_pool(outputs, 2, 2, padding="valid")
 
 
 @package

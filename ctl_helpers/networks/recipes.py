@@ -186,7 +186,7 @@ RECIPES = {
     "released": Recipe("released"),
     # As the paper describes it: 50 ms / 12.5 ms frames, margin + 0.392 x mean squared error.
     "paper": Recipe("paper", features="paper", loss="margin+mse"),
-    # The same layers, trained as one would today; docs/modern.md tells how it was found.
+    # The same layers, trained as one would today; docs/modern.md says how it was found.
     "modern": Recipe(
         "modern",
         settings=_MODERN_CPAC,
@@ -198,12 +198,7 @@ RECIPES = {
     ),
     # TIM-Net as released (Ye et al., ICASSP 2023).
     "timnet": Recipe(
-        "timnet",
-        network="timnet",
-        epochs=500,
-        loss="cross-entropy",
-        beta_1=0.93,
-        beta_2=0.98,
+        "timnet", "timnet", epochs=500, loss="cross-entropy", beta_1=0.93, beta_2=0.98
     ),
     # For trials: learns the miniature corpora in seconds.
     "quick": Recipe(

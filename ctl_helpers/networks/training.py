@@ -291,7 +291,7 @@ class Training:
     def _save(self) -> None:
         weights = [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
         lists = {"variable": weights, "average": self.average}
-        facts = {"history": self.history, "best": {}}
+        facts: dict[str, Any] = {"history": self.history, "best": {}}
         if self.best:
             lists["best"] = [self.best["probabilities"], *self.best["weights"]]
             facts["best"] = {name: self.best[name] for name in ("epoch", "mark")}

@@ -13,7 +13,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols.problem import Problem, in_order, is_synthetic
 from ctl_helpers.protocols.split import groups_of
 
-log = logging.getLogger("ctl_helpers")
+_log = logging.getLogger("ctl_helpers")
 
 SCORINGS = ("transductive", "inductive")
 PAPER_CORPORA = ("casia", "emodb", "savee", "ravdess")
@@ -83,11 +83,9 @@ def problems_across(
         )
     whole = _without_copies([[manifests[name] for name in side] for side in sides])
     whole = [[_relabelled(manifest, labels) for manifest in side] for side in whole]
-    classes = _classes(whole, labels, source, target)
-    kept = [
-        pd.concat([m[m["emotion"].isin(classes)] for m in side], ignore_index=True)
-        for side in whole
-    ]
+    classes = _classes([*whole[0], *whole[1]], labels, source, target)
+    kept = [pd.concat(side, ignore_index=True) for side in whole]
+    kept = [side[side["emotion"].isin(classes)] for side in kept]
     manifest = pd.concat(kept, ignore_index=True)
     manifest.attrs = {}
     rows = np.arange(len(kept[0]), len(manifest))
@@ -126,7 +124,7 @@ def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]
     if copies := sum(map(len, [*targets, *sources])) - sum(map(len, kept)):
         names = [" and ".join(m["corpus"].iloc[0] for m in side) for side in sides]
         said = "%d utterances of %s have the same sound as others of %s: left out"
-        log.warning(said, copies, *names)
+        _log.warning(said, copies, *names)
     return [kept[len(targets) :], kept[: len(targets)]]
 
 
@@ -137,12 +135,10 @@ def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
     return manifest.assign(emotion=mapped)[mapped.notna()]
 
 
-def _classes(
-    sides: Sequence[Sequence[pd.DataFrame]], labels: str, source: str, target: str
-) -> tuple[str, ...]:
+def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target: str):
     corpora = {*source.split("+"), *target.split("+")}
     # A side of several corpora has what each of them has: every source teaches every class.
-    shared = set.intersection(*(set(m["emotion"]) for side in sides for m in side))
+    shared = set.intersection(*(set(manifest["emotion"]) for manifest in manifests))
     if labels == "emotion" and corpora <= set(PAPER_CORPORA):
         shared &= set(PAPER_EMOTIONS)
     if len(shared) < 2:

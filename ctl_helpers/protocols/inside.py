@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def problems_inside(
     numbers = range(len(splits)) if only is None else list(only)
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
-    common = {
+    common: dict[str, Any] = {
         "corpus": "+".join(manifest["corpus"].unique()),
         "folds": folds if protocol in K_FOLDS else None,
         "of_folds": len(splits),
@@ -144,7 +145,12 @@ def _stratified(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
 def _loso(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     speakers = groups_of(manifest, "speaker", "loso", at_least=2)
     return [
-        Split(f"speaker {name}", *map(np.flatnonzero, (speakers != name, speakers == name)), True)
+        Split(
+            f"speaker {name}",
+            np.flatnonzero(speakers != name),
+            np.flatnonzero(speakers == name),
+            True,
+        )
         for name in np.unique(speakers)
     ]
 
@@ -207,9 +213,9 @@ def _numbered(
 
 
 def validation_part(
-    train: np.ndarray, manifest: pd.DataFrame, held_out: bool, fraction: float = 0.1, seed: int = 0
+    train: np.ndarray, manifest: pd.DataFrame, held_out: bool, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Set a part of the training rows aside to pick an epoch on.
+    """Set a tenth of the training rows aside to pick an epoch on.
 
     Parameters
     ----------
@@ -218,9 +224,8 @@ def validation_part(
     manifest : DataFrame
         A row per utterance.
     held_out : bool
-        Whether whole speakers are set aside, else utterances of each emotion.
-    fraction : float
-        Share of the speakers, or of each emotion's utterances; at least one of them.
+        Whether whole speakers are set aside, else utterances of each emotion; a tenth of either,
+        and at least one.
     seed : int
         Of the choice.
 
@@ -237,23 +242,21 @@ def validation_part(
     Examples
     --------
     >>> manifest = pd.DataFrame({"emotion": ["sad", "happy"] * 10})
-    >>> train, validation = validation_part(np.arange(10), manifest, False, fraction=0.2)
+    >>> train, validation = validation_part(np.arange(10), manifest, False)
     >>> len(train), len(validation)
     (8, 2)
     """
-    if not 0 < fraction < 1:
-        raise StudyError(f"validation fraction: expected a number between 0 and 1, got {fraction}")
     generator = np.random.default_rng(seed)
     part = manifest.iloc[train]
     if held_out:
         speakers = groups_of(part, "speaker", "validation", at_least=2)
         names = generator.permutation(np.unique(speakers))
-        chosen = np.isin(speakers, names[: _share(len(names), fraction)])
+        chosen = np.isin(speakers, names[: _share(len(names))])
     else:
         chosen = np.zeros(len(part), bool)
         for _, rows in sorted(part.groupby("emotion").indices.items()):
             if len(rows) > 1:
-                chosen[generator.permutation(rows)[: _share(len(rows), fraction)]] = True
+                chosen[generator.permutation(rows)[: _share(len(rows))]] = True
     if not chosen.any():
         raise StudyError(
             "validation part: expected an emotion with two utterances or more, "
@@ -262,5 +265,5 @@ def validation_part(
     return train[~chosen], train[chosen]
 
 
-def _share(count: int, fraction: float) -> int:
-    return min(count - 1, max(1, round(fraction * count)))
+def _share(count: int) -> int:
+    return min(count - 1, max(1, round(0.1 * count)))

@@ -12,7 +12,7 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols.split import Split
 
-logger = logging.getLogger("ctl_helpers")
+_log = logging.getLogger("ctl_helpers")
 
 
 def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Split]:
@@ -20,7 +20,7 @@ def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Sp
 
     ``FOLDER/fold_1/<corpus>_train_fold_1.jsonl`` and ``..._test_fold_1.jsonl`` hold a line per
     utterance, ``{"key": ..., "wav": "downloads/emodb/wav/03a01Fa.wav", "emo": "happy", ...}``. A
-    line means the row whose path ends alike, in as many parts as it takes to tell all lines and all
+    line means the row whose path has the same end, as long as it takes to tell all lines and all
     rows apart; case, extension and the choice between ``/``, ``_`` and ``-`` do not count. Lines
     and rows without a partner are left out with a warning. A fold's ``valid`` file is not read: the
     epoch is picked on `validation_part`.
@@ -50,7 +50,7 @@ def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Sp
     folder = Path(folder)
     folds = sorted(
         (int(match[1]), child)
-        for child in (folder.iterdir() if folder.is_dir() else ())
+        for child in folder.glob("fold*")
         if (match := re.fullmatch(r"fold_?(\d+)", child.name))
     )
     if not folds:
@@ -58,36 +58,30 @@ def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Sp
             f"partition: expected folders fold_1, fold_2, ... with json lines, got none in {folder}"
         )
     lines = {
-        (number, part): _read_lines(_partition_file(child, number, part))
+        number: [_read_lines(child, number, part) for part in ("train", "test")]
         for number, child in folds
-        for part in ("train", "test")
     }
-    row_of = _match_rows({wav for wavs in lines.values() for wav in wavs}, manifest, folder)
+    wavs = {wav for both in lines.values() for part in both for wav in part}
+    row_of = _match_rows(wavs, manifest, folder)
     return [
-        _partition_split(number, lines[number, "train"], lines[number, "test"], row_of, manifest)
-        for number, _ in folds
+        _split(number, train, test, row_of, manifest) for number, (train, test) in lines.items()
     ]
 
 
-def _partition_file(folder: Path, number: int, part: str) -> Path:
+def _read_lines(folder: Path, number: int, part: str) -> list[str]:
     # Some corpora hold the same fold twice, as _fold1 and _fold_1.
-    for pattern in (f"*{part}_fold_{number}.jsonl", f"*{part}_fold{number}.jsonl"):
-        if found := sorted(folder.glob(pattern)):
-            return found[0]
-    raise StudyError(
-        f"partition: expected a file *{part}_fold_{number}.jsonl, got none in {folder}"
-    )
-
-
-def _read_lines(file: Path) -> list[str]:
+    names = f"*{part}_fold_{number}.jsonl", f"*{part}_fold{number}.jsonl"
+    files = [file for name in names for file in sorted(folder.glob(name))]
+    if not files:
+        raise StudyError(f"partition: expected a file {names[0]}, got none in {folder}")
     wavs: list[str] = []
     try:
-        for line in filter(str.strip, file.read_text(encoding="utf-8").splitlines()):
+        for line in filter(str.strip, files[0].read_text(encoding="utf-8").splitlines()):
             wavs.append(str(json.loads(line)["wav"]))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StudyError(
             'partition: expected json lines {"key": ..., "wav": ..., "emo": ...}, '
-            f"got {error!r} in {file}, line {len(wavs) + 1}"
+            f"got {error!r} in {files[0]}, line {len(wavs) + 1}"
         ) from error
     return wavs
 
@@ -110,7 +104,7 @@ def _match_rows(wavs: set[str], manifest: pd.DataFrame, folder: Path) -> dict[st
             f"of {folder} matches one of {len(ours)} utterances, as {manifest['path'].iloc[0]}"
         )
     if len(row_of) < len(theirs) or len(row_of) < len(ours):
-        logger.warning(
+        _log.warning(
             f"partition {folder}: left out {len(theirs) - len(row_of)} of {len(theirs)} lines that "
             f"match no utterance, and {len(ours) - len(row_of)} of {len(ours)} utterances that "
             "match no line"
@@ -123,23 +117,22 @@ def _path_words(path: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[\\/_-]+", stem.casefold()) if word)
 
 
-def _partition_split(
-    number: int, train: list[str], test: list[str], row_of: dict[str, int], manifest: pd.DataFrame
-) -> Split:
-    parts = [sorted({row_of[wav] for wav in wavs if wav in row_of}) for wavs in (train, test)]
-    for name, rows, wavs in zip(("train", "test"), parts, (train, test), strict=True):
-        if not rows:
+def _split(number, train_lines, test_lines, row_of, manifest) -> Split:
+    parts = []
+    for name, wavs in (("train", train_lines), ("test", test_lines)):
+        parts.append(sorted({row_of[wav] for wav in wavs if wav in row_of}))
+        if not parts[-1]:
             raise StudyError(
                 f"partition: expected utterances in the {name} part of fold {number}, "
                 f"got none that match its {len(wavs)} lines"
             )
-    if shared := set(parts[0]) & set(parts[1]):
+    train, test = parts
+    if both := set(train) & set(test):
         raise StudyError(
-            f"partition: expected train and test apart, got {len(shared)} utterances in both parts "
-            f"of fold {number}, as {manifest['path'].iloc[min(shared)]}"
+            f"partition: expected train and test apart, got {len(both)} utterances in both parts "
+            f"of fold {number}, as {manifest['path'].iloc[min(both)]}"
         )
-    who = manifest[["corpus", "speaker"]]
-    names = [set(who.iloc[rows].itertuples(index=False, name=None)) for rows in parts]
-    unknown = any(speaker == "" for _, speaker in names[0] | names[1])
-    independent = not unknown and not names[0] & names[1]
-    return Split(f"fold {number}", np.array(parts[0]), np.array(parts[1]), independent)
+    known = (manifest["speaker"].iloc[train + test] != "").all()
+    names = manifest["corpus"] + " " + manifest["speaker"]
+    apart = not set(names.iloc[train]) & set(names.iloc[test])
+    return Split(f"fold {number}", np.array(train), np.array(test), bool(known and apart))

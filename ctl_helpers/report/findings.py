@@ -1,33 +1,15 @@
 """What came out of a study: its tables, a question each, and three sentences made from them."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.scores import chance_of, glance
+from ctl_helpers.report.markup import Table
 from ctl_helpers.results import comparisons
 from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
-
-
-@dataclass(frozen=True)
-class Question:
-    """A table under the question that it answers.
-
-    Parameters
-    ----------
-    title, note : str
-        The question, and what has to be said of the answer.
-    frame : DataFrame
-        For `tables.display`.
-    """
-
-    title: str
-    note: str
-    frame: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -48,6 +30,11 @@ class Findings:
     gains: pd.DataFrame
 
     @property
+    def synthetic(self) -> bool:
+        """Whether the speech is."""
+        return len(self.runs) > 0 and bool(self.runs["synthetic"].all())
+
+    @property
     def inside(self) -> pd.DataFrame:
         """Scores inside one corpus."""
         return self.scores[self.scores["corpus"] != ""]
@@ -57,30 +44,31 @@ class Findings:
         """Scores across corpora."""
         return self.scores[self.scores["source"] != ""]
 
-    def questions(self) -> list[Question]:
+    def questions(self) -> dict[str, Table]:
         """Return a table per question, those that have rows."""
         inside, across = self.inside, self.across
-        notes = {id(part): " ".join(tables.notes_of(part)) for part in (inside, across)}
-        wide = "UAR in percent; best in bold; in brackets, how much of it ran. "
-        all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora). "
-        found = [
-            ("Do the published numbers hold?", RULE, self.claims),
-            (
-                "Which method is best inside a corpus, and with new speakers?",
-                wide + notes[id(inside)],
-                tables.at_a_glance(inside) if len(inside) else inside,
+        wide = "UAR in percent; best in bold; in brackets, how much of it ran."
+        all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora)."
+        found = {
+            "Do the published numbers hold?": (self.claims, RULE),
+            "Which method is best inside a corpus, and with new speakers?": (
+                tables.at_a_glance(inside),
+                " ".join([wide, *tables.notes_of(inside)]),
             ),
-            (
-                "Which method is best across corpora?",
-                wide + notes[id(across)],
-                tables.at_a_glance(across) if len(across) else across,
+            "Which method is best across corpora?": (
+                tables.at_a_glance(across),
+                " ".join([wide, *tables.notes_of(across)]),
             ),
-            ("What does adaptation add to source only?", "In points of UAR.", self.gains),
-            ("What does picking the epoch on the test part add?", tables.DAGGER_NOTE, self.gap),
-            ("All scores inside a corpus, with their intervals", all_of_it, inside),
-            ("All scores across corpora, with their intervals", all_of_it, across),
-        ]
-        return [Question(*one) for one in found if len(one[2])]
+            "What does adaptation add to source only?": (self.gains, "In points of UAR."),
+            "What does picking the epoch on the test part add?": (self.gap, ""),
+            "All scores inside a corpus, with their intervals": (inside, all_of_it),
+            "All scores across corpora, with their intervals": (across, all_of_it),
+        }
+        return {
+            title: tables.shown(frame, note=note)
+            for title, (frame, note) in found.items()
+            if len(frame)
+        }
 
     def sentences(self) -> list[str]:
         """Say what came out, a sentence for each question that the runs can answer."""
@@ -88,7 +76,7 @@ class Findings:
         return [sentence for sentence in found if sentence]
 
 
-def findings(store: str | Path, runs: pd.DataFrame, synthetic: bool = False) -> Findings:
+def findings(store: object, runs: pd.DataFrame) -> Findings:
     """Compute what is reported of a study's runs.
 
     Parameters
@@ -96,10 +84,9 @@ def findings(store: str | Path, runs: pd.DataFrame, synthetic: bool = False) -> 
     store
         The run store or its folder.
     runs
-        From `runs.load_runs`.
-    synthetic
-        Whether the speech is: published numbers then do not stand beside it.
+        From `runs.load_runs`. Where their speech is synthetic no published numbers stand beside.
     """
+    synthetic = runs["synthetic"].all()
     predictions = load_predictions(store, runs)
     scores = tables.ours_beside_published(runs, predictions)
     if synthetic:
@@ -112,7 +99,7 @@ def findings(store: str | Path, runs: pd.DataFrame, synthetic: bool = False) -> 
 def _leak(inside: pd.DataFrame) -> str:
     """Say what holding speakers out costs, or which method is best where nothing says it."""
     both = []
-    for corpus, rows, _ in glance(inside, most=len(inside)):
+    for corpus, rows, _ in tables.glance(inside, most=len(inside)):
         for label, scores in rows:
             if {tables.SHUFFLED, tables.HELD_OUT} <= set(scores):
                 ends = (scores[tables.SHUFFLED]["uar"], scores[tables.HELD_OUT]["uar"])
@@ -124,17 +111,15 @@ def _leak(inside: pd.DataFrame) -> str:
         best = ours.loc[ours["uar"].idxmax()].to_dict()
         return (
             f"The best score inside a corpus is {method_of(best)} on {place_of(best)}: UAR "
-            f"{best['uar']:.1f} %, where chance is {chance_of(best):.1f} %."
+            f"{best['uar']:.1f} %, where chance is {tables.chance_of(best):.1f} %."
         )
     drop = sum(shuffled - held for shuffled, held, *_ in both) / len(both)
     shuffled, held, label, corpus = max(both)
-    word = "falls" if drop >= 0 else "rises"
-    mean = f"by {abs(drop):.1f} points on average over {len(both)} methods and corpora"
-    if len(both) == 1:
-        mean = f"by {abs(drop):.1f} points"
+    mean = f" on average over {len(both)} methods and corpora" if len(both) > 1 else ""
     return (
-        f"With speakers that were never heard in training, UAR {word} {mean}: {label} on "
-        f"{name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %."
+        f"With speakers that were never heard in training, UAR {'falls' if drop >= 0 else 'rises'} "
+        f"by {abs(drop):.1f} points{mean}: {label} on {name_of(corpus)} goes from {shuffled:.1f} "
+        f"to {held:.1f} %."
     )
 
 
@@ -171,8 +156,8 @@ def _transfer(across: pd.DataFrame) -> str:
     means = means[means["pairs"] == means["pairs"].max()]
     best, where = means["uar"].idxmax(), f"{pairs} pair{'s' * (pairs > 1)}"
     text = (
-        f"Across corpora ({where}, chance {chance_of(ours.iloc[0]):.0f} %) the best method is "
-        f"{best}, with a UAR of {means.loc[best, 'uar']:.1f} %"
+        f"Across corpora ({where}, chance {tables.chance_of(ours.iloc[0]):.0f} %) the best method "
+        f"is {best}, with a UAR of {means.loc[best, 'uar']:.1f} %"
     )
     row = ours[ours["name"] == best].iloc[0]
     plain = method_of({**row, "method": "source-only"})

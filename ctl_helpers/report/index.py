@@ -1,63 +1,34 @@
 """The report's index page."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from urllib.parse import quote
+from typing import Any
 
 import pandas as pd
 
-from ctl_helpers.corpora import is_miniature
-from ctl_helpers.errors import StudyError
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.scores import glance
 from ctl_helpers.report.findings import Findings, findings
-from ctl_helpers.report.markup import pages as templates
-from ctl_helpers.report.markup import rows_of
+from ctl_helpers.report.markup import template
 from ctl_helpers.report.notebooks import SYNTHETIC
 from ctl_helpers.results.naming import OURS, label_of, name_of
-from ctl_helpers.results.runs import load_runs
+from ctl_helpers.results.runs import CONDITION, load_runs
 from ctl_helpers.runs.store import write_text
 
-KINDS = {
-    "1_feature_exploration": ("Features", "What the speech and its features look like."),
-    "2_cpac_kfold": ("Inside one corpus", "Curves, confusions, speakers, embeddings."),
-    "3_caam_transfer": ("Across corpora", "Source only against adaptation."),
-    "4_result_tables": ("All results", "Ours beside the published, with their sources."),
-}
-# Figures of the page in their order: the last part of their names, and what the caption says.
-CAPTIONS = {
-    "verdict": "Every published number beside what its own settings gave here.",
-    "across": "Across corpora: each panel is a pair, each dot a method with its 95 % interval; "
-    "the dotted line is chance.",
-    "gains": "What adaptation adds to the same network without it, in points of UAR.",
-    "gap": "What is gained by picking the epoch on the test part: the last epoch against the best.",
-    "confusion": "Which emotion is taken for which: rows are the true emotion, columns what the "
-    "network said; large numbers are percent of the row, small ones utterances.",
-    "curves": "Loss and scores by epoch, mean over the runs with a band of one deviation.",
-    "speakers": "UAR of each speaker, weakest at the bottom: a mean can hide one for whom the "
-    "network is of no use.",
-    "spaces": "Source and target before adaptation and after, by corpus and by emotion.",
-    "space": "Utterances by emotion and by speaker; below, how often the nearest neighbour shares "
-    "either.",
-    "utterances": "One utterance per emotion: waveform, spectrogram, and the MFCC that the network "
-    "gets.",
-}
+_WORDS = tomllib.loads((files("ctl_helpers.report") / "captions.toml").read_text(encoding="utf-8"))
 _ROWS = 12  # of a corpus in the first figure
-
-
-def read_study(out: str | Path) -> dict:
-    """Read what a study wrote down of itself (``study.json``); empty where there was none."""
-    try:
-        return json.loads((Path(out) / "study.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        raise StudyError(f"report {out}: study.json is damaged; run the study again") from error
+_FOLDERS = {
+    "tables": "tables (CSV, Markdown, LaTeX)",
+    "figures": "figures (PNG, SVG)",
+    "runs": "runs",
+}
 
 
 def study_runs(out: str | Path) -> pd.DataFrame:
-    """Read the runs of a report's studies; all of its runs where no study says which.
+    """Read the runs that a report tells of.
 
     Parameters
     ----------
@@ -67,53 +38,26 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        See `runs.load_runs`.
+        See `runs.load_runs`. Where one split of one condition was run again with the same seed,
+        because a corpus or a version had changed, the run that finished last counts. Runs on
+        synthetic speech count where there are no others.
     """
-    return load_runs(Path(out) / "runs", read_study(out).get("runs"))
+    runs = load_runs(Path(out) / "runs")
+    if not runs["synthetic"].all():
+        runs = runs[~runs["synthetic"]]
+    same = [*CONDITION, "variant", "split", "seed", "selection"]
+    latest = runs.sort_values("finished", kind="stable").drop_duplicates(same, keep="last")
+    return latest.sort_index().reset_index(drop=True)
 
 
-def open_report(out: str | Path, root: str | Path | None = None) -> tuple[pd.DataFrame, bool]:
-    """Open a report for a notebook: its runs, and whether their speech is synthetic.
-
-    Prints as its first line that it is, if so.
-
-    Parameters
-    ----------
-    out : path
-        The report's folder.
-    root : path, optional
-        The folder of corpora that its runs read, None for the miniature ones; asked for where no
-        study has written down what its speech was.
-
-    Returns
-    -------
-    runs : DataFrame
-        From `study_runs`.
-    synthetic : bool
-    """
-    synthetic = read_study(out).get("synthetic", root is None or is_miniature(root))
-    if synthetic:
-        print(SYNTHETIC)
-    return study_runs(out), synthetic
-
-
-def write_index(
-    out: str | Path,
-    pages: Mapping[str, Sequence[str]],
-    synthetic: bool,
-    problems: Sequence[str] = (),
-) -> Path:
+def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     """Write a report's index page, which asks nothing of any other machine.
 
     Parameters
     ----------
     out : path
-        The report's folder.
-    pages : dict
-        Its notebooks: notebook and title by the name of the executed one; links to those that are
-        there.
-    synthetic : bool
-        Whether the speech is: the first line then says so, and published numbers are left out.
+        The report's folder: its runs, figures and executed notebooks are on the page. Where its
+        speech is synthetic the first line says so, and published numbers are left out.
     problems : list of str
         What was left out, a line each.
 
@@ -123,85 +67,57 @@ def write_index(
         ``out/index.html``.
     """
     out = Path(out)
-    found = findings(out / "runs", study_runs(out), synthetic)
-    panels = _panels(found.scores)
+    found, pages = findings(out / "runs", study_runs(out)), _pages(out)
+    panels: list[dict[str, Any]] = [
+        {"name": name_of(corpus), "chance": chance, "rows": [_row(*row) for row in rows]}
+        for corpus, rows, chance in tables.glance(found.scores, _ROWS)
+    ]
+    dots = [dot["kind"] for panel in panels for row in panel["rows"] for dot in row["dots"]]
     labels = {label_of(row) for row in found.inside.to_dict("records") if not row["optimistic"]}
-    text = (
-        templates()
-        .get_template("index.html")
-        .render(
-            synthetic=SYNTHETIC if synthetic else "",
-            runs=found.runs["run"].nunique(),
-            headline=_headline(panels),
-            panels=panels,
-            marked=any(row["theirs"] for panel in panels for row in panel["rows"]),
-            cut=_ROWS if len(labels) > _ROWS else 0,
-            findings=found.sentences(),
-            corpora=_cards(found),
-            figures=_figures(out, pages),
-            questions=[
-                {"title": one.title, "note": one.note, "table": _table(one.frame)}
-                for one in found.questions()
-            ],
-            notebooks=_links(out, pages),
-            problems=problems,
-            folders=_folders(out),
-        )
+    text = template("index.html").render(
+        synthetic=SYNTHETIC if found.synthetic else "",
+        runs=found.runs["run"].nunique(),
+        panels=panels,
+        kinds=set(dots),
+        cut=_ROWS if len(labels) > _ROWS else 0,
+        findings=found.sentences(),
+        corpora=_cards(found),
+        figures=_figures(out, pages),
+        questions=found.questions(),
+        notebooks=_WORDS["notebooks"],
+        pages=pages,
+        problems=problems,
+        folders={name: text for name, text in _FOLDERS.items() if (out / name).is_dir()},
     )
     return write_text(out / "index.html", text)
 
 
-def _table(frame: pd.DataFrame) -> dict:
-    shown = tables.display(frame)
-    return rows_of(shown, tables.best_of(frame, shown))
+def _pages(out: Path) -> list[dict[str, str]]:
+    """List the executed notebooks that have a page: name, notebook and title of each."""
+    found = []
+    for path in sorted((out / "notebooks").glob("*.ipynb")):
+        try:
+            metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]["ctl_helpers"]
+            page = {"name": path.stem} | {key: metadata[key] for key in ("notebook", "title")}
+        except (OSError, ValueError, KeyError, TypeError):  # no notebook of a study
+            continue
+        if path.with_suffix(".html").is_file():
+            found.append(page)
+    return found
 
 
-def _headline(panels: list[dict]) -> str:
-    kinds = {dot["kind"] for panel in panels for row in panel["rows"] for dot in row["dots"]}
-    if {"shuffled", "out"} <= kinds:
-        return "Known voices against new voices"
-    return "Inside each corpus"
-
-
-def _panels(scores: pd.DataFrame) -> list[dict]:
-    """Lay out the first figure: of each corpus rows of dots, in percent of the track."""
-    panels = []
-    for corpus, rows, chance in glance(scores, _ROWS):
-        lines = []
-        for label, by_condition in rows:
-            dots = [_dot(condition, row) for condition, row in by_condition.items()]
-            dots.sort(key=lambda dot: dot["kind"] == "out")
-            ends = sorted(dot["value"] for dot in dots)
-            said = [f"{name_of(row['protocol'])} {_words(row)}" for row in by_condition.values()]
-            lines.append(
-                {
-                    **{"label": label, "dots": dots, "text": f"{label}: {'; '.join(said)}"},
-                    "theirs": dots[0]["kind"] == "theirs",
-                    "span": (ends[0], round(ends[-1] - ends[0], 2)) if len(ends) > 1 else None,
-                }
-            )
-        panels.append({"name": name_of(corpus), "chance": round(chance, 2), "rows": lines})
-    return panels
-
-
-def _words(row: dict) -> str:
-    name = "uar" if pd.notna(row["uar_low"]) else "pooled_uar"
-    if pd.isna(row[f"{name}_low"]):
-        return f"{row['uar']:.1f} %"
-    return f"{row['uar']:.1f} % [{row[f'{name}_low']:.1f}, {row[f'{name}_high']:.1f}]"
-
-
-def _dot(condition: str, row: dict) -> dict:
-    kind = "shuffled" if condition == tables.SHUFFLED else "out"
-    name = "uar" if pd.notna(row["uar_low"]) else "pooled_uar"
-    low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return {
-        "kind": kind if row["reported_by"] == OURS else "theirs",
-        "score": f"{row['uar']:.1f}",
-        "value": round(row["uar"], 2),
-        "low": 0 if pd.isna(low) else round(low, 2),
-        "width": 0 if pd.isna(low) else round(high - low, 2),
-    }
+def _row(label: str, by_condition: dict[str, dict]) -> dict:
+    """Lay out a row of the first figure: its dots, shuffled folds first, and what they say."""
+    dots: list[dict[str, Any]] = []
+    said = []
+    for condition, row in sorted(by_condition.items(), reverse=True):
+        ours = row["reported_by"] == OURS
+        score = tables.interval_of(row)
+        dots.append({"kind": condition.replace("held ", "") if ours else "theirs", "score": score})
+        ends = "" if pd.isna(score.low) else f" [{score.low:.1f}, {score.high:.1f}]"
+        said.append(f"{name_of(row['protocol'])} {score.value:.1f} %{ends}")
+    values = sorted(dot["score"].value for dot in dots)
+    return {"label": label, "dots": dots, "ends": values, "text": f"{label}: {'; '.join(said)}"}
 
 
 def _cards(found: Findings) -> list[dict]:
@@ -212,55 +128,27 @@ def _cards(found: Findings) -> list[dict]:
         classes = max(rows["classes"], key=len).split(", ")
         utterances = rows[["utterances", "of_utterances"]].max().max()
         said = f"{utterances} utterances, {len(classes)} classes: {', '.join(classes)}"
-        lines = []
         honest = rows[~rows["optimistic"].eq(True)].sort_values("uar", ascending=False)
-        for condition in (tables.SHUFFLED, tables.HELD_OUT):
-            fits = [tables.condition_of(protocol) == condition for protocol in honest["protocol"]]
-            if any(fits):
-                best = honest[fits].iloc[0].to_dict()
-                score = f"{best['uar']:.1f} %"
-                lines.append({"what": condition, "score": score, "method": label_of(best)})
-        cards.append({"name": name_of(corpus), "said": said, "lines": lines})
+        best = honest.groupby(honest["protocol"].map(tables.condition_of)).head(1)
+        lines = {tables.condition_of(row["protocol"]): row for row in best.to_dict("records")}
+        shown = [
+            {"what": what, "score": f"{lines[what]['uar']:.1f} %", "method": label_of(lines[what])}
+            for what in (tables.SHUFFLED, tables.HELD_OUT)
+            if what in lines
+        ]
+        cards.append({"name": name_of(corpus), "said": said, "lines": shown})
     return cards
 
 
-def _figures(out: Path, pages: Mapping[str, Sequence[str]]) -> list[dict]:
+def _figures(out: Path, pages: Sequence[dict[str, str]]) -> list[dict]:
     """List the page's figures: of each kind the first that is there."""
     shown = []
-    for kind, caption in CAPTIONS.items():
-        for name, (_, title) in pages.items():
-            for path in sorted((out / "figures").glob(f"*-{kind}*.png")):
-                rest = path.stem.removeprefix(f"{name}-")
-                if rest != path.stem and (rest == kind or rest.startswith(f"{kind}-")):
-                    title = "" if name.startswith("4_") else title
-                    alt = f"{title}: {caption}" if title else caption
-                    line = {"title": title, "caption": caption, "alt": alt}
-                    shown.append(line | {"href": _href(path, out)})
-                    break
-            else:
-                continue
-            break
+    for kind, caption in _WORDS["figures"].items():
+        found = (
+            {"href": f"figures/{path.name}", "title": page["title"], "caption": caption}
+            for page in pages
+            for path in sorted((out / "figures").glob(f"{page['name']}-{kind}*.png"))
+            if re.fullmatch(f"{kind}(-.*)?", path.stem.removeprefix(f"{page['name']}-"))
+        )
+        shown += [figure for figure in [next(found, None)] if figure]
     return shown
-
-
-def _links(out: Path, pages: Mapping[str, Sequence[str]]) -> list[dict]:
-    kinds = []
-    for kind, (title, text) in KINDS.items():
-        links = [
-            {"href": _href(path, out), "title": called}
-            for name, (notebook, called) in pages.items()
-            if notebook == kind and (path := out / "notebooks" / f"{name}.html").is_file()
-        ]
-        if links:
-            kinds.append({"title": title, "text": text, "links": links})
-    return kinds
-
-
-def _folders(out: Path) -> list[dict]:
-    words = {"tables": "tables (CSV, Markdown, LaTeX)", "figures": "figures (PNG, SVG)"}
-    words |= {"runs": "runs"}
-    return [{"href": name, "title": text} for name, text in words.items() if (out / name).is_dir()]
-
-
-def _href(path: Path, out: Path) -> str:
-    return quote(path.relative_to(out).as_posix())

@@ -1,7 +1,10 @@
-"""Frames of strings as HTML, Markdown and LaTeX; whatever comes from data is escaped."""
+"""Tables as HTML, Markdown and LaTeX; whatever comes from data is escaped."""
 
 import html
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jinja2
@@ -18,77 +21,85 @@ _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 
 
-def pages() -> jinja2.Environment:
-    """Return the environment of the package's page templates, which escapes all values."""
+def template(name: str) -> jinja2.Template:
+    """Return one of the package's page templates, which escape all values."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("ctl_helpers.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-    )
+    ).get_template(name)
 
 
-def to_html(
-    shown: pd.DataFrame, caption: str = "", note: str = "", bold: pd.DataFrame | None = None
-) -> str:
-    """Write a frame of strings as an HTML table in a box that scrolls by itself."""
-    module: Any = pages().get_template("table.html").module
-    return str(module.table(rows_of(shown, bold), caption, note))
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table as text for the eye.
 
+    Parameters
+    ----------
+    cells : DataFrame
+        Strings.
+    bold : DataFrame, optional
+        Which of them are bold; the shape of ``cells``.
+    caption, note : str
+        What stands above and below.
+    """
 
-def rows_of(shown: pd.DataFrame, bold: pd.DataFrame | None = None) -> dict:
-    """Return what the template of tables needs: heads and cells, each with its alignment."""
-    marks = np.zeros(shown.shape, bool) if bold is None else bold.to_numpy(bool)
-    right = [is_numeric(shown[column]) for column in shown]
-    rows = [
-        [{"text": text, "right": r, "bold": b} for text, r, b in zip(row, right, mark, strict=True)]
-        for row, mark in zip(shown.to_numpy(str), marks, strict=True)
-    ]
-    heads = [{"text": str(c), "right": r} for c, r in zip(shown.columns, right, strict=True)]
-    return {"heads": heads, "rows": rows}
+    cells: pd.DataFrame
+    bold: pd.DataFrame | None = None
+    caption: str = ""
+    note: str = ""
 
+    @cached_property
+    def right(self) -> list[bool]:
+        """Which columns stand to the right: those of numbers, with or without an interval."""
+        filled = [[cell for cell in self.cells[column] if cell] for column in self.cells]
+        return [bool(some) and all(map(_NUMBER.fullmatch, some)) for some in filled]
 
-def to_markdown(
-    shown: pd.DataFrame, caption: str = "", note: str = "", bold: pd.DataFrame | None = None
-) -> str:
-    """Write a frame of strings as a Markdown table, numbers to the right."""
-    cells = shown.map(escape_markdown)
-    if bold is not None:
-        cells = cells.where(~bold.to_numpy(bool), "**" + cells + "**")
-    numeric = [is_numeric(shown[column]) for column in shown]
-    lines = [
-        "| " + " | ".join(map(escape_markdown, shown.columns)) + " |",
-        "|" + "|".join("---:" if right else "---" for right in numeric) + "|",
-        *("| " + " | ".join(row) + " |" for row in cells.to_numpy(str)),
-    ]
-    caption, note = escape_markdown(caption), escape_markdown(note)
-    parts = [f"**{caption}**" if caption else "", "\n".join(lines), f"*{note}*" if note else ""]
-    return "\n\n".join(filter(None, parts)) + "\n"
+    @property
+    def marks(self) -> np.ndarray:
+        """Which cells are bold."""
+        return np.zeros(self.cells.shape, bool) if self.bold is None else self.bold.to_numpy(bool)
 
+    @property
+    def rows(self) -> Iterator[list[tuple[str, bool, bool]]]:
+        """Of each row the cells: text, whether it is bold, whether it stands to the right."""
+        for texts, marks in zip(self.cells.to_numpy(str), self.marks, strict=True):
+            yield list(zip(texts, marks, self.right, strict=True))
 
-def to_latex(
-    shown: pd.DataFrame,
-    label: str,
-    caption: str = "",
-    note: str = "",
-    bold: pd.DataFrame | None = None,
-) -> str:
-    """Write a frame of strings as a LaTeX table that needs the package booktabs."""
-    columns = "".join("r" if is_numeric(shown[column]) else "l" for column in shown)
-    plain = shown.reset_index(drop=True).set_axis(map(escape_latex, shown.columns), axis=1)
-    style = plain.style.hide(axis="index").format(escape_latex)
-    if bold is not None:
-        css = np.where(bold.to_numpy(bool), "font-weight: bold", "")
-        style = style.apply(lambda _: css, axis=None)
-    text = style.to_latex(
-        **{"column_format": columns, "hrules": True, "convert_css": True, "label": f"tab:{label}"},
-        **{"caption": escape_latex(caption) or None, "position_float": "centering"},
-    )
-    if note:
-        below = rf"\par\smallskip\footnotesize {escape_latex(note)}"
-        text = text.replace(r"\end{table}", f"{below}\n\\end{{table}}")
-    return text
+    def html(self) -> str:
+        """Write the table as HTML, in a box that scrolls by itself."""
+        module: Any = template("table.html").module
+        return str(module.table(self))
+
+    def markdown(self) -> str:
+        """Write the table as Markdown, numbers to the right."""
+        cells = self.cells.map(escape_markdown)
+        cells = cells.where(~self.marks, "**" + cells + "**").to_numpy(str).tolist()
+        heads = [escape_markdown(name) for name in self.cells.columns]
+        rule = "|".join("---:" if right else "---" for right in self.right)
+        lines = [f"| {' | '.join(row)} |" for row in [heads, *cells]]
+        lines.insert(1, f"|{rule}|")
+        caption, note = escape_markdown(self.caption), escape_markdown(self.note)
+        parts = [f"**{caption}**" if caption else "", "\n".join(lines), f"*{note}*" if note else ""]
+        return "\n\n".join(filter(None, parts)) + "\n"
+
+    def latex(self, label: str) -> str:
+        """Write the table as LaTeX that needs the package booktabs; ``label`` is its label."""
+        heads = map(escape_latex, self.cells.columns)
+        plain = self.cells.reset_index(drop=True).set_axis(heads, axis=1)
+        css = np.where(self.marks, "font-weight: bold", "")
+        style = plain.style.hide(axis="index").format(escape_latex).apply(lambda _: css, axis=None)
+        text = style.to_latex(
+            column_format="".join("r" if right else "l" for right in self.right),
+            **{"hrules": True, "convert_css": True, "label": f"tab:{label}"},
+            **{"caption": escape_latex(self.caption) or None, "position_float": "centering"},
+        )
+        if self.note:
+            below = rf"\par\smallskip\footnotesize {escape_latex(self.note)}"
+            text = text.replace(r"\end{table}", f"{below}\n\\end{{table}}")
+        return text
 
 
 def escape_markdown(text: object) -> str:
@@ -106,9 +117,3 @@ def escape_markdown(text: object) -> str:
 def escape_latex(text: object) -> str:
     """Escape what LaTeX would take for a command."""
     return "".join(_LATEX.get(character, character) for character in " ".join(str(text).split()))
-
-
-def is_numeric(cells: pd.Series) -> bool:
-    """Whether all cells that hold something hold a number, with or without its interval."""
-    filled = [cell for cell in cells if cell]
-    return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)

@@ -1,6 +1,5 @@
 """Notebooks as pages of a report: what they keep and show, and how a batch executes them."""
 
-import contextlib
 import functools
 import hashlib
 import json
@@ -8,15 +7,16 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ctl_helpers.corpora import is_miniature, make_miniature
-from ctl_helpers.report import figures, markup, tables
+from ctl_helpers.parallel import environment
+from ctl_helpers.report import figures, tables
+from ctl_helpers.report.markup import template
 from ctl_helpers.runs.store import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -93,7 +93,7 @@ class Page:
         Parameters
         ----------
         frame : DataFrame
-            See `tables.write_table`.
+            See `tables.shown`.
         name, caption : str
             Last part of the files' names; what stands above the table.
         runs : iterable of str
@@ -106,12 +106,9 @@ class Page:
         from IPython.display import HTML
 
         parts = [SYNTHETIC if self.synthetic else "", note, named_runs(runs)]
-        note = " ".join(filter(None, parts))
-        folder = Path(self.out) / "tables"
-        tables.write_table(frame, folder, f"{self.name}-{name}", caption, note, digits)
-        shown = tables.display(frame, digits)
-        notes = " ".join(filter(None, [note, *tables.notes_of(frame)]))
-        return HTML(markup.to_html(shown, caption, notes, tables.best_of(frame, shown)))
+        table = tables.shown(frame, caption, " ".join(filter(None, parts)), digits)
+        tables.write_table(frame, table, Path(self.out) / "tables", f"{self.name}-{name}")
+        return HTML(table.html())
 
 
 def named_runs(runs: Iterable[str]) -> str:
@@ -122,26 +119,6 @@ def named_runs(runs: Iterable[str]) -> str:
     if len(names) > _MOST_NAMED:
         return f"{len(names)} run folders; runs.csv beside the tables of notebook 4 lists them."
     return f"Run folder{'s' * (len(names) > 1)}: {', '.join(names)}."
-
-
-def open_corpora(root: str | Path | None = None) -> Path:
-    """Open a folder of corpora for a notebook; without one make the miniature corpora.
-
-    Prints as its first line that the speech is synthetic, where it is.
-
-    Parameters
-    ----------
-    root : path, optional
-        The folder that holds the corpora.
-
-    Returns
-    -------
-    Path
-    """
-    folder = make_miniature() if root is None else Path(root)
-    if is_miniature(folder):
-        print(f"{SYNTHETIC} It was made by eSpeak NG (miniature corpora).")
-    return folder
 
 
 @dataclass(frozen=True)
@@ -199,14 +176,15 @@ class Notebook:
         except (OSError, ValueError):
             return False
         made = done.get("metadata", {}).get("ctl_helpers", {})
-        return page.is_file() and made == {"key": self.key()}
+        return page.is_file() and made.get("key") == self.key()
 
 
 @functools.lru_cache(maxsize=1)
 def code_hash() -> bytes:
-    """Hash of the package's source."""
+    """Hash of the package's source and data."""
     found = hashlib.sha256()
-    for path in sorted([*PACKAGE.rglob("*.py"), *PACKAGE.rglob("templates/*")]):
+    kinds = ("*.py", "*.toml", "*.csv", "templates/*")
+    for path in sorted(path for kind in kinds for path in PACKAGE.rglob(kind)):
         found.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return found.digest()
 
@@ -242,7 +220,8 @@ def execute(notebook: Notebook, out: str | Path) -> str:
             path.unlink(missing_ok=True)
         return f"notebook {notebook.name}: {_in_a_line(error)}"
     _forget_when_and_where(done)
-    done.metadata["ctl_helpers"] = {"key": key}
+    about = {"key": key, "notebook": notebook.notebook, "title": notebook.title}
+    done.metadata["ctl_helpers"] = about  # for the index page
     write_text(page, to_page(done, notebook.title))
     write_text(written, nbformat.writes(done) + "\n")
     return ""
@@ -272,21 +251,6 @@ def _in_a_line(error: Exception) -> str:
     else:
         text = f"{type(error).__name__}: {error}"
     return text.strip().splitlines()[0]
-
-
-@contextlib.contextmanager
-def environment(**changes: str) -> Iterator[None]:
-    """Set variables of the environment inside a ``with`` block."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _for_kernels() -> dict[str, str]:
@@ -329,5 +293,4 @@ def to_page(notebook, title: str) -> str:
         Markup(HtmlFormatter(style=name).get_style_defs(".highlight"))
         for name in ("default", "github-dark")
     )
-    page = markup.pages().get_template("notebook.html")
-    return page.render(title=title, body=Markup(body), light=light, dark=dark)
+    return template("notebook.html").render(title=title, body=Markup(body), light=light, dark=dark)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import precision_recall_fscore_support
 
-from ctl_helpers.report.markup import to_latex, to_markdown
+from ctl_helpers.report.markup import Table
 from ctl_helpers.results.naming import (
     DAGGER,
     HEADINGS,
@@ -23,8 +24,8 @@ from ctl_helpers.results.naming import (
     place_of,
 )
 from ctl_helpers.results.published import published_beside
-from ctl_helpers.results.runs import OPTIMISTIC, PLACE
-from ctl_helpers.results.statistics import calibration, proportion_interval
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
+from ctl_helpers.results.statistics import Interval, calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
 from ctl_helpers.runs.store import write_text
 
@@ -36,7 +37,7 @@ SHUFFLED, HELD_OUT = "shuffled", "held out"
 _HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
 # Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
 _NAMED = ("corpus", "source", "target", "protocol", "method")
-_WORDS = [*PLACE, "method", "recipe", "normalisation", "kind", "selection"]
+_HIDDEN = {"optimistic", "citation", "note", "kind", "classes"}
 
 
 def ours_beside_published(
@@ -60,22 +61,20 @@ def ours_beside_published(
     """
     theirs = published_beside(runs).assign(optimistic=False, selection="last", order=0)
     ours = summary(runs, predictions)
-    percent = [c for c in ours if c.startswith(("uar", "war", "pooled_", "speaker_"))]
+    percent = [c for c in ours if c.startswith(("uar", "war", "pooled_"))]
     ours[percent] = 100 * ours[percent].astype(float)
-    ours = named_apart(ours).assign(reported_by=OURS)
-    ours["order"] = 1 + ours["kind"].eq("shallow")
+    ours = named_apart(ours).assign(reported_by=OURS, order=1 + ours["kind"].eq("shallow"))
     # An empty frame beside a full one would make pandas guess the columns' types.
     parts = [part for part in (theirs, ours) if len(part)] or [ours]
     table = pd.concat(parts, ignore_index=True)
-    scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
-    notes = ["reported_by", "citation", "note"]
-    counts = ["utterances", "of_utterances", "folds", "of_folds", "seeds"]
-    intervals = [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
     table = table.sort_values([*PLACE, "order"], kind="stable", ignore_index=True)
-    table = table.reindex(columns=[*_WORDS, *intervals, *counts, "optimistic", *notes])
-    table = table.astype({count: "Int64" for count in counts} | {i: float for i in intervals})
-    texts = [*_WORDS, *notes]
-    return table.astype(dict.fromkeys(texts, object)).fillna(dict.fromkeys(texts, ""))
+    scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
+    numbers = {f"{score}{end}": float for score in scores for end in ("", "_low", "_high")}
+    counts = ("utterances", "of_utterances", "folds", "of_folds", "seeds")
+    words, said = [*CONDITION, "kind", "selection"], ["reported_by", "citation", "note"]
+    types = numbers | dict.fromkeys(counts, "Int64") | dict.fromkeys([*words, *said], object)
+    table = table.reindex(columns=[*words, *numbers, *counts, "optimistic", *said]).astype(types)
+    return table.fillna(dict.fromkeys([*words, *said], ""))
 
 
 def condition_of(protocol: str) -> str:
@@ -102,28 +101,78 @@ def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
         Column method, the best first, then strings: the score in percent, with how much of the
         protocol where it is not all of it, and the protocol where a column holds another one.
     """
-    rows = table.to_dict("records")
-    places = [_column_of(row) for row in rows]
     cells: dict[str, dict[str, str]] = {}
-    for row, place in zip(rows, places, strict=True):
+    for row in table.sort_values(metric, ascending=False, kind="stable").to_dict("records"):
         remarks = [part_of(row).replace(" folds", "")]
         if condition_of(row["protocol"]) == HELD_OUT and row["protocol"] != "loso":
             remarks.append(name_of(row["protocol"]))
         remark = ", ".join(filter(None, remarks))
         text = f"{row[metric]:.1f}" + (f" ({remark})" if remark else "")
-        cells.setdefault(label_of(row), {}).setdefault(place, text)
-    best = table.assign(label=[label_of(row) for row in rows]).groupby("label")[metric].max()
-    cells = {label: cells[label] for label in sorted(cells, key=lambda label: -best[label])}
-    columns = sorted(dict.fromkeys(places), key=lambda name: (name == "mean", name.split(",")[0]))
+        cells.setdefault(label_of(row), {}).setdefault(_column_of(row), text)
+    columns = dict.fromkeys(_column_of(row) for row in table.to_dict("records"))
+    columns = sorted(columns, key=lambda name: (name == "mean", name.split(",")[0]))
     frame = pd.DataFrame([{"method": method} | line for method, line in cells.items()])
     return frame.reindex(columns=["method", *columns]).fillna("")
 
 
 def _column_of(row: dict) -> str:
     where = condition_of(row["protocol"]) if row["corpus"] else row["protocol"]
-    usual = ("transductive", "emotion")
-    words = [where, row["labels"]]
-    return ", ".join([place_of(row), *(word for word in words if word not in usual)])
+    words = [word for word in (where, row["labels"]) if word not in ("transductive", "emotion")]
+    return ", ".join([place_of(row), *words])
+
+
+def chance_of(row: dict) -> float:
+    """UAR of a guess among a row's classes, in percent."""
+    return 100 / len(row["classes"].split(", "))
+
+
+def interval_of(row: dict, metric: str = "uar") -> Interval:
+    """Return a row's score with its interval over folds or seeds, or else over utterances."""
+    name = metric
+    if pd.isna(row[f"{metric}_low"]) and f"pooled_{metric}_low" in row:
+        name = f"pooled_{metric}"
+    return Interval(row[metric], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def glance(
+    table: pd.DataFrame, most: int = 12
+) -> list[tuple[str, list[tuple[str, dict[str, dict]]], float]]:
+    """Pick what a first look shows of each corpus, the best method first.
+
+    Parameters
+    ----------
+    table
+        From `ours_beside_published`.
+    most
+        Rows of a corpus: the published methods, the best of ours under either condition, networks
+        and fusions by their scores, then the others.
+
+    Returns
+    -------
+    list of tuple
+        Corpus; its rows: label, and by condition (shuffled, held out) the row of the table;
+        chance in percent. Optimistic rows, and label sets other than emotions, are left out.
+    """
+    table = table.assign(condition=table["protocol"].map(condition_of))
+    table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
+    table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
+    table = table.sort_values("uar", ascending=False, kind="stable")
+    found = []
+    for corpus, group in sorted(table.groupby("corpus")):
+        ours = group[group["reported_by"] == OURS]
+        best = ours.groupby("condition")["uar"].transform("max").eq(ours["uar"])
+        late = group["kind"].map({"shallow": 2}).fillna(1).where(group["reported_by"] == OURS, 0)
+        late[best.index[best]] = 0
+        rows: dict[str, dict[str, dict]] = {}
+        rank: dict[str, float] = {}
+        for row, when in zip(group.to_dict("records"), late, strict=True):
+            label = label_of(row)
+            rows.setdefault(label, {}).setdefault(row["condition"], row)
+            rank[label] = min(when, rank.get(label, when))
+        first = sorted(rows, key=lambda label: rank[label])[:most]
+        lines = [(label, rows[label]) for label in rows if label in first]
+        found.append((corpus, lines, chance_of(group.iloc[0])))
+    return found
 
 
 def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -142,17 +191,19 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         True where a cell is to be bold, the shape of ``shown``. Optimistic rows never are.
     """
     marks = pd.DataFrame(False, shown.index, shown.columns)
-    honest = ~shown.get("method", pd.Series("", shown.index)).str.endswith(DAGGER)
-    places = [column for column in PLACE if column in frame]
-    if len(frame) > 1 and {"uar", "method"} <= set(frame.columns):
-        for metric in ("uar", "war"):
-            score = frame[metric].where(honest)
-            groups = score.groupby([frame[c] for c in places]) if places else score
-            marks[HEADINGS[metric]] = score.eq(groups.transform("max") if places else score.max())
-    elif "method" in frame and len(frame) > 1 and not places:
-        for column in shown.columns.drop("method"):
-            score = pd.to_numeric(shown[column].str.extract(r"^(\d+\.\d+)")[0]).where(honest)
-            marks[column] = score.eq(score.max())
+    if "method" not in frame or len(frame) < 2:
+        return marks
+    honest = ~shown["method"].str.endswith(DAGGER)
+    places = [frame[column] for column in PLACE if column in frame]
+    if "uar" in frame:
+        scores = {HEADINGS[metric]: frame[metric] for metric in ("uar", "war")}
+    else:
+        wide = {} if places else shown.drop(columns="method")
+        scores = {c: pd.to_numeric(wide[c].str.extract(r"^(\d+\.\d+)")[0]) for c in wide}
+    for column, score in scores.items():
+        score = score.where(honest)
+        best = score.groupby(places).transform("max") if places else score.max()
+        marks[column] = score.eq(best)
     return marks
 
 
@@ -171,12 +222,11 @@ def per_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
         percent.
     """
     rows = []
-    for (corpus, speaker), part in predictions.groupby(["corpus", "speaker"]):
-        row = {"corpus": corpus, "speaker": speaker, "sex": part["sex"].iloc[0]}
-        row["utterances"] = part["utterance"].nunique()
+    for row, part in grouped(predictions.sort_values(["corpus", "speaker"]), ["corpus", "speaker"]):
+        seeds, right = part["seed"].nunique(), part["emotion"] == part["predicted"]
+        row |= {"sex": part["sex"].iloc[0], "utterances": part["utterance"].nunique()}
         row |= pooled_interval(part, "uar").columns("uar")
-        hits = (part["emotion"] == part["predicted"]).sum() / part["seed"].nunique()
-        row |= proportion_interval(hits, len(part) / part["seed"].nunique()).columns("war")
+        row |= proportion_interval(right.sum() / seeds, len(part) / seeds).columns("war")
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -196,15 +246,14 @@ def per_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for corpus, part in predictions.groupby("corpus"):
-        seeds = part["seed"].nunique()
-        for emotion in sorted(part["emotion"].unique()):
-            true, called = part["emotion"] == emotion, part["predicted"] == emotion
-            hits = (true & called).sum()
-            row = {"corpus": corpus, "emotion": emotion, "utterances": int(true.sum() / seeds)}
-            row |= proportion_interval(hits / seeds, true.sum() / seeds).columns("recall")
-            row["precision"] = 100 * hits / called.sum() if called.any() else np.nan
-            row["f1"] = 100 * 2 * hits / (true.sum() + called.sum())
-            rows.append(row)
+        seeds, emotions = part["seed"].nunique(), sorted(part["emotion"].unique())
+        counted = precision_recall_fscore_support(
+            part["emotion"], part["predicted"], labels=emotions, zero_division=np.nan
+        )
+        for emotion, precision, recall, f1, count in zip(emotions, *counted, strict=True):
+            row = {"corpus": corpus, "emotion": emotion, "utterances": int(count / seeds)}
+            row |= proportion_interval(recall * count / seeds, count / seeds).columns("recall")
+            rows.append(row | {"precision": 100 * precision, "f1": 100 * f1})
     return pd.DataFrame(rows)
 
 
@@ -264,11 +313,10 @@ def _conditions(
     """Each condition that is no optimistic one, in words, and its predictions."""
     runs = named_apart(runs[runs["selection"] != OPTIMISTIC])
     runs = runs.sort_values(["corpus", "protocol", "kind"], kind="stable")
-    keys = [*PLACE, "method", "recipe", "normalisation", "selection"]
-    for key, group in runs.groupby(keys, sort=False):
+    for row, group in grouped(runs, [*CONDITION, "selection"]):
         mine = predictions.merge(group[["run", "selection"]])
         if len(mine):
-            yield dict(zip(keys, key, strict=True)), mine
+            yield row, mine
 
 
 def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
@@ -289,61 +337,41 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
         the method, a dagger at that of optimistic rows, names as they are written; citations,
         notes, usual labels and empty columns dropped.
     """
-    frame = frame.copy()
     if {"method", "recipe", "normalisation"} <= set(frame.columns):
-        frame["method"] = [method_of(row) for row in frame.to_dict("records")]
+        frame = frame.assign(method=[method_of(row) for row in frame.to_dict("records")])
         frame = frame.drop(columns=["recipe", "normalisation"])
-    intervals = [c for c in frame if {f"{c}_low", f"{c}_high"} <= set(frame.columns)]
-    hidden = {"optimistic", "citation", "note", "kind", "classes"}
-    hidden |= {f"{c}{end}" for c in intervals for end in ("_low", "_high")}
+    hidden = _HIDDEN | {f"{c}{end}" for c in frame for end in ("_low", "_high")}
     hidden |= {f"of_{c}" for c in frame}
     marked = ["last", OPTIMISTIC] if "optimistic" in frame else ["last"]
     for usual, values in (("labels", ["emotion"]), ("selection", marked)):
         if usual in frame and frame[usual].isin(["", *values]).all():
             hidden.add(usual)
-    ours = frame.get("reported_by", pd.Series(OURS, frame.index)).eq(OURS)
     shown = pd.DataFrame(index=frame.index)
     for name in frame.columns.difference(hidden, sort=False):
-        values = frame[name]
-        if name in intervals:
-            ends = zip(values, frame[f"{name}_low"], frame[f"{name}_high"], ours, strict=True)
-            cells = [_with_interval(*end, digits=digits) for end in ends]
-        else:
-            small = 3 if name in ("p", "mcnemar_p", "pooled_p") else digits
-            cells = [_cell(value, small, name in _NAMED) for value in values]
-        if f"of_{name}" in frame:
-            wholes = zip(cells, values, frame[f"of_{name}"], strict=True)
-            cells = [_with_whole(*whole) for whole in wholes]
+        cells = [_cell(row, name, digits) for row in frame.to_dict("records")]
         if any(cells) or frame.empty:
             shown[HEADINGS.get(str(name), str(name).replace("_", " "))] = cells
     if "optimistic" in frame and "method" in shown:
-        marks = frame["optimistic"].eq(True).map({True: f" {DAGGER}", False: ""})
-        shown["method"] = shown["method"] + marks
+        shown.loc[frame["optimistic"].eq(True), "method"] += f" {DAGGER}"
     return shown
 
 
-def _cell(value: object, digits: int, named: bool) -> str:
+def _cell(row: dict, name: str, digits: int) -> str:
+    """Write one value with its interval, or with the whole that it is a part of."""
+    value, low, whole = row[name], row.get(f"{name}_low"), row.get(f"of_{name}")
     if pd.isna(value):
         return ""
-    if isinstance(value, float | np.floating):
-        if digits == 3 and value < 0.001:
-            return "<0.001"
-        return f"{value:.{digits}f}"
-    return name_of(str(value)) if named else str(value)
-
-
-def _with_interval(value: float, low: float, high: float, ours: bool, digits: int) -> str:
-    if np.isnan(value):
-        return ""
-    if np.isnan(low):
-        return f"{value:.{digits}f}" + (" [–]" if ours else "")
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
-
-
-def _with_whole(cell: str, value: float, whole: float) -> str:
-    if pd.isna(value) or pd.isna(whole) or value >= whole:
-        return cell
-    return f"{cell} of {whole:.0f}"
+    if not isinstance(value, float):
+        text = name_of(str(value)) if name in _NAMED else str(value)
+    elif name in ("p", "mcnemar_p", "pooled_p"):
+        text = f"{value:.3f}" if value >= 0.001 else "<0.001"
+    else:
+        text = f"{value:.{digits}f}"
+    if pd.notna(low):
+        text += f" [{low:.{digits}f}, {row[f'{name}_high']:.{digits}f}]"
+    elif low is not None and row.get("reported_by", OURS) == OURS:
+        text += " [–]"
+    return f"{text} of {whole:.0f}" if pd.notna(whole) and value < whole else text
 
 
 def notes_of(frame: pd.DataFrame) -> list[str]:
@@ -357,28 +385,34 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
     return notes
 
 
-def write_table(
-    frame: pd.DataFrame,
-    folder: str | Path,
-    name: str,
-    caption: str = "",
-    note: str = "",
-    digits: int = 1,
-) -> list[Path]:
-    """Write a table as CSV (plain numbers), Markdown and LaTeX (as `display` shows it).
+def shown(frame: pd.DataFrame, caption: str = "", note: str = "", digits: int = 1) -> Table:
+    """Prepare a table for the eye: its text, the best scores in bold, what is said of it.
 
     Parameters
     ----------
     frame
         Any table of this module or of `results`, or another frame.
+    caption, note
+        Above and below the table; `notes_of` it are added.
+    digits
+        Decimals of scores.
+    """
+    cells = display(frame, digits)
+    note = " ".join(filter(None, [note, *notes_of(frame)]))
+    return Table(cells, best_of(frame, cells), caption, note)
+
+
+def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str) -> list[Path]:
+    """Write a table as CSV (plain numbers), Markdown and LaTeX (as it is shown).
+
+    Parameters
+    ----------
+    frame, table
+        The numbers, and what `shown` made of them.
     folder
         Where to; made if it is not there.
     name
         Of the files without their endings, and of LaTeX's label.
-    caption, note
-        Above and below the table; `notes_of` it are added. The best scores are bold.
-    digits
-        Decimals of scores.
 
     Returns
     -------
@@ -390,11 +424,6 @@ def write_table(
     StudyError
         If the folder cannot be written.
     """
-    shown = display(frame, digits)
-    bold, note = best_of(frame, shown), " ".join(filter(None, [note, *notes_of(frame)]))
-    texts = {
-        "csv": frame.to_csv(index=False, float_format="%.4f", lineterminator="\n"),
-        "md": to_markdown(shown, caption, note, bold),
-        "tex": to_latex(shown, name, caption, note, bold),
-    }
+    numbers = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
+    texts = {"csv": numbers, "md": table.markdown(), "tex": table.latex(name)}
     return [write_text(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]

@@ -5,19 +5,12 @@ Differences are in **percentage points**, with their 95 % interval in columns as
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.naming import method_of, named_apart, place_of
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
-from ctl_helpers.results.statistics import (
-    Interval,
-    PairedTest,
-    corrected_resampled_t_test,
-    mcnemar,
-    paired_bootstrap,
-)
+from ctl_helpers.results.statistics import corrected_resampled_t_test, mcnemar, paired_bootstrap
 from ctl_helpers.results.summaries import fold_interval
 
 _METHOD = ["method", "recipe", "normalisation", "selection", "variant"]
@@ -96,9 +89,7 @@ def _differences(
         return {}
     shares = base["utterances"] / base["train_utterances"]
     rho = float(shares.mean()) if unit == "split" else 0.0
-    test = PairedTest(Interval(float((first - second).mean())), np.nan)
-    if len(first) > 1:
-        test = corrected_resampled_t_test(first, second, rho)
+    test = corrected_resampled_t_test(first, second, rho)
     row = test.difference.columns("difference") | {"p": test.p}
     row |= {"folds" if unit == "split" else "seeds": len(first)}
     if len(both):

@@ -225,9 +225,7 @@ def distances(store: object, runs: pd.DataFrame, before: Space | None = None) ->
         each = [proxy_a_distance(s.points, s.labels["corpus"] == source) for s in spaces]
         row |= mean_interval(each, (-2.0, 2.0)).columns("distance", 1)
         rows.append(row | {"runs": len(group)})
-    columns = [*_KEYS, "distance", "distance_low", "distance_high", "runs"]
-    table = pd.DataFrame(rows, columns=columns)
-    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(_KEYS, ""))
+    return _table(rows, [*_KEYS, "distance", "distance_low", "distance_high", "runs"])
 
 
 def svm_on_features(
@@ -316,13 +314,18 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
         rows.append(row | {"reported_by": OURS})
     theirs = published(across=True).query("protocol == 'svm'").assign(split="random", protocol="")
     here = ["source", "target", "labels", "classes"]
-    ran = pd.MultiIndex.from_frame(kept[here])
-    theirs = theirs[pd.MultiIndex.from_frame(theirs[here]).isin(ran)]
-    words = [*_KEYS, "split", "reported_by", "citation", "note"]
-    columns = [*_KEYS, "split", "uar", "uar_low", "uar_high", "war", "runs", *words[-3:]]
+    theirs = theirs.merge(kept[here].drop_duplicates())
     both = [*theirs.to_dict("records"), *named_apart(pd.DataFrame(rows)).to_dict("records")]
-    table = pd.DataFrame(both).reindex(columns=columns)
-    return table.astype({"runs": "Int64"}).fillna(dict.fromkeys(words, ""))
+    numbers = ["uar", "uar_low", "uar_high", "war", "runs"]
+    words = ["split", "reported_by", "citation", "note"]
+    return _table(both, [*_KEYS, words[0], *numbers, *words[1:]])
+
+
+def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
+    """Make a table in which numbers that are not there are missing, and words empty."""
+    table = pd.DataFrame(rows).reindex(columns=columns).astype({"runs": "Int64"})
+    words = [*_KEYS, "split", "reported_by", "citation", "note"]
+    return table.fillna({word: "" for word in words if word in columns})
 
 
 def _with_embeddings(store: object, runs: pd.DataFrame) -> tuple[Path, pd.DataFrame]:

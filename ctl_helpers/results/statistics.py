@@ -181,11 +181,12 @@ def corrected_resampled_t_test(first: ArrayLike, second: ArrayLike, rho: float) 
     Returns
     -------
     PairedTest
+        All but the difference is NaN for a single fold.
 
     Raises
     ------
     StudyError
-        For fewer than two folds or unequal numbers of them.
+        For unequal numbers of folds, or none.
 
     References
     ----------
@@ -197,12 +198,12 @@ def corrected_resampled_t_test(first: ArrayLike, second: ArrayLike, rho: float) 
     0.127
     """
     first, second = np.asarray(first, float), np.asarray(second, float)
-    if first.shape != second.shape or first.ndim != 1 or len(first) < 2:
-        raise StudyError(
-            f"expected two or more folds of both methods; got {first.size} and {second.size}"
-        )
+    if first.shape != second.shape or not first.size:
+        raise StudyError(f"expected the same folds of both; got {first.size} and {second.size}")
     differences = first - second
     mean, folds = float(differences.mean()), len(differences)
+    if folds < 2:
+        return PairedTest(Interval(mean), np.nan)
     error = float(np.sqrt((1 / folds + rho) * differences.var(ddof=1)))
     if np.isclose(error, 0, atol=1e-15):
         return PairedTest(Interval(mean, mean, mean), float(np.isclose(mean, 0)))

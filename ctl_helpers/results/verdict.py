@@ -13,9 +13,12 @@ RULE = (
     "folds (over seeds across corpora); where folds or seeds are missing it cannot be told."
 )
 # Which of our methods tests what was published under a name, by which of its recipes.
-TESTED_BY = dict.fromkeys(("CPAC", "source only", "CAAM", "CDAN", "DANN"), ("released", "paper"))
-TESTED_BY |= {"TIM-Net": ("timnet",)}
-_OURS = {"CAAM": "caam-released", "TIM-Net": "timnet", "source only": "source-only"}
+_EITHER = ("released", "paper")
+TESTED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
+    **{"CPAC": ("cpac", _EITHER), "TIM-Net": ("timnet", ("timnet",))},
+    **{"source only": ("source-only", _EITHER), "CAAM": ("caam-released", _EITHER)},
+    **{"CDAN": ("cdan", _EITHER), "DANN": ("dann", _EITHER)},
+}
 
 
 def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
@@ -39,9 +42,9 @@ def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
     rows = []
     for claim in published().to_dict("records"):
         place = pd.Series({key: claim[key] for key in PLACE})
-        method = _OURS.get(claim["method"], claim["method"].lower())
+        method, recipes = TESTED_BY.get(claim["method"], ("", ()))
         here = runs[runs[PLACE].eq(place).all(axis=1) & runs["method"].eq(method)]
-        for recipe in TESTED_BY.get(claim["method"], ()):
+        for recipe in recipes:
             ours = here[here["recipe"] == recipe]
             last = ours[ours["selection"] == "last"]
             if len(last):

@@ -89,8 +89,7 @@ def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -
         notebooks.append(Notebook(FEATURES, (corpus, features), title, parameters, tuple(keys)))
     if any(settings.notebooks for settings in plan.settings.values()):
         inputs = tuple(sorted(set(index.study_runs(out)["run"])))
-        parameters = {"corpora": place, "out": "."}
-        notebooks.append(Notebook(TABLES, (), "all results", parameters, inputs))
+        notebooks.append(Notebook(TABLES, (), "all results", {"out": "."}, inputs))
     return sorted(notebooks, key=lambda notebook: notebook.name)
 
 
@@ -427,7 +426,7 @@ class OpenedReport:
     @cached_property
     def found(self) -> Findings:
         """The report's tables and sentences."""
-        return findings(self.store.root, self.runs, self.page.synthetic)
+        return findings(self.store, self.runs)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -528,17 +527,18 @@ def open_across(
     return OpenedAcross(*_open(corpora, out, chosen | more, list(methods), normalisation))
 
 
-def open_report(out: str = "reports", corpora: str | None = None) -> OpenedReport:
+def open_report(out: str = "reports") -> OpenedReport:
     """Open all runs of a report for a notebook.
 
     Parameters
     ----------
     out : path
         Folder of the report.
-    corpora : path or None
-        Folder of the corpora that its runs read; None for the miniature ones.
     """
-    runs, synthetic = index.open_report(out, corpora)
+    runs = index.study_runs(out)
+    synthetic = len(runs) > 0 and bool(runs["synthetic"].all())
+    if synthetic:
+        print(SYNTHETIC)
     return OpenedReport(Page(Path(out), TABLES, synthetic), runs, RunStore(Path(out) / "runs"))
 
 

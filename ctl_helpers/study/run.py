@@ -54,7 +54,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     PosixPath('reports/index.html')
     """
     out = _writable(Path(study.settings.out).absolute())
-    plan, synthetic, store = _planned(study, out, say)
+    plan, store = _planned(study, out, say)
     problems = plan.problems
     count, seconds = estimate(plan.all_runs, store)
     say(sentence(count, seconds, study.settings.jobs))
@@ -71,29 +71,26 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
     said = parallel_map(partial(execute, out=out), missing, jobs, "notebooks", unit="notebook")
     problems += filter(None, said)
-    pages = {notebook.name: (notebook.notebook, notebook.title) for notebook in notebooks}
-    index = write_index(out, pages, synthetic, problems)
-    return Report(index, tuple(problems))
+    return Report(write_index(out, problems), tuple(problems))
 
 
 def dry_run(study: Study, say: Callable[[str], None] = print) -> None:
     """List the runs of a study with an estimate of the time that the missing ones take."""
-    plan, _, store = _planned(study, Path(study.settings.out).absolute(), say)
+    plan, store = _planned(study, Path(study.settings.out).absolute(), say)
     say(describe_runs(plan.runs).to_string(index=False))
     for problem in plan.problems:
         say(f"left out: {problem}")
     say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
 
 
-def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, bool, RunStore]:
+def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
     root, _ = open_corpora(study)
-    synthetic = is_miniature(root)
-    if synthetic:
+    if is_miniature(root):
         say(SYNTHETIC)
     plan = plan_study(study, say)
     if not plan.runs:
         raise StudyError("; ".join(plan.problems) or "study: nothing to do")
-    return plan, synthetic, RunStore(out / "runs")
+    return plan, RunStore(out / "runs")
 
 
 def _complete(runs: list, failures: dict[str, str]) -> bool:

@@ -67,8 +67,8 @@ def test_emotions_differ_as_the_literature_says(miniature, name):
 
 
 def test_same_seed_same_bytes_other_seed_other_bytes(miniature, tmp_path, monkeypatch):
-    few = "; m._lines = lambda lines=m._lines(): lines[::40]; m._speak"
-    monkeypatch.setattr(module, "_CHILD", module._CHILD.replace("; m._speak", few))
+    lines = list(module._lines())
+    monkeypatch.setattr(module, "_lines", lambda: lines[::40])
     folders = [make_miniature(tmp_path / str(n), seed) for n, seed in enumerate((3, 3, 4))]
     first, again, other = (
         {f.relative_to(folder): f.read_bytes() for f in folder.rglob("*.wav")} for folder in folders
@@ -86,7 +86,7 @@ def test_made_once_into_the_cache(tmp_path, monkeypatch):
         (folder / "emodb").mkdir()
 
     monkeypatch.setenv("CTL_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(module, "_speak_apart", speak)
+    monkeypatch.setattr(module, "_speak", speak)
     folders = [make_miniature(seed=seed) for seed in (0, 0, 1)]
     assert folders[0] == folders[1] != folders[2]
     assert spoken == [0, 1]
@@ -98,7 +98,7 @@ def test_nothing_is_left_of_what_was_cut_short(tmp_path, monkeypatch):
         (folder / "emodb").mkdir()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "_speak_apart", speak)
+    monkeypatch.setattr(module, "_speak", speak)
     with pytest.raises(KeyboardInterrupt):
         make_miniature(tmp_path / "miniature")
     assert list(tmp_path.iterdir()) == []
@@ -132,13 +132,13 @@ def test_a_disk_that_takes_no_more_is_named(tmp_path):
 
 def test_two_at_once_end_with_one_folder(tmp_path, monkeypatch):
     root = tmp_path / "miniature"
-    monkeypatch.setattr(module, "_speak_apart", lambda folder, seed: None)
+    monkeypatch.setattr(module, "_speak", lambda folder, seed: None)
 
     def speak(folder, seed):
-        monkeypatch.setattr(module, "_speak_apart", lambda folder, seed: None)
+        monkeypatch.setattr(module, "_speak", lambda folder, seed: None)
         make_miniature(root)
 
-    monkeypatch.setattr(module, "_speak_apart", speak)
+    monkeypatch.setattr(module, "_speak", speak)
     assert make_miniature(root) == root
     assert [path.name for path in tmp_path.iterdir()] == ["miniature"]
 
@@ -151,8 +151,8 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path):
 
 
 def test_a_voice_that_fails_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_CHILD", "raise RuntimeError('no voices')")
-    with pytest.raises(StudyError, match=r"eSpeak NG could not speak .* no voices") as error:
+    monkeypatch.setattr("espeakng_loader.get_data_path", lambda: str(tmp_path / "nothing"))
+    with pytest.raises(StudyError, match=r"eSpeak NG could not speak .*voices were not") as error:
         make_miniature(tmp_path / "miniature")
     assert "\n" not in str(error.value)
 

@@ -5,7 +5,7 @@ import pytest
 from conftest import lay_out, noise, write_wav
 from layouts import PUBLISHED, casia_names, counts, emovo_names, ravdess_names, savee_names
 
-from ctl_helpers.corpora import CATALOGUE, corpus, load_manifest
+from ctl_helpers.corpora import CATALOGUE, load_manifest
 
 LAYOUTS = {
     "casia by speaker": ("casia", "CASIA", casia_names()),
@@ -212,7 +212,7 @@ def test_unpublished_utterances_of_emodb_are_an_option(tmp_path):
 
 
 def test_published_utterances_of_emodb_are_535():
-    published = corpus("emodb").published
+    published = CATALOGUE["emodb"].published
     assert len(published) == 535
     emotions = Counter(identity.split("/")[1] for identity in published)
     assert emotions == PUBLISHED["emodb"]

@@ -81,7 +81,7 @@ def test_rows_are_those_of_the_whole(corpus, kind):
 
 
 @pytest.mark.parametrize("kind", NORMALISATIONS)
-def test_padding_is_kept_out_where_speech_is_told(corpus, kind):
+def test_padding_is_kept_out_where_the_speech_is_known(corpus, kind):
     values, manifest = corpus
     speech = np.array([[row % 3, 7 - row % 2] for row in range(12)])
     holds = (np.arange(7) >= speech[:, :1]) & (np.arange(7) < speech[:, 1:])

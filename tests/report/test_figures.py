@@ -113,7 +113,7 @@ def test_a_small_image_looks_the_same(loso):
 
 def test_figures_that_cannot_be_written(loso, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(StudyError, match=r"f\.png: cannot write to"):
+    with pytest.raises(StudyError, match=r"cannot write .*f\.png"):
         figures.save_figure(figures.confusion_matrix(loso), tmp_path / "file", "f")
 
 
@@ -121,15 +121,15 @@ def test_confusion_matrix_writes_counts_and_rates(loso):
     shown = texts(figures.confusion_matrix(loso))
     angry = loso[loso["emotion"] == "angry"]
     hits = (angry["predicted"] == "angry").sum()
-    assert shown[:2] == [f"{100 * hits / len(angry):.0f}", str(hits)]
-    assert sum(int(count) for count in shown[1::2]) == len(loso)
+    assert shown[0] == f"{100 * hits / len(angry):.0f}\n{hits}"
+    assert sum(int(text.split()[1]) for text in shown) == len(loso)
 
 
 def test_confusion_matrix_keeps_emotions_that_were_never_predicted():
     frame = pd.DataFrame({"emotion": ["sad", "happy"], "predicted": ["sad", "sad"]})
     figure = figures.confusion_matrix(frame)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["happy", "sad"]
-    assert texts(figure) == ["0", "0", "100", "1", "0", "0", "100", "1"]
+    assert texts(figure) == ["0\n0", "100\n1", "0\n0", "100\n1"]
 
 
 def test_learning_curves_are_means_over_runs(store, runs):
@@ -204,7 +204,7 @@ def test_a_scatter_says_how_near_its_kin_are(manifest):
         assert f"same {row.by} {100 * row.share:.0f} %" in ax.get_xlabel()
         assert f"(chance {100 * row.chance:.0f} %)" in ax.get_xlabel()
     looks = figure.axes[1].collections
-    colours = {tuple(look.get_facecolor()[0]) for look in looks}
+    colours = {tuple(colour) for look in looks for colour in look.get_facecolors()}
     assert len(colours) == manifest["speaker"].nunique()
 
 

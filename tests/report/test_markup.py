@@ -1,6 +1,6 @@
 import pandas as pd
 
-from ctl_helpers.report.markup import to_latex, to_markdown
+from ctl_helpers.report.markup import Table
 
 FRAME = pd.DataFrame({"a|b": ["50 %", "C → E"], "UAR": ["86.9 [85.1, 88.7]", ""]})
 
@@ -15,11 +15,12 @@ def test_markdown():
 
 *Read with care.*
 """
-    assert to_markdown(FRAME, "Scores", "Read with care.") == expected
+    assert Table(FRAME, None, "Scores", "Read with care.").markdown() == expected
 
 
 def test_latex_escapes_and_uses_booktabs():
-    text = to_latex(FRAME.rename(columns={"a|b": "a_b"}), "scores", "Scores & more", "†")
+    table = Table(FRAME.rename(columns={"a|b": "a_b"}), None, "Scores & more", "†")
+    text = table.latex("scores")
     assert r"\begin{tabular}{lr}" in text
     assert r"a\_b & UAR \\" in text
     assert r"50 \% & 86.9 {[}85.1, 88.7{]} \\" in text
@@ -31,5 +32,5 @@ def test_latex_escapes_and_uses_booktabs():
 
 def test_a_table_without_rows_is_still_a_table():
     empty = FRAME.iloc[:0]
-    assert to_markdown(empty).splitlines() == ["| a\\|b | UAR |", "|---|---|"]
-    assert r"\begin{tabular}{ll}" in to_latex(empty, "empty")
+    assert Table(empty).markdown().splitlines() == ["| a\\|b | UAR |", "|---|---|"]
+    assert r"\begin{tabular}{ll}" in Table(empty).latex("empty")

@@ -140,8 +140,10 @@ def test_corrected_t_test_without_overlap_is_the_paired_t_test():
 
 def test_corrected_t_test_of_equal_methods_and_of_too_few_folds():
     assert statistics.corrected_resampled_t_test([0.5, 0.6], [0.5, 0.6], rho=1 / 9).p == 1
-    with pytest.raises(StudyError, match="two or more folds"):
-        statistics.corrected_resampled_t_test([0.5], [0.6], rho=1 / 9)
+    one = statistics.corrected_resampled_t_test([0.5], [0.75], rho=1 / 9)
+    assert one.difference.value == -0.25 and np.isnan([*one.difference[1:], one.p]).all()
+    with pytest.raises(StudyError, match="the same folds of both; got 1 and 2"):
+        statistics.corrected_resampled_t_test([0.5], [0.6, 0.7], rho=1 / 9)
 
 
 def test_mcnemar_by_counting():

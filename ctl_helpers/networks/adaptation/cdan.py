@@ -2,16 +2,11 @@
 
 from keras import ops
 
-from ctl_helpers.networks.adaptation.method import (
-    Method,
-    discriminator,
-    domain_losses,
-    halves,
-    safe_log,
-)
+from ctl_helpers.networks.adaptation.dann import DomainAdversarial
+from ctl_helpers.networks.adaptation.method import halves, safe_log
 
 
-class ConditionalAdversarial(Method):
+class ConditionalAdversarial(DomainAdversarial):
     """Conditional domain-adversarial training on the outer product of embedding and probabilities.
 
     The probabilities are constants here, as in its authors' code.
@@ -22,19 +17,16 @@ class ConditionalAdversarial(Method):
         Strength and schedule of the gradient reversal.
     entropy : bool
         Whether utterances weigh ``1 + exp(-H(p))`` in their corpus's mean, so that those that are
-        surely recognised count more (CDAN+E).
+        recognised with certainty count more (CDAN+E).
 
     References
     ----------
     Long et al., "Conditional adversarial domain adaptation", NeurIPS 2018, eqs. 4 and 8.
     """
 
-    adversarial = True
-
     def __init__(self, recipe, entropy=False, **kwargs):
         super().__init__(recipe, **kwargs)
         self.entropy = entropy
-        self.discriminator = discriminator()
 
     def build(self, input_shape):
         """Make the discriminator."""
@@ -45,7 +37,7 @@ class ConditionalAdversarial(Method):
         z = self.reversal(ops.concatenate([z_source, z_target]), training=training)
         p = ops.stop_gradient(ops.concatenate([p_source, p_target]))
         joint = ops.reshape(p[:, :, None] * z[:, None, :], (-1, p.shape[-1] * z.shape[-1]))
-        losses = domain_losses(self.discriminator(joint))
+        losses = self.domain_losses(joint)
         weights = halves(1.0 + ops.exp(ops.sum(p * safe_log(p), axis=-1)))
         if not self.entropy:
             weights = [ops.ones_like(weight) for weight in weights]

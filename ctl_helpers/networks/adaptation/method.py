@@ -1,4 +1,4 @@
-"""What the methods of adaptation share: the layer they are, gradient reversal, a discriminator."""
+"""What the methods of adaptation share: the layer they are, and gradient reversal."""
 
 import keras
 from keras import layers, ops
@@ -105,20 +105,6 @@ class GradientReversal(layers.Layer):
     def compute_output_shape(self, input_shape):
         """Leave the shape as it is."""
         return input_shape
-
-
-def discriminator(units=100):
-    """Two-layer network that tells corpora apart: logits of shape (batch, 1), source positive."""
-    return keras.Sequential(
-        [layers.Dense(units, "relu"), layers.Dense(units, "relu"), layers.Dense(1)],
-        name="discriminator",
-    )
-
-
-def domain_losses(logits):
-    """Cross-entropy per utterance of telling source (first half) from target (second half)."""
-    source, target = halves(logits[:, 0])
-    return ops.softplus(-source), ops.softplus(target)
 
 
 def halves(tensor):

@@ -19,6 +19,7 @@ from ctl_helpers.report.figures.speech import (
     feature_statistics,
     normalisation_effect,
     one_per_emotion,
+    timeline,
     utterance_panels,
 )
 from ctl_helpers.report.figures.style import colour_of, png_of, save_figure

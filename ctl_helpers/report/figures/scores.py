@@ -5,17 +5,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.dots import Dot, dot_plot
+from ctl_helpers.report.figures.dots import Dot, Panel, dot_plot
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
+from ctl_helpers.results.runs import grouped
 from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
+_BEST: dict[str, Any] = {"colour": ORANGE, "hollow": True}
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
     "discrepancy": ("loss", "discrepancy", GREY, "--"),
@@ -45,23 +48,19 @@ def confusion_matrix(
     columns = [predictions["emotion"], predictions["predicted"]]
     names = list(emotions) if emotions is not None else sorted(set(pd.concat(columns)))
     counts = count_confusions(*columns, labels=names)
-    rates = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    rates = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    written = [f"{rate:.0f}\n{count}" for rate, count in zip(rates.flat, counts.flat, strict=True)]
     size = 1.7 + 0.68 * len(names)
-    figure, axes = panels(1, 1, size + 0.6, size)
-    ax = axes[0][0]
-    image = ax.imshow(100 * rates, cmap="Blues", vmin=0, vmax=100, aspect="equal")
-    figure.colorbar(image, ax=ax, label="% of the true emotion", shrink=0.8)
-    for (row, column), rate in np.ndenumerate(rates):
-        place = {"ha": "center", "color": "white" if rate > 0.55 else "black"}
-        ax.text(column, row - 0.03, f"{100 * rate:.0f}", va="bottom", fontsize=11, **place)
-        ax.text(column, row + 0.08, f"{counts[row, column]}", va="top", fontsize=7.5, **place)
-    ax.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(len(names)), names)
-    ax.set_xticks(np.arange(len(names) - 1) + 0.5, minor=True)
-    ax.set_yticks(np.arange(len(names) - 1) + 0.5, minor=True)
-    ax.grid(which="minor", color="white", lw=1)
-    ax.tick_params(which="both", length=0)
-    ax.spines[:].set_visible(False)
+    figure, ((ax,),) = panels(1, 1, size + 0.6, size)
+    seaborn.heatmap(
+        pd.DataFrame(rates, names, names),
+        annot=np.reshape(written, rates.shape),
+        **{"fmt": "", "annot_kws": {"fontsize": 9}, "cmap": "Blues", "vmin": 0, "vmax": 100},
+        **{"square": True, "linewidths": 1, "ax": ax},
+        cbar_kws={"label": "% of the true emotion", "shrink": 0.8},
+    )
+    ax.tick_params(length=0)
+    ax.tick_params("x", rotation=45)
     ax.set(xlabel="predicted", ylabel="true", title=title)
     return figure
 
@@ -83,12 +82,9 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
     figure, axes = panels(1, len(kinds), 5.0, 3.3)
     for column, (kind, label, colour, line) in measured.items():
         ax, scale = axes[0][kinds.index(kind)], 1 if kind == "loss" else 100
-        values = history.groupby("epoch")[column].agg(["mean", "std"])
-        values = scale * values.dropna(subset="mean").fillna(0.0)
-        ends = [values["mean"] - values["std"], values["mean"] + values["std"]]
-        low, high = (end.clip(0, 100 if kind != "loss" else None) for end in ends)
-        ax.plot(values.index, values["mean"], line, color=colour, label=label)
-        ax.fill_between(values.index, low, high, color=colour, alpha=0.18, lw=0)
+        values = history[["epoch", column]].assign(score=scale * history[column])
+        look = {"color": colour, "ls": line, "label": label, "err_kws": {"alpha": 0.18, "lw": 0}}
+        seaborn.lineplot(values, x="epoch", y="score", errorbar="sd", ax=ax, **look)
         ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if kind == "loss" else 100))
     for ax, kind in zip(axes[0], kinds, strict=True):
         ax.grid()
@@ -104,51 +100,37 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
 def recall_per_speaker(predictions: pd.DataFrame, title: str = "") -> Figure:
     """Draw the UAR of each speaker with its 95 % interval, the weakest at the bottom."""
     _check_rows(predictions, "predictions")
-    table = tables.per_speaker(predictions).sort_values("uar", ascending=False)
-    rows = [
-        (
-            f"{row.speaker or 'unknown'}{f' ({row.sex})' if row.sex else ''}, n = {row.utterances}",
-            [Dot(row.uar, row.uar_low, row.uar_high)],
-        )
-        for row in table.itertuples()
-    ]
-    return _recalls(rows, "UAR %", predictions, title)
+    table = tables.per_speaker(predictions).assign(colour=BLUE)
+    who = table["speaker"].replace("", "unknown") + (" (" + table["sex"] + ")").replace(" ()", "")
+    return _recalls(table.assign(who=who), "uar", predictions, title)
 
 
 @styled
 def recall_per_emotion(predictions: pd.DataFrame, title: str = "") -> Figure:
     """Draw the recall of each emotion with its 95 % interval, the weakest at the bottom."""
     _check_rows(predictions, "predictions")
-    table = tables.per_emotion(predictions).sort_values("recall", ascending=False)
-    rows = [
-        (
-            f"{row.emotion}, n = {row.utterances}",
-            [Dot(row.recall, row.recall_low, row.recall_high, colour_of(row.emotion, i))],
-        )
-        for i, row in enumerate(table.itertuples())
-    ]
-    return _recalls(rows, "recall %", predictions, title)
+    table = tables.per_emotion(predictions)
+    colours = [colour_of(emotion, i) for i, emotion in enumerate(table["emotion"])]
+    table = table.assign(who=table["emotion"], colour=colours)
+    return _recalls(table, "recall", predictions, title)
 
 
-def _recalls(rows: list, unit: str, predictions: pd.DataFrame, title: str) -> Figure:
+def _recalls(table: pd.DataFrame, score: str, predictions: pd.DataFrame, title: str) -> Figure:
+    columns = [score, f"{score}_low", f"{score}_high", "colour"]
+    table = table.sort_values(score, ascending=False)
+    labels = table["who"] + ", n = " + table["utterances"].astype(str)
+    rows = [(label, [Dot(*dot)]) for label, dot in zip(labels, table[columns].values, strict=True)]
     pooled = 100 * pooled_interval(predictions, "uar").value
-    label = f"{unit} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
-    return dot_plot([(title, rows)], label, vertical={pooled: "--"})
+    label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
+    return dot_plot([Panel(title, rows, {pooled: "--"})], label)
 
 
 def _dot(row: dict, metric: str = "uar", **look) -> Dot:
     """Make a dot with the interval over folds or seeds, or else over utterances."""
-    thin = pd.isna(row[f"{metric}_low"])
-    name = f"pooled_{metric}" if thin and f"pooled_{metric}_low" in row else metric
-    ends = [row[f"{name}_low"], row[f"{name}_high"]]
     if row["reported_by"] != OURS:
         look = {"colour": GREY, "marker": "D", "legend": "published"}
-    return Dot(row[metric], ends[0], ends[1], thin=thin, hollow=bool(row["optimistic"]), **look)
-
-
-def chance_of(row: dict) -> float:
-    """UAR of a guess among a row's classes, in percent."""
-    return 100 / len(row["classes"].split(", "))
+    look |= {"thin": pd.isna(row[f"{metric}_low"]), "hollow": bool(row["optimistic"])}
+    return Dot(*tables.interval_of(row, metric), **look)
 
 
 @styled
@@ -169,9 +151,12 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
     _check_rows(table, "scores")
     table = table[table["source"] != "mean"]
     across = bool((table["source"] != "").all())
-    table = table.assign(label=[_label(row) for row in table.to_dict("records")])
+    rows = table.to_dict("records")
+    parts = [f" ({part})" if (part := part_of(row)) else "" for row in rows]
+    labels = [label_of(row) + part for row, part in zip(rows, parts, strict=True)]
+    table = table.assign(label=labels)
     means = table.groupby("label")[metric].mean().sort_values(ascending=False)
-    plots, chances = [], []
+    plots = []
     for _, group in table.groupby(tables.PLACE, sort=False):
         rows = group.sort_values(metric, ascending=False).to_dict("records")
         dots = {row["label"]: [_dot(row, metric, legend=OURS)] for row in rows}
@@ -179,18 +164,13 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
             dots = {label: dots.get(label, []) for label in means.index}
         said = [place_of(rows[0]), name_of(rows[0]["protocol"]), rows[0]["labels"]]
         name = ", ".join(word for word in said if word not in ("transductive", "emotion"))
-        plots.append((name, list(dots.items())))
-        chances.append({chance_of(rows[0]): ":"})
+        plots.append(Panel(name, list(dots.items()), {tables.chance_of(rows[0]): ":"}))
     marks = "dotted: chance; bars: 95 %, thin ones over utterances"
     if table["optimistic"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
     columns = min(3, len(plots)) if across else 1
     label = f"{metric.upper()} % ({marks})"
-    return dot_plot(plots, label, title, vertical=chances, columns=columns)
-
-
-def _label(row: dict) -> str:
-    return label_of(row) + (f" ({part})" if (part := part_of(row)) else "")
+    return dot_plot(plots, label, title, columns=columns)
 
 
 @styled
@@ -200,76 +180,25 @@ def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
     Parameters
     ----------
     table
-        From `tables.ours_beside_published`; see `glance` for what is shown of it.
+        From `tables.ours_beside_published`; see `tables.glance` for what is shown of it.
     most
         Rows of a panel.
     title
         Of the figure.
     """
-    plots, chances = [], []
-    for corpus, rows, chance in glance(table, most):
-        lines = []
-        for label, scores in rows:
-            dots = []
-            for condition, row in scores.items():
-                colour = BLUE if condition == tables.SHUFFLED else ORANGE
-                words = {"shuffled": "shuffled folds", "held out": "speakers held out"}
-                dots.append(_dot(row, colour=colour, legend=words[condition]))
-            lines.append((label, dots))
-        plots.append((name_of(corpus), lines))
-        chances.append({chance: ":"})
+    looks = {
+        tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
+        tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
+    }
+    plots = []
+    for corpus, rows, chance in tables.glance(table, most):
+        dots = [
+            (label, [_dot(row, **looks[how]) for how, row in scores.items()])
+            for label, scores in rows
+        ]
+        plots.append(Panel(name_of(corpus), dots, {chance: ":"}))
     label = "UAR % (dotted: chance; bars: 95 % intervals)"
-    return dot_plot(plots, label, title, vertical=chances, joined=True)
-
-
-def glance(
-    table: pd.DataFrame, most: int = 12
-) -> list[tuple[str, list[tuple[str, dict[str, dict]]], float]]:
-    """Pick what a first look shows of each corpus, the best method first.
-
-    Parameters
-    ----------
-    table
-        From `tables.ours_beside_published`.
-    most
-        Rows of a corpus: the published methods, the best of ours under either condition, networks
-        and fusions by their scores, then the others.
-
-    Returns
-    -------
-    list of tuple
-        Corpus; its rows: label, and by condition (shuffled, held out) the row of the table;
-        chance in percent. Optimistic rows, and label sets other than emotions, are left out.
-    """
-    inside = table[(table["corpus"] != "") & ~table["optimistic"].eq(True)]
-    inside = inside[inside["labels"].eq("emotion")]
-    found = []
-    for corpus, group in inside.groupby("corpus", sort=False):
-        rows: dict[str, dict[str, dict]] = {}
-        for row in group.to_dict("records"):
-            condition = tables.condition_of(row["protocol"])
-            if condition in (tables.SHUFFLED, tables.HELD_OUT):
-                rows.setdefault(label_of(row), {}).setdefault(condition, row)
-        if rows:
-            ranked = sorted(rows, key=lambda label: -max(r["uar"] for r in rows[label].values()))
-            first = sorted(ranked, key=lambda label: _rank(label, rows))[:most]
-            chance = chance_of(group.iloc[0])
-            found.append(
-                (corpus, [(label, rows[label]) for label in ranked if label in first], chance)
-            )
-    return found
-
-
-def _rank(label: str, rows: dict[str, dict[str, dict]]) -> int:
-    """Say how early a method is picked for a first look."""
-    mine = next(iter(rows[label].values()))
-    if mine["reported_by"] != OURS:
-        return 0
-    for condition, row in rows[label].items():
-        ours = [other[condition] for other in rows.values() if condition in other]
-        if row["uar"] >= max(one["uar"] for one in ours if one["reported_by"] == OURS):
-            return 0
-    return 2 if mine["kind"] == "shallow" else 1
+    return dot_plot(plots, label, title, joined=True)
 
 
 @styled
@@ -279,15 +208,10 @@ def verdicts(table: pd.DataFrame, title: str = "") -> Figure:
     for row in table.to_dict("records"):
         ours = [Dot(row["last"], row["last_low"], row["last_high"], legend="ours, last epoch")]
         if pd.notna(row["best_test"]):
-            look: dict[str, Any] = {
-                "colour": ORANGE,
-                "hollow": True,
-                "legend": f"ours, best test epoch {DAGGER}",
-            }
-            ours.append(Dot(row["best_test"], **look))
+            ours.append(Dot(row["best_test"], legend=f"ours, best test epoch {DAGGER}", **_BEST))
         ours.append(Dot(row["published"], colour=GREY, marker="D", legend="published"))
         rows.append((f"{row['claim']} ({row['recipe']}): {row['verdict']}", ours))
-    return dot_plot([(title, rows)], "UAR % (bars: 95 % intervals over folds or seeds)")
+    return dot_plot([Panel(title, rows)], "UAR % (bars: 95 % intervals over folds or seeds)")
 
 
 @styled
@@ -303,14 +227,10 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
     """
     rows = []
     for row in table.to_dict("records"):
-        best: dict[str, Any] = {
-            "colour": ORANGE,
-            "hollow": True,
-            "legend": f"best test epoch {DAGGER}",
-        }
-        dots = [Dot(row["last"], legend="last epoch"), Dot(row["best_test"], **best)]
+        best = Dot(row["best_test"], legend=f"best test epoch {DAGGER}", **_BEST)
+        dots = [Dot(row["last"], legend="last epoch"), best]
         rows.append((f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}", dots))
-    return dot_plot([(title, rows)], "score %", joined=True)
+    return dot_plot([Panel(title, rows)], "score %", joined=True)
 
 
 @styled
@@ -327,20 +247,20 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
     """
     _check_rows(table, "gains")
     plots = []
+    table = table.sort_values("difference", ascending=False, kind="stable")
     keys = ["source", "target", "protocol", "labels", "recipe", "normalisation"]
-    for key, group in table.groupby(keys, sort=False):
+    for place, group in sorted(grouped(table, keys), key=lambda one: place_of(one[0])):
         rows = []
-        for row in group.sort_values("difference", ascending=False).to_dict("records"):
-            ends = [row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high")]
-            value = row["difference"]
-            dots = [Dot(value, ends[0], ends[1], thin=True)]
-            dots += [Dot(value, row["difference_low"], row["difference_high"])]
+        for row in group.to_dict("records"):
+            low, high = (row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high"))
+            dots = [Dot(row["difference"], low, high, thin=True)]
+            dots += [Dot(row["difference"], row["difference_low"], row["difference_high"])]
             rows.append((name_of(row["method"]), dots))
-        said = [place_of(group.iloc[0]), *key[2:5], key[5].replace("none", "")]
-        name = ", ".join(word for word in said if word and word != "emotion")
-        plots.append((name, rows))
+        said = [place_of(place), *(place[key] for key in keys[2:])]
+        name = ", ".join(word for word in said if word not in ("", "emotion", "none"))
+        plots.append(Panel(name, rows, {0.0: "-"}))
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return dot_plot(plots, label, title, vertical={0.0: "-"}, limits=(-100.0, 100.0))
+    return dot_plot(plots, label, title, limits=(-100.0, 100.0))
 
 
 @styled

@@ -1,8 +1,10 @@
 """Utterances as points: features or embeddings projected to a plane."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
+import seaborn
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from sklearn.decomposition import PCA
@@ -101,17 +103,16 @@ def embedding_scatter(
 
 def _scatter(ax, points: np.ndarray, values: np.ndarray, key: str) -> None:
     size = float(np.clip(5000 / len(points), 9, 30))
-    names = [name for name in np.unique(values) if name]
-    for position, value in enumerate(["", *names] if "" in values else names):
-        colour = "#cccccc" if not value else colour_of(value, position, len(names))
-        ax.scatter(
-            *points[values == value].T,
-            **{"s": size, "color": colour, "marker": MARKERS[position % len(MARKERS)]},
-            **{"linewidths": 0.3, "edgecolors": "white", "alpha": 0.85},
-            label=name_of(value) if value else f"no {key} known",
-        )
+    known = [name for name in np.unique(values) if name]
+    colours = {name_of(name): colour_of(name, i, len(known)) for i, name in enumerate(known)}
+    colours |= {f"no {key} known": "#cccccc"} if "" in values else {}
+    names = [name_of(value) if value else f"no {key} known" for value in values]
+    marks = dict(zip(colours, cycle(MARKERS), strict=False))
+    kinds = {"hue": names, "style": names, "palette": colours, "hue_order": list(colours)}
+    look = {"s": size, "alpha": 0.85, "markers": marks, "style_order": list(colours)}
+    seaborn.scatterplot(x=points[:, 0], y=points[:, 1], ax=ax, legend="full", **kinds, **look)
     ax.set(xticks=[], yticks=[])
     ax.spines[["top", "right"]].set_visible(True)
-    if len(names) <= _SPEAKERS_IN_LEGEND:
-        look = {"handletextpad": 0.2, "markerscale": (40 / size) ** 0.5}
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncols=1 + len(names) // 13, **look)
+    place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "ncols": 1 + len(known) // 13}
+    legend = ax.legend(**place, handletextpad=0.2, markerscale=(40 / size) ** 0.5)
+    legend.set_visible(len(known) <= _SPEAKERS_IN_LEGEND)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
@@ -26,15 +27,12 @@ def one_per_emotion(manifest: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Rows of the manifest, sorted by emotion.
     """
-    closeness = pd.Series(0.0, manifest.index)
-    for columns, weight in ((["speaker"], 1), (["speaker", "text"], 2)):
+    near = []
+    for columns in (["speaker", "text"], ["speaker"]):
         reach = manifest.groupby(columns)["emotion"].transform("nunique")
-        best = manifest.loc[reach.eq(reach.max()), columns].iloc[0]
-        closeness += weight * manifest[columns].eq(best).all(axis=1)
-    order = manifest.assign(closeness=closeness).sort_values(
-        "closeness", ascending=False, kind="stable"
-    )
-    return order.drop_duplicates("emotion").sort_values("emotion").drop(columns="closeness")
+        near.append(manifest[columns].eq(manifest.loc[reach.idxmax(), columns]).all(axis=1))
+    order = np.lexsort([~near[1], ~near[0]])  # the sentence counts first
+    return manifest.iloc[order].drop_duplicates("emotion").sort_values("emotion")
 
 
 @styled
@@ -115,21 +113,16 @@ def durations(manifest: pd.DataFrame, lengths: Mapping[str, float] | None = None
     widest = manifest.groupby("corpus")["emotion"].nunique().max()
     figure, axes = panels(1, len(corpora), max(3.0, 0.62 * widest), 3.4, sharey=True)
     for ax, corpus in zip(axes[0], corpora, strict=True):
-        part = manifest[manifest["corpus"] == corpus]
-        emotions = sorted(part["emotion"].unique())
-        values = [part.loc[part["emotion"] == emotion, "duration"] for emotion in emotions]
-        drawn = ax.violinplot(values, widths=0.85, showextrema=False)
-        for position, body in enumerate(drawn["bodies"]):
-            body.set(facecolor=colour_of(emotions[position], position), alpha=0.8)
-        ax.boxplot(values, widths=0.12, showfliers=False, medianprops={"color": "black"})
+        part = manifest[manifest["corpus"] == corpus].sort_values("emotion")
+        colours = {name: colour_of(name, i) for i, name in enumerate(part["emotion"].unique())}
+        drawn = {"x": "emotion", "y": "duration", "hue": "emotion", "palette": colours, "ax": ax}
+        seaborn.violinplot(part, inner="box", cut=0, linewidth=0.8, legend=False, **drawn)
         if lengths and corpus in lengths:
-            length = lengths[corpus]
-            ax.axhline(
-                length, color="black", ls="--", lw=1, label=f"cut or padded to {length:.1f} s"
-            )
+            words = f"cut or padded to {lengths[corpus]:.1f} s"
+            ax.axhline(lengths[corpus], color="black", ls="--", lw=1, label=words)
             ax.legend(loc="upper left")
         ax.set(title=f"{name_of(corpus)} (n = {len(part)})", xlabel="", ylabel="duration (s)")
-        ax.set_xticks(range(1, len(emotions) + 1), emotions, rotation=45)
+        ax.tick_params("x", rotation=45)
         ax.grid(axis="y")
     top = max(manifest["duration"].max(), *(lengths or {"": 0.0}).values())
     axes[0][0].set_ylim(0, 1.15 * top)  # room for the legend; the axis is shared
@@ -215,22 +208,44 @@ def normalisation_effect(
     coefficient
         Which MFCC; its mean over the frames of an utterance is shown.
     """
-    groups = manifest[by].to_numpy(str)
-    names = list(dict.fromkeys(sorted(groups)))
+    groups = manifest[by].map(name_of).to_numpy(str)
+    names = sorted(set(groups))
     figure, axes = panels(1, len(values), max(2.4, 0.24 * len(names) + 1), 3.2)
     for ax, (kind, array) in zip(axes[0], values.items(), strict=True):
         level = array[:][:, :, coefficient].mean(axis=1)
-        ax.boxplot(
-            [level[groups == name] for name in names],
-            **{"tick_labels": [name_of(name) for name in names], "widths": 0.65},
-            **{"patch_artist": True, "flierprops": {"markersize": 2, "marker": "."}},
-            boxprops={"facecolor": BLUE, "alpha": 0.45},
-            medianprops={"color": "black"},
-        )
+        look = {"fliersize": 2, "linewidth": 0.8, "order": names, "color": BLUE, "ax": ax}
+        seaborn.boxplot(x=groups, y=level, boxprops={"alpha": 0.45}, **look)
         if np.ptp(level) < 0.01:  # what is left is rounding: do not blow it up
             ax.set_ylim(-1, 1)
         ax.tick_params(axis="x", rotation=90 if len(names) > 4 else 30)
         ax.grid(axis="y")
-        ax.set(title=kind, xlabel=by)
+        ax.set(title=kind, xlabel=by, ylabel="")
     axes[0][0].set_ylabel(f"MFCC {coefficient}, mean per utterance")
+    return figure
+
+
+@styled
+def timeline(table: pd.DataFrame) -> Figure:
+    """Draw the probability of each emotion over time, a panel per recording.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From :func:`ctl_helpers.runs.predict.predict_files`: file, start and end in seconds (missing
+        where it is a whole recording), emotion, and a column of probability per emotion.
+    """
+    emotions = list(table.columns[4:])
+    recordings = list(table.groupby("file", sort=False))
+    figure, axes = panels(len(recordings), 1, 8.0, 2.2)
+    for (ax,), (file, rows) in zip(axes, recordings, strict=True):
+        middle = ((rows["start"].fillna(0) + rows["end"].fillna(1)) / 2).to_numpy()
+        colours = [colour_of(name, i) for i, name in enumerate(emotions)]
+        if len(rows) == 1:
+            ax.bar(emotions, 100 * rows[emotions].to_numpy(float)[0], color=colours)
+        else:
+            shares = 100 * rows[emotions].to_numpy(float).T
+            ax.stackplot(middle, shares, labels=emotions, colors=colours, lw=0)
+            ax.set(xlabel="time (s)", xlim=(middle[0], middle[-1]))
+            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        ax.set(ylabel="probability %", ylim=(0, 100), title=str(file).rsplit("/", 1)[-1])
     return figure
