@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.signals import READ
-from ctl_helpers.corpora.tables import Listing, is_audformat, is_table, tables_in
+from ctl_helpers.corpora.tables import Listing, has_tables, is_table, tables_in
 from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 
@@ -125,15 +125,15 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
 
 def _is_own(place: Path) -> bool:
     """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
-    if tables_in(place) or is_audformat(place):
-        return True
-    return any(isinstance(parse_generic(path), Labels) for path in _sample(place))
+    return has_tables(place) or any(
+        isinstance(parse_generic(path), Labels) for path in _sample(place)
+    )
 
 
 def _own_corpora(root: Path, children: list[Path], taken: set[Path]) -> dict[str, Path]:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
     by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
-    if not taken and (tables_in(root)[:1] or is_audformat(root) or any(map(_sample, by_emotion))):
+    if not taken and (has_tables(root) or any(map(_sample, by_emotion))):
         return {root.name: root}
     found = {p.name: p for p in children if p.is_dir() and p not in taken and _is_own(p)}
     for table in filter(is_table, children):

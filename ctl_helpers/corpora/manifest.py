@@ -16,7 +16,7 @@ from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels, signal_length
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, inspect
-from ctl_helpers.corpora.tables import Listing, is_audformat, list_table, tables_in, tally
+from ctl_helpers.corpora.tables import Listing, has_tables, list_table, tally
 from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
@@ -247,7 +247,7 @@ def load_manifest(
     name, place = place_of(root, name)
     entry, is_file = LAYOUTS.get(name), place.is_file()
     folder = place.parent if is_file else place
-    native = not is_file and (entry or not (tables_in(place) or is_audformat(place)))
+    native = not is_file and (entry or not has_tables(place))
     try:
         if native:
             listing = _list_folder(entry, folder, labels)

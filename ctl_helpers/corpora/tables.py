@@ -87,9 +87,9 @@ def tables_in(folder: Path) -> list[Path]:
     return own[:1] or [t for split in _SPLITS if is_table(t := folder / split / "metadata.csv")]
 
 
-def is_audformat(folder: Path) -> bool:
-    """Whether a folder holds an audformat database."""
-    return (folder / "db.yaml").is_file()
+def has_tables(folder: Path) -> bool:
+    """Whether tables, or an audformat database, say what a folder holds."""
+    return bool(tables_in(folder)) or (folder / "db.yaml").is_file()
 
 
 def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> list[str]:
@@ -227,16 +227,18 @@ def list_table(
         else:
             sex = _SEXES.get(row["sex"].casefold(), "")
             said = Labels(emotion, spelled[row["speaker"]], sex, row["text"])
-            takes[path, segment].append(said)
+            start, end = segment
+            takes[path, segment].append(replace(said, file=path, start=start, end=end))
     for (path, kind, what), count in unused.items():
         listing.leave_out(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
-    for (path, segment), said in takes.items():
-        _add_once(path, segment, said, votes, listing)
+    for rows_of_one in takes.values():
+        _add_once(rows_of_one, votes, listing)
     return listing
 
 
-def _add_once(path: str, segment: tuple, said: list[Labels], votes: bool, listing: Listing) -> None:
+def _add_once(said: list[Labels], votes: bool, listing: Listing) -> None:
     """Add an utterance once, unless its rows contradict each other."""
+    path = said[0].file
     (emotion, most), *others = Counter(labels.emotion for labels in said).most_common()
     listed = ", ".join(f"{word} ({count})" for word, count in [(emotion, most), *others])
     speakers = sorted({labels.speaker for labels in said} - {""})
@@ -250,9 +252,7 @@ def _add_once(path: str, segment: tuple, said: list[Labels], votes: bool, listin
     elif len(said) > 1 and not votes:
         listing.leave_out(path, "duplicate", f"named in {len(said)} rows, of which one is kept")
     labels = next(labels for labels in said if labels.emotion == emotion)
-    start, end = segment
-    labels = replace(labels, speaker="".join(speakers), file=path, start=start, end=end)
-    return listing.parts.append(labels)
+    return listing.parts.append(replace(labels, speaker="".join(speakers)))
 
 
 def _segment(start: str, end: str) -> tuple[float, float] | None:
