@@ -7,8 +7,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels
-from ctl_helpers.corpora.manifest import survey
+from ctl_helpers.corpora.manifest import load_manifest
 from ctl_helpers.corpora.miniature import is_miniature
+from ctl_helpers.corpora.tables import tally
 
 
 @dataclass(frozen=True)
@@ -48,19 +49,14 @@ class Audit:
         line = f"{self.corpus}: {self.found}{of} utterances"
         if speakers := sum((self.speakers.index != "") & (self.speakers["found"] > 0)):
             line += f", {speakers} speakers"
-        missing = self.problems["kind"] == "missing"
-        gone = ~missing & self.problems["left_out"]
-        noted = ~missing & ~self.problems["left_out"]
-        for title, rows in (("missing", missing), ("left out", gone), ("noted", noted)):
+        missing, gone = self.problems["kind"] == "missing", self.problems["left_out"]
+        parts = {"missing": missing, "left out": gone & ~missing, "noted": ~gone & ~missing}
+        for title, rows in parts.items():
             if rows.any():
-                line += f"; {_tally(self.problems[rows], title)}"
+                kinds = self.problems.loc[rows, "kind"]
+                line += f"; {len(kinds)} {title}"
+                line += f" ({tally(kinds)})" if title != "missing" else ""
         return line
-
-
-def _tally(problems: pd.DataFrame, title: str) -> str:
-    kinds = Counter(problems["kind"])
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    return f"{len(problems)} {title}" + ("" if set(kinds) == {title} else f" ({listed})")
 
 
 def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Audit:
@@ -86,13 +82,13 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
     StudyError
         As :func:`~ctl_helpers.corpora.load_manifest`.
     """
-    manifest = survey(root, name, jobs, **options)
+    manifest = load_manifest(root, name, jobs, quiet=True, **options)
     name, folder = manifest["corpus"].iloc[0], Path(manifest.attrs["folder"])
     entry = None if is_miniature(folder) else LAYOUTS.get(name)
     problems = [found | {"left_out": True} for found in manifest.attrs["problems"]]
     problems += [found | {"left_out": False} for found in manifest.attrs["notes"]]
-    if entry is not None:
-        problems += _missing(manifest, entry)
+    if entry:
+        problems += [found | {"left_out": True} for found in _missing(manifest, entry)]
     emotions = _beside(manifest["emotion"], entry.emotions if entry else {})
     speakers = _beside(manifest["speaker"], entry.speaker_counts if entry else {})
     sexes = manifest.groupby("speaker")["sex"].first()
@@ -112,24 +108,20 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
 
 def _beside(labels: pd.Series, published: dict[str, int]) -> pd.DataFrame:
     """Set counts beside those published (missing values where nothing was)."""
-    found = Counter(labels)
-    index = pd.Index(sorted(found.keys() | published.keys()), name=labels.name)
-    return pd.DataFrame(
-        {
-            "found": [found[label] for label in index],
-            "published": pd.array([published.get(label) for label in index], dtype="Int64"),
-        },
-        index=index,
-    )
+    counts = {"found": labels.value_counts(), "published": pd.Series(published, dtype="Int64")}
+    frame = pd.DataFrame(counts).rename_axis(labels.name).sort_index()
+    return frame.assign(found=frame["found"].fillna(0).astype(int))
 
 
 def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
     """List published utterances without a file, by name where names are known, else by speaker."""
     files = [*manifest["utterance"], *(found["path"] for found in manifest.attrs["problems"])]
     parsed = [entry.parse(PurePosixPath(file)) for file in files]
-    there = {found.utterance: found.speaker for found in parsed if isinstance(found, Labels)}
-    if there.keys() & entry.utterances.keys():
-        gaps = [(path, "no such file") for u, path in entry.utterances.items() if u not in there]
+    there = {found.identity: found.speaker for found in parsed if isinstance(found, Labels)}
+    if there.keys() & entry.published.keys():
+        # A name may lack the letter of its version.
+        lacking = (u for u in entry.published if not {u, u[:-1]} & there.keys())
+        gaps = [(entry.published[u], "no such file") for u in lacking]
     else:
         counts = Counter(there.values()) if there else Counter(manifest["speaker"])
         gaps = [
@@ -137,7 +129,4 @@ def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
             for speaker, published in entry.speaker_counts.items()
             for _ in range(published - counts[speaker])
         ]
-    return [
-        {"path": path, "kind": "missing", "reason": reason, "left_out": True}
-        for path, reason in gaps
-    ]
+    return [{"path": path, "kind": "missing", "reason": reason} for path, reason in gaps]

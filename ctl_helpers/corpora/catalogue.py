@@ -1,5 +1,6 @@
 """What is known of each corpus (catalogue.toml), and how its file names are read."""
 
+import math
 import re
 import tomllib
 from collections import Counter
@@ -27,18 +28,25 @@ class Labels:
     ----------
     emotion, speaker, sex, text : str
         Labels in the words of the study; ``sex`` is "m", "f" or "".
-    utterance : str
+    identity : str
         Name inside the corpus: two files with the same one are two copies of an utterance.
     misplaced : str
         Why the folder contradicts the name; "" where it does not.
+    file : str
+        The recording: below the corpus's folder where it can be.
+    start, end : float
+        Where the utterance starts and ends in it (s); NaN for the whole file.
     """
 
     emotion: str
     speaker: str = ""
     sex: str = ""
     text: str = ""
-    utterance: str = ""
+    identity: str = ""
     misplaced: str = ""
+    file: str = ""
+    start: float = math.nan
+    end: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -85,11 +93,6 @@ class Corpus:
         """Published number of utterances."""
         return sum(self.emotions.values())
 
-    @property
-    def utterances(self) -> dict[str, str]:
-        """Native path of each utterance by its identity, where the corpus is a full design."""
-        return self.published if "design" in self.rules else {}
-
     @cached_property
     def published(self) -> dict[str, str]:
         """Native path of each utterance by its identity, where all of them are known."""
@@ -101,12 +104,10 @@ class Corpus:
         if fields := dict(self.rules.get("design", {})):
             path = fields.pop("path")
             choices = [list(self.speakers), *(values.split() for values in fields.values())]
-            paths = [
-                path.format(**dict(zip(["speaker", *fields], values, strict=True)))
-                for values in product(*choices)
-            ]
+            names = ["speaker", *fields]
+            paths = [path.format(**dict(zip(names, v, strict=True))) for v in product(*choices)]
         read = {path: self.parse(PurePosixPath(path)) for path in paths}
-        return {found.utterance: p for p, found in read.items() if isinstance(found, Labels)}
+        return {found.identity: p for p, found in read.items() if isinstance(found, Labels)}
 
     @cached_property
     def speaker_counts(self) -> dict[str, int]:
@@ -157,12 +158,11 @@ class Corpus:
             nobody = f"none of the corpus's speakers {', '.join(self.speakers)} is in its path"
             return f"unknown {who} {said!r}" if said else rules.get("nobody", nobody)
         sorted_by = [folder for folder in folders if emotion_named(folder)]
-        if "codes" in rules:
+        if codes := rules.get("codes"):
             code = parts["code"]
-            emotion = rules["codes"].get(code.upper()) or rules["codes"].get(code.lower())
+            emotion = codes.get(code.upper()) or codes.get(code.lower())
         else:
-            word = "emotion"
-            code = parts["emotion"] or ["", *folders[-1:], *sorted_by][-1]
+            word, code = "emotion", parts["emotion"] or ["", *folders[-1:], *sorted_by][-1]
             emotion = emotion_named(code)
         if emotion not in self.emotions:
             return f"unknown {word} {code!r}"
@@ -172,12 +172,8 @@ class Corpus:
         elif sorted_by and emotion_named(sorted_by[-1]) != emotion:
             misplaced = f"named {emotion}, in the folder {sorted_by[-1]}"
         text = rules.get("text", "{text}").format(**parts).lower()
-        others = [
-            _plain(value)
-            for part, value in parts.items()
-            if part not in ("speaker", "emotion", "code")
-        ]
-        identity = "/".join((speaker, emotion, *others))
+        others = [parts[part] for part in parts if part not in ("speaker", "emotion", "code")]
+        identity = "/".join((speaker, emotion, *map(_plain, others)))
         return Labels(emotion, speaker, self.speakers[speaker], text, identity, misplaced)
 
 

@@ -58,14 +58,12 @@ def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.nda
         samples, rate = read_samples(place["path"], place["start"], place["end"])
         return soxr.resample(samples, rate, RATE, quality="MQ")
 
-    _, first, number = np.unique(
-        frame["digest"].to_numpy(str), return_index=True, return_inverse=True
-    )
+    digests = frame["digest"].to_numpy(str)
+    _, first, number = np.unique(digests, return_index=True, return_inverse=True)
+    prints = frame["fingerprint"].to_numpy()[first]
     pairs = [
         (one, two)
-        for one, two in alike(
-            frame["fingerprint"].to_numpy()[first], None if groups is None else groups[first]
-        )
+        for one, two in alike(prints, None if groups is None else groups[first])
         if _correlation(signal(first[one]), signal(first[two])) >= SAME
     ]
     one, two = np.array(pairs, int).reshape(-1, 2).T
@@ -91,21 +89,16 @@ def drop_copies(manifests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     order = np.repeat(range(len(manifests)), [len(manifest) for manifest in manifests])
     sounds = same_sounds(joined, order)
     _, first = np.unique(sounds, return_index=True)
-    originals = joined.iloc[first[sounds]]
+    names = (joined["utterance"] + " of " + joined["corpus"]).to_numpy()[first[sounds]]
     copied = order[first[sounds]] < order
     kept = []
     for number, manifest in enumerate(manifests):
-        mine = order == number
-        left = manifest[~copied[mine]].copy()
-        names = zip(
-            joined["utterance"][mine & copied],
-            originals["utterance"][mine & copied],
-            originals["corpus"][mine & copied],
-            strict=True,
-        )
+        gone = copied[order == number]
+        named = zip(manifest["utterance"][gone], names[order == number][gone], strict=True)
+        left = manifest[~gone].copy()
         left.attrs["problems"] = manifest.attrs.get("problems", []) + [
-            {"path": name, "kind": "duplicate", "reason": f"the same sound as {other} of {corpus}"}
-            for name, other, corpus in names
+            {"path": path, "kind": "duplicate", "reason": f"the same sound as {other}"}
+            for path, other in named
         ]
         kept.append(left)
     return kept

@@ -9,37 +9,36 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.signals import READ
-from ctl_helpers.corpora.tables import is_audformat, is_table, problem, tables_in
+from ctl_helpers.corpora.tables import Listing, has_tables, is_table, tables_in
 from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 
 OWN = "<emotion>/*.wav or a manifest.csv with the columns path and emotion"
 """How a corpus of one's own may look."""
 
+_SAMPLE = 5000  # sub-folders and files that say what a folder is
 _log = logging.getLogger("ctl_helpers")
 
 
 def recordings(
-    folder: Path,
-    suffixes: tuple[str, ...] = READ,
-    most: int | None = None,
-    problems: list[dict] | None = None,
+    folder: Path, suffixes: tuple[str, ...] = READ, listing: Listing | None = None
 ) -> Iterator[PurePosixPath]:
-    """Visible files of some kinds below a folder (at most `most` sub-folders), relative to it.
+    """Visible files of some kinds below a folder, relative to it.
 
-    Sub-folders that can not be read are added to `problems`.
+    With a listing every sub-folder is looked at, and what can not be read is named in it; without
+    one the first 5000 are, which is enough to know what a folder is.
     """
 
     def name_it(error: OSError) -> None:
-        if problems is not None:
+        if listing is not None:
             path = PurePath(os.path.relpath(error.filename, folder)).as_posix()
             reason = f"the folder can not be read ({error.strerror})"
-            problems.append(problem(path, "unreadable", reason))
+            listing.leave_out(path, "unreadable", reason)
 
     seen = set()
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=name_it):
         real = os.path.realpath(parent)
-        if real in seen or len(seen) == most:
+        if real in seen or (listing is None and len(seen) == _SAMPLE):
             folders.clear()
             continue
         seen.add(real)
@@ -52,7 +51,7 @@ def recordings(
 
 def _sample(folder: Path) -> list[PurePosixPath]:
     """Enough recordings of a folder to know what it is, however large it may be."""
-    return list(islice(recordings(folder, most=5000), 5000))
+    return list(islice(recordings(folder), _SAMPLE))
 
 
 def _holds(sample: list[PurePosixPath], entry: Corpus) -> bool:
@@ -116,7 +115,7 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
     """Read ``<emotion>/*.wav``."""
     emotions = {e: part for part in path.parts[:-1] if (e := emotion_named(part, labels))}
     if len(emotions) == 1:
-        return Labels(next(iter(emotions)), utterance=path.as_posix())
+        return Labels(next(iter(emotions)))
     if emotions:
         return f"its folders {' and '.join(emotions.values())} contradict each other"
     if len(path.parts) < 2:
@@ -126,15 +125,15 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
 
 def _is_own(place: Path) -> bool:
     """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
-    if tables_in(place) or is_audformat(place):
-        return True
-    return any(isinstance(parse_generic(path), Labels) for path in _sample(place))
+    return has_tables(place) or any(
+        isinstance(parse_generic(path), Labels) for path in _sample(place)
+    )
 
 
 def _own_corpora(root: Path, children: list[Path], taken: set[Path]) -> dict[str, Path]:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
     by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
-    if not taken and (tables_in(root)[:1] or is_audformat(root) or any(map(_sample, by_emotion))):
+    if not taken and (has_tables(root) or any(map(_sample, by_emotion))):
         return {root.name: root}
     found = {p.name: p for p in children if p.is_dir() and p not in taken and _is_own(p)}
     for table in filter(is_table, children):
@@ -162,12 +161,9 @@ def _look(root: Path) -> tuple[dict[str, Path], str]:
     line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")
-    return {name: _with_manifest(found[name]) for name in sorted(found)}, line
-
-
-def _with_manifest(place: Path) -> Path:
-    """Take the table of a corpus's folder, where there is one: it says what counts."""
-    return next((t for t in tables_in(place) if t.parent == place), place)
+    # The table of a corpus's folder, where there is one, says what counts.
+    places = {name: [t for t in tables_in(p) if t.parent == p] or [p] for name, p in found.items()}
+    return {name: places[name][0] for name in sorted(found)}, line
 
 
 def find_corpora(root: str | Path) -> dict[str, Path]:

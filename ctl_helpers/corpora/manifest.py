@@ -4,10 +4,10 @@ import logging
 import math
 import os
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels, signal_length
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, inspect
-from ctl_helpers.corpora.tables import Listing, Part, is_audformat, list_table, problem, tables_in
+from ctl_helpers.corpora.tables import Listing, has_tables, list_table, tally
 from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
@@ -37,40 +37,36 @@ _log = logging.getLogger("ctl_helpers")
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
     listing = Listing()
-    files = recordings(folder, _KNOWN if entry else READ, problems=listing.problems)
-    for path in files:
-        if (shown := _printable(path)) != path.as_posix():
-            listing.problems.append(problem(shown, "unreadable", "its name is not UTF-8"))
-            continue
+    for path in recordings(folder, _KNOWN if entry else READ, listing):
         found = entry.parse(path) if entry else parse_generic(path, labels)
         if entry and isinstance(found, Labels):
             emotion = emotion_named(found.emotion, labels)
             found = replace(found, emotion=emotion) if emotion else "left out by the label map"
         if isinstance(found, Labels) and path.suffix.lower() not in READ:
             found = f"{path.suffix} is not read, only {' '.join(READ)}"
-        if isinstance(found, Labels):
-            listing.parts.append(Part(path.as_posix(), found))
+        shown = path.as_posix().encode("utf-8", "backslashreplace").decode()
+        if shown != path.as_posix():
+            listing.leave_out(shown, "unreadable", "its name is not UTF-8")
+        elif isinstance(found, Labels):
+            listing.parts.append(replace(found, file=shown))
         else:
-            listing.problems.append(problem(path.as_posix(), "extra", found))
+            listing.leave_out(shown, "extra", found)
     return listing
-
-
-def _printable(path: PurePath) -> str:
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
 
 
 def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
     """Leave out what the published corpus does not have, where most of a folder is published."""
-    identities = {part.labels.utterance for part in listing.parts}
+    identities = {part.identity for part in listing.parts}
     published = set(entry.published)
     if 2 * len(identities & published) <= len(identities):
         return
     # A name may lack the letter of its version.
     published |= {identity[:-1] for identity in published}
-    others = [part for part in listing.parts if part.labels.utterance not in published]
-    listing.parts = [part for part in listing.parts if part.labels.utterance in published]
     reason = f"not among the {entry.size} published utterances"
-    listing.problems += [problem(part.file, "unpublished", reason) for part in others]
+    for part in listing.parts:
+        if part.identity not in published:
+            listing.leave_out(part.file, "unpublished", reason)
+    listing.parts = [part for part in listing.parts if part.identity in published]
 
 
 def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[dict]:
@@ -78,25 +74,22 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
     by_file = defaultdict(list)
     for part in listing.parts:
         by_file[part.file].append(part)
-    items = [
-        (str(folder / file), [part.segment for part in parts]) for file, parts in by_file.items()
-    ]
+    items = [(str(folder / f), [(p.start, p.end) for p in parts]) for f, parts in by_file.items()]
     jobs = 1 if jobs is None and len(listing.parts) < _INLINE else jobs
     read = parallel_map(inspect, items, jobs=jobs, description=f"reading {name}", unit="file")
     records = []
     for (path, _), parts, signals in zip(items, by_file.values(), read, strict=True):
         for part, signal in zip(parts, signals, strict=True):
-            start, end = part.segment
-            end = start + signal.get("duration", math.nan) if math.isnan(end) else end
+            end = part.end
+            end = part.start + signal.get("duration", math.nan) if math.isnan(end) else end
             utterance = part.file
             if "duration" in signal and not math.isnan(end):
-                utterance += f"[{_decimals(start)}-{_decimals(end)}]"
+                utterance += f"[{_decimals(part.start)}-{_decimals(end)}]"
             if signal["kind"]:
-                listing.problems.append(problem(utterance, signal["kind"], signal["reason"]))
+                listing.leave_out(utterance, signal["kind"], signal["reason"])
             else:
-                place = {"path": path, "corpus": name, "file": part.file, "utterance": utterance}
-                place["identity"] = part.labels.utterance
-                records.append(vars(part.labels) | signal | place | {"start": start, "end": end})
+                place = {"path": path, "corpus": name, "utterance": utterance, "end": end}
+                records.append(vars(part) | signal | place)
     return records
 
 
@@ -135,7 +128,7 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
             where = _tree(both[0][0]["file"], entry) or "."
             reason = f"{len(trees[tree])} files with other signals under the names of {where}"
             listing.problems = [p for p in listing.problems if not p["path"].startswith(f"{tree}/")]
-            listing.problems.append(problem(tree or ".", "folder", reason))
+            listing.leave_out(tree or ".", "folder", reason)
             continue
         for record in trees[tree]:
             first.setdefault(record["identity"], record)
@@ -149,7 +142,7 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
             copy = f"{'a second copy of' if same else 'another sound named as'} {one['file']}"
             kind = "misplaced" if record["misplaced"] else "duplicate"
             reason = "; ".join(filter(None, (record["misplaced"], copy)))
-            listing.problems.append(problem(record["file"], kind, reason))
+            listing.leave_out(record["file"], kind, reason)
     return list(kept.values())
 
 
@@ -172,8 +165,8 @@ def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.
             if not one_emotion:
                 reason += f", which is {frame['emotion'][other]}"
             kind = "duplicate" if one_emotion else "contradiction"
-            found = problem(frame["utterance"][row], kind, reason)
-            (listing.notes if kept else listing.problems).append(found)
+            say = listing.note if kept else listing.leave_out
+            say(frame["utterance"][row], kind, reason)
             gone[row] = not kept
     return frame[~gone]
 
@@ -182,58 +175,13 @@ def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
     """Note what is worth knowing of utterances that are kept."""
     longest = signal_length(name) / RATE
     for row in frame.itertuples():
-        found = [("misplaced", row.misplaced)] if row.misplaced else []
-        found += row.notes
+        if row.misplaced:
+            listing.note(row.utterance, "misplaced", row.misplaced)
+        for kind, reason in row.notes:
+            listing.note(row.utterance, kind, reason)
         if row.duration > longest:
-            found.append(("long", f"{row.duration:.2f} s, cropped to {longest:.2f} s"))
-        listing.notes += [problem(row.utterance, *note) for note in found]
-
-
-def survey(
-    root: str | Path,
-    name: str,
-    jobs: int | None = None,
-    labels: Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    votes: bool = False,
-    unpublished: bool = False,
-) -> pd.DataFrame:
-    """Make a manifest as :func:`load_manifest` does, without a warning."""
-    name, place = place_of(root, name)
-    entry, is_file = LAYOUTS.get(name), place.is_file()
-    folder = place.parent if is_file else place
-    native = not is_file and (entry or not (tables_in(place) or is_audformat(place)))
-    try:
-        if native:
-            listing = _list_folder(entry, folder, labels)
-        else:
-            listing = list_table(place, labels, columns, votes, entry.speakers if entry else ())
-    except StudyError as error:
-        raise StudyError(f"corpus {name!r}: {error}") from error
-    if not listing.parts and not listing.problems:
-        example = entry.example if entry else "<emotion>/*.wav"
-        raise StudyError(
-            f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"
-        )
-    if native and entry and entry.published and not unpublished:
-        _leave_unpublished(entry, listing)
-    records = _read(name, folder, listing, jobs)
-    if native and entry:
-        records = _one_of_each(entry, records, listing)
-    records.sort(key=lambda record: (record["file"], record["start"]))
-    frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
-    frame = _leave_copies(frame, entry is not None, listing)
-    _note(frame, name, listing)
-    problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
-    if frame.empty:
-        raise StudyError(
-            f"corpus {name!r}: none of {len(problems)} files under {folder} can be used, "
-            f"e.g. {problems[0]['path']}: {problems[0]['reason']}"
-        )
-    manifest = frame[list(COLUMNS)].reset_index(drop=True)
-    manifest.attrs |= {"folder": str(folder), "problems": problems}
-    manifest.attrs["notes"] = _distinct(listing.notes)
-    return manifest
+            reason = f"{row.duration:.2f} s, cropped to {longest:.2f} s"
+            listing.note(row.utterance, "long", reason)
 
 
 def _distinct(found: list[dict]) -> list[dict]:
@@ -249,6 +197,7 @@ def load_manifest(
     columns: Mapping[str, str] | None = None,
     votes: bool = False,
     unpublished: bool = False,
+    quiet: bool = False,
 ) -> pd.DataFrame:
     """List the usable utterances of a corpus, one row each.
 
@@ -277,6 +226,8 @@ def load_manifest(
     unpublished : bool
         Whether to use utterances that the first edition of a corpus does not have: EmoDB 2.0 has
         281 beside the 535 that were published.
+    quiet : bool
+        Whether to do without the line of warning.
 
     Returns
     -------
@@ -293,19 +244,41 @@ def load_manifest(
     StudyError
         If the folder, the corpus or a column is not there, or nothing in it can be used.
     """
-    manifest = survey(root, name, jobs, labels, columns, votes, unpublished)
-    problems = manifest.attrs["problems"]
-    if problems:
-        kinds = Counter(found["kind"] for found in problems)
-        first = problems[0]
-        _log.warning(
-            "%s: %d of %d files under %s left out (%s), e.g. %s: %s",
-            manifest["corpus"].iloc[0],
-            len(problems),
-            len(problems) + len(manifest),
-            manifest.attrs["folder"],
-            ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())),
-            first["path"],
-            first["reason"],
+    name, place = place_of(root, name)
+    entry, is_file = LAYOUTS.get(name), place.is_file()
+    folder = place.parent if is_file else place
+    native = not is_file and (entry or not has_tables(place))
+    try:
+        if native:
+            listing = _list_folder(entry, folder, labels)
+        else:
+            listing = list_table(place, labels, columns, votes, entry.speakers if entry else ())
+    except StudyError as error:
+        raise StudyError(f"corpus {name!r}: {error}") from error
+    if not listing.parts and not listing.problems:
+        example = entry.example if entry else "<emotion>/*.wav"
+        raise StudyError(
+            f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"
         )
+    if native and entry and entry.published and not unpublished:
+        _leave_unpublished(entry, listing)
+    records = _read(name, folder, listing, jobs)
+    if native and entry:
+        records = _one_of_each(entry, records, listing)
+    records.sort(key=lambda record: (record["file"], record["start"]))
+    frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
+    frame = _leave_copies(frame, entry is not None, listing)
+    _note(frame, name, listing)
+    problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
+    first = "e.g. {path}: {reason}".format(**problems[0]) if problems else ""
+    if frame.empty:
+        count = f"none of {len(problems)} files under {folder} can be used"
+        raise StudyError(f"corpus {name!r}: {count}, {first}")
+    if problems and not quiet:
+        count = f"{len(problems)} of {len(problems) + len(frame)} files under {folder} left out"
+        kinds = tally(found["kind"] for found in problems)
+        _log.warning("%s: %s (%s), %s", name, count, kinds, first)
+    manifest = frame[list(COLUMNS)].reset_index(drop=True)
+    manifest.attrs |= {"folder": str(folder), "problems": problems}
+    manifest.attrs["notes"] = _distinct(listing.notes)
     return manifest

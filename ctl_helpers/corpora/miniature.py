@@ -138,16 +138,12 @@ def _lines() -> Iterator[Line]:
 
 def _stronger(prosody: Prosody) -> Prosody:
     """Take an emotion a third further from neutral."""
-    return replace(
-        prosody,
-        rate=1 + 1.3 * (prosody.rate - 1),
-        pitch=1.3 * prosody.pitch,
-        range=50 + 1.3 * (prosody.range - 50),
-        **{
-            name: 1.3 * getattr(prosody, name)
-            for name in ("gain", "tilt", "lips", "swell", "breath")
-        },
-    )
+    neutral = Prosody()
+    further = {
+        name: getattr(neutral, name) + 1.3 * (getattr(prosody, name) - getattr(neutral, name))
+        for name in ("rate", "pitch", "range", "gain", "tilt", "lips", "swell", "breath")
+    }
+    return replace(prosody, **further)
 
 
 def is_miniature(root: str | Path) -> bool:

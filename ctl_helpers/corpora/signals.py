@@ -19,8 +19,6 @@ SHORTEST = 0.1
 """Seconds below which a recording is no utterance."""
 RATES = (1_000, 768_000)
 """Lowest and highest sampling rate in Hz that is believed."""
-WHOLE = (math.nan, math.nan)
-"""Start and end of an utterance that is a whole file."""
 
 _ABSURD = 100.0
 _SILENCE = 1e-4
@@ -178,14 +176,15 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     path, segments = item
     try:
         if not os.path.isfile(path):
-            return [{"kind": "missing", "reason": "there is no such file"}] * len(segments)
-        if os.path.getsize(path) == 0:
-            return [{"kind": "empty", "reason": "the file has no bytes"}] * len(segments)
-        with _open(path) as sound:
-            return [_inspect(sound, *segment) for segment in segments]
+            found = {"kind": "missing", "reason": "there is no such file"}
+        elif os.path.getsize(path) == 0:
+            found = {"kind": "empty", "reason": "the file has no bytes"}
+        else:
+            with _open(path) as sound:
+                return [_inspect(sound, *segment) for segment in segments]
     except (StudyError, OSError) as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        return [{"kind": "unreadable", "reason": reason}] * len(segments)
+        found = {"kind": "unreadable", "reason": str(error).removeprefix(f"{path}: ")}
+    return [found] * len(segments)
 
 
 def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:

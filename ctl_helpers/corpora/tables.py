@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import Labels
-from ctl_helpers.corpora.signals import WHOLE
 from ctl_helpers.corpora.words import emotion_named, fold
 from ctl_helpers.errors import StudyError
 
@@ -34,28 +33,31 @@ _NOBODY = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "?"
 _SEXES = {"m": "m", "male": "m", "man": "m", "f": "f", "female": "f", "woman": "f", "w": "f"}
 
 
-@dataclass(frozen=True)
-class Part:
-    """An utterance before its recording is read: path (as written), segment (s), labels."""
-
-    file: str
-    labels: Labels
-    segment: tuple[float, float] = WHOLE
-
-
 @dataclass
 class Listing:
     """What a folder or a table lists: its utterances, what is left out, what is noted."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Labels] = field(default_factory=list)
     problems: list[dict] = field(default_factory=list)
     notes: list[dict] = field(default_factory=list)
 
+    def leave_out(self, path: str, kind: str, reason: str) -> None:
+        """Say in one line why a file, a folder or a row is left out."""
+        self.problems.append(_line(path, kind, reason))
 
-def problem(path: str, kind: str, reason: str) -> dict[str, str]:
-    """Say in one line what is wrong (or noteworthy) with a file, a folder or a row."""
+    def note(self, path: str, kind: str, reason: str) -> None:
+        """Say in one line what is worth knowing of what is kept."""
+        self.notes.append(_line(path, kind, reason))
+
+
+def _line(path: str, kind: str, reason: str) -> dict[str, str]:
     path, reason = (re.sub(r"[\x00-\x1f\x7f]", "?", words) for words in (path, reason))
     return {"path": path, "kind": kind, "reason": reason}
+
+
+def tally(kinds: Iterable[str]) -> str:
+    """Count kinds of problems, as ``2 extra, 1 silent``."""
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kinds).items()))
 
 
 def _lines(table: Path) -> Iterable[list[str]]:
@@ -85,9 +87,9 @@ def tables_in(folder: Path) -> list[Path]:
     return own[:1] or [t for split in _SPLITS if is_table(t := folder / split / "metadata.csv")]
 
 
-def is_audformat(folder: Path) -> bool:
-    """Whether a folder holds an audformat database."""
-    return (folder / "db.yaml").is_file()
+def has_tables(folder: Path) -> bool:
+    """Whether tables, or an audformat database, say what a folder holds."""
+    return bool(tables_in(folder)) or (folder / "db.yaml").is_file()
 
 
 def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> list[str]:
@@ -100,17 +102,16 @@ def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> 
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
     for ours, aliases in ALIASES.items():
-        others = [name for name in names if name in aliases]
-        if ours not in names and len(others) > 1:
+        others = [name for name in names if name in aliases and ours not in names]
+        if len(others) > 1:
             listed = " and ".join(map(repr, others))
             raise StudyError(f"columns {listed} in {table} may both be the {ours}: say which is")
-        if ours not in names:
-            names = [ours if name in others else name for name in names]
+        names = [ours if name in others else name for name in names]
     return names
 
 
 def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
-    """Read a CSV or TSV table; its column "too many" is 0 unless a row has too many cells."""
+    """Read a CSV or TSV table; its column "too many" has the cells beyond those of the header."""
     try:
         header, *rows = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -121,9 +122,9 @@ def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
             f"no column {', '.join(map(repr, absent))} in {table}; expected path, emotion "
             f"(and speaker, sex, text, start, end), got {', '.join(names)}"
         )
-    width = len(names)
-    frame = pd.DataFrame([(row + [""] * width)[:width] for row in rows], columns=names, dtype=str)
-    return frame.assign(**{"too many": [len("".join(row[width:]).strip()) for row in rows]})
+    names.append("too many")
+    rows = [[*row[: len(names) - 1], "".join(row[len(names) - 1 :])] for row in rows]
+    return pd.DataFrame([dict(zip(names, row, strict=False)) for row in rows])
 
 
 def _audformat(folder: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
@@ -179,13 +180,10 @@ def _file(path: str, above: Path, folder: Path) -> str:
 def _rows(place: Path, columns: Mapping[str, str] | None) -> list[dict[str, str]]:
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if place.is_dir() else place.parent
-    if place.is_dir() and is_audformat(place) and not tables_in(place):
-        parts = [(folder, _audformat(place, columns))]
-    else:
-        tables = tables_in(place) if place.is_dir() else [place]
-        parts = [(table.parent, _table(table, columns)) for table in tables]
+    tables = tables_in(place) if place.is_dir() else [place]
+    parts = [(table.parent, _table(table, columns)) for table in tables]
     rows = []
-    for above, frame in parts:
+    for above, frame in parts or [(folder, _audformat(folder, columns))]:
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}
@@ -219,7 +217,7 @@ def list_table(
     for row in rows:
         path, emotion = row["path"], emotions[row["emotion"]]
         segment = _segment(row["start"], row["end"])
-        if row["too many"] not in ("", "0"):
+        if row["too many"]:
             unused[path, "extra", "its row has more cells than the table has columns"] += 1
         elif not path or emotion is None:
             what = f"unknown emotion {row['emotion']!r}" if path else "no path in its row"
@@ -229,62 +227,52 @@ def list_table(
         else:
             sex = _SEXES.get(row["sex"].casefold(), "")
             said = Labels(emotion, spelled[row["speaker"]], sex, row["text"])
-            takes[path, segment].append(said)
-    listing.problems += [
-        problem(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
-        for (path, kind, what), count in unused.items()
-    ]
-    for (path, segment), said in takes.items():
-        _add_once(path, segment, said, votes, listing)
+            start, end = segment
+            takes[path, segment].append(replace(said, file=path, start=start, end=end))
+    for (path, kind, what), count in unused.items():
+        listing.leave_out(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
+    for rows_of_one in takes.values():
+        _add_once(rows_of_one, votes, listing)
     return listing
 
 
-def _add_once(
-    path: str,
-    segment: tuple[float, float] | tuple[()],
-    said: list[Labels],
-    votes: bool,
-    listing: Listing,
-) -> None:
+def _add_once(said: list[Labels], votes: bool, listing: Listing) -> None:
     """Add an utterance once, unless its rows contradict each other."""
+    path = said[0].file
     (emotion, most), *others = Counter(labels.emotion for labels in said).most_common()
     listed = ", ".join(f"{word} ({count})" for word, count in [(emotion, most), *others])
     speakers = sorted({labels.speaker for labels in said} - {""})
     if len(speakers) > 1:
         reason = f"its {len(said)} rows name the speakers {', '.join(speakers)}"
-        listing.problems.append(problem(path, "contradiction", reason))
-        return
+        return listing.leave_out(path, "contradiction", reason)
     if others and (not votes or others[0][1] == most):
-        listing.problems.append(problem(path, "contradiction", f"its rows say {listed}"))
-        return
+        return listing.leave_out(path, "contradiction", f"its rows say {listed}")
     if others:
-        listing.notes.append(problem(path, "votes", f"{emotion} is what most of {listed} say"))
+        listing.note(path, "votes", f"{emotion} is what most of {listed} say")
     elif len(said) > 1 and not votes:
-        reason = f"named in {len(said)} rows, of which one is kept"
-        listing.problems.append(problem(path, "duplicate", reason))
+        listing.leave_out(path, "duplicate", f"named in {len(said)} rows, of which one is kept")
     labels = next(labels for labels in said if labels.emotion == emotion)
-    labels = replace(labels, speaker=speakers[0] if speakers else "")
-    listing.parts.append(Part(path, labels, segment or WHOLE))
+    return listing.parts.append(replace(labels, speaker="".join(speakers)))
 
 
-def _segment(start: str, end: str) -> tuple[float, float] | tuple[()] | None:
-    """Start and end in seconds, () for a whole file, None for what is no segment.
+def _segment(start: str, end: str) -> tuple[float, float] | None:
+    """Start and end in seconds (both NaN for a whole file), or None for what is no segment.
 
     Both may be seconds or times such as ``0 days 00:00:01.2``; no end is the end of the file.
     """
     try:
-        first, last = (
-            math.nan if word.casefold() in _NOBODY else _seconds(word) for word in (start, end)
-        )
+        first, last = _seconds(start), _seconds(end)
     except ValueError:
         return None
     if math.isnan(last):
-        return (first, last) if first > 0 else ()
+        return (first, last) if first > 0 else (math.nan, math.nan)
     first = 0.0 if math.isnan(first) else first
     return (first, last) if 0 <= first < last else None
 
 
 def _seconds(word: str) -> float:
+    if word.casefold() in _NOBODY:
+        return math.nan
     try:
         return float(word.replace(",", "."))
     except ValueError:
@@ -293,22 +281,24 @@ def _seconds(word: str) -> float:
 
 def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> dict[str, str]:
     """Spell each speaker one way: `` 03 ``, ``3`` and ``3.0`` are the same as ``03``."""
-    spellings = defaultdict(set)
-    for word in set(words):
-        plain = re.sub(r"^([0-9]+)\.0*$", r"\1", word.strip())
-        number = plain.lstrip("0") or "0" if plain.isdecimal() else fold(plain)
-        spellings[number].add((plain, word))
-    by_number = {
-        name.lstrip("0") or "0" if name.isdecimal() else fold(name): name for name in known
-    }
-    spelled = {}
-    for number, pairs in spellings.items():
-        name = by_number.get(number) or max(
-            (plain for plain, _ in pairs), key=lambda p: (len(p), p)
-        )
-        name = "" if number in _NOBODY else name
-        spelled |= {word: name for _, word in pairs}
-        if name and len(pairs) > 1:
-            others = ", ".join(repr(word) for word in sorted(word for _, word in pairs))
-            listing.notes.append(problem("", "speaker", f"{others} are one speaker, {name}"))
+    spellings, spelled = defaultdict(set), {}
+    for word in words:
+        spellings[_number(word)].add(word)
+    known = {_number(name): name for name in known}
+    for number, alike in spellings.items():
+        longest = max(map(_whole, alike), key=lambda plain: (len(plain), plain))
+        name = "" if number in _NOBODY else known.get(number, longest)
+        spelled |= dict.fromkeys(alike, name)
+        if name and len(alike) > 1:
+            others = ", ".join(map(repr, sorted(alike)))
+            listing.note("", "speaker", f"{others} are one speaker, {name}")
     return spelled
+
+
+def _whole(word: str) -> str:
+    return re.sub(r"^([0-9]+)\.0*$", r"\1", word)
+
+
+def _number(word: str) -> str:
+    plain = _whole(word)
+    return plain.lstrip("0") or "0" if plain.isdecimal() else fold(plain)

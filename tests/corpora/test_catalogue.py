@@ -22,7 +22,7 @@ def test_catalogue_repeats_the_published_counts():
     for entry in CATALOGUE.values():
         assert sum(entry.speaker_counts.values()) == entry.size
         assert entry.speaker_counts.keys() == entry.speakers.keys()
-        assert not entry.utterances or len(entry.utterances) == entry.size
+        assert not entry.published or len(entry.published) == entry.size
         assert set(entry.emotions) <= set(EMOTIONS)
 
 
