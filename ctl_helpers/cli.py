@@ -277,7 +277,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         whole = table["start"].isna().all()
         _print(table.drop(columns=["start", "end"]) if whole else table, parsed.csv)
     if parsed.plot and len(table):
-        from ctl_helpers.report.figures.timeline import timeline
+        from ctl_helpers.report.figures import timeline
 
         timeline(table).savefig(parsed.plot, dpi=160)
     return 1 if problems else 0

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import keras
 import numpy as np
 import pytest
 from toys import CHANGES, NETWORK, toy_features, toy_manifest, write_code
@@ -86,7 +87,7 @@ def test_embeddings_are_those_of_the_test_part(method, tmp_path):
     problem = inside()
     outcome = method(normalisation="none").run(problem, 0, tmp_path)
     x = problem.features[0].values[problem.test]
-    p, z = (np.asarray(part) for part in with_embedding(outcome.model)(x))
+    p, z = map(keras.ops.convert_to_numpy, with_embedding(outcome.model)(x))
     np.testing.assert_allclose(outcome.probabilities["last"], p, atol=1e-5)
     np.testing.assert_allclose(outcome.embeddings["embeddings"], z, atol=1e-5)
     assert set(outcome.embeddings) == {"embeddings"}
@@ -101,7 +102,7 @@ def test_training_sees_resampled_recordings_and_scoring_does_not(method, tmp_pat
     outcome = chosen.run(problem.with_features(features, *versions), 0, tmp_path)
     plain = method(normalisation="none").run(problem, 0, tmp_path)
     assert outcome.history[0]["loss"] != plain.history[0]["loss"]
-    p = np.asarray(outcome.model(features.values[problem.test]))
+    p = keras.ops.convert_to_numpy(outcome.model(features.values[problem.test]))
     np.testing.assert_allclose(outcome.probabilities["last"], p, atol=1e-5)
 
 
@@ -150,7 +151,9 @@ def test_source_only_is_training_on_the_source_without_any_target(method, tmp_pa
     rows = training.repeat(np.arange(12), 30, seed=0)  # as long as the target would make it
     batches = training.Batches(x[problem.train], rows, labels, recipe=chosen.recipe, seed=0)
     training.Training(model, batches, chosen.recipe).run()
-    np.testing.assert_allclose(found, np.asarray(model(x[problem.test])), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        found, keras.ops.convert_to_numpy(model(x[problem.test])), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ["caam-mdd", "mmd", "information"])
