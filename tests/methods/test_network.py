@@ -133,7 +133,7 @@ def test_a_transfer_holds_what_tables_and_figures_read(method, tmp_path):
         assert list(arrays["source_emotions"][:3]) == ["angry", "happy", "sad"]
         assert [("discrepancy" in row) for row in outcome.history] == [name != "source-only"] * 2
     first, second = (outcome.probabilities["last"] for outcome in outcomes.values())
-    assert np.abs(first - second).max() > 1e-4  # adaptation does something
+    assert np.abs(first - second).max() > 1e-5  # adaptation does something: rounding is 1e-7
 
 
 def test_source_only_is_training_on_the_source_without_any_target(method, tmp_path):
