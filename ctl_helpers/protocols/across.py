@@ -63,7 +63,7 @@ def problems_across(
         ``"inductive"``: adapt to one half of the target's speakers, drawn by the seed, and score
         the other half; and the other way round, in a second problem.
     labels : str
-        What is told apart; see `LABELS`. Utterances of other emotions are left out.
+        The kind of classes; see `LABELS`. Utterances of other emotions are left out.
     seed : int
         Of the halves.
 

@@ -23,7 +23,7 @@ class Problem:
     manifest : DataFrame
         A row per utterance, of one corpus or of a source and a target.
     classes : tuple of str
-        What is told apart: values of the manifest's column ``emotion``, in order.
+        The classes: values of the manifest's column ``emotion``, in order.
     train, test, adapt : int array
         Rows: labelled ones to learn from, those that are scored, and, across corpora, those whose
         speech (never their labels) a method may adapt to.
