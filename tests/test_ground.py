@@ -1,6 +1,7 @@
 """What the repository says of itself in several places agrees, and travels to any machine."""
 
 import ast
+import gzip
 import json
 import re
 import subprocess
@@ -64,7 +65,7 @@ def applies(marker: Marker | None, environment: dict[str, str]) -> bool:
 
 @cache
 def tracked_text() -> dict[str, str]:
-    """Name and text of every text file that git keeps."""
+    """Name and text of every text file that git keeps, compressed ones unpacked."""
     listing = subprocess.run(
         ["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=False
     )
@@ -74,7 +75,8 @@ def tracked_text() -> dict[str, str]:
     for name in listing.stdout.decode().split("\0")[:-1]:
         path = REPOSITORY / name
         if path.is_file() and path.suffix not in BINARY:
-            texts[name] = path.read_text(encoding="utf-8")
+            data = path.read_bytes()
+            texts[name] = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
     return texts
 
 
