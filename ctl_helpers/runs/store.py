@@ -185,6 +185,8 @@ class RunStore:
         if not folder.is_dir():
             return name in self.archived
         if not (fault := damage(folder)):
+            with contextlib.suppress(OSError):  # of a process killed before it could remove it
+                folder.with_name(f"{name}.lock").unlink(missing_ok=True)
             return True
         aside = folder.with_name(f"{name}.damaged-{time.time_ns()}")
         try:

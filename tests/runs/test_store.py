@@ -266,3 +266,11 @@ def test_full_disk_leaves_no_run(tmp_path):
         store.compute(SPEC, lambda folder: Path("/dev/full").write_text("x"))
     assert_one_line(error, str(tmp_path), "No space left on device")
     assert not store.has(NAME)
+
+
+def test_a_lock_that_a_killed_process_left_beside_its_run_is_removed(tmp_path):
+    store = RunStore(tmp_path)
+    name = store.compute({"seed": 0}, lambda folder: write_json(folder / "record.json", {})).name
+    (tmp_path / f"{name}.lock").touch()
+    assert store.has(name)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
