@@ -57,7 +57,7 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
     Returns
     -------
     int
-        How many runs are told of.
+        How many runs they are made from.
     """
     runs = study_runs(out)
     found = findings(Path(out) / "runs", runs)

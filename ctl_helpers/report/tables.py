@@ -333,7 +333,7 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Strings: intervals folded into their score as "86.9 [85.1, 88.7]", or "86.9 [–]" where
-        there is too little for one, what is but a part as "1 of 10", recipe and condition into
+        there is too little for one, a part of the folds as "1 of 10", recipe and condition into
         the method, a dagger at that of optimistic rows, names as they are written; citations,
         notes, usual labels and empty columns dropped.
     """

@@ -123,19 +123,21 @@ def compute(
 def _compute_side_by_side(
     todo: list[Run], store: RunStore, jobs: int | None, description: str
 ) -> dict[str, str]:
-    """Compute runs in parallel; where a process dies, its run is tried once more, then named."""
+    """Compute runs in parallel; a run whose process dies is tried again, then named."""
     threads = max(1, cores() // (jobs or cores()))
     work = partial(_execute_safely, store=store, threads=threads, parent=os.getpid())
-    try:
-        return _named(todo, parallel_map(work, todo, jobs, description, unit="run"))
-    except WorkerError:
-        log.warning("%s: a process died; what it left is tried once more", description)
+    for _ in range(2):
+        try:
+            return _named(todo, parallel_map(work, todo, jobs, description, unit="run"))
+        except WorkerError:
+            log.warning("%s: a process died; what it left is tried once more", description)
+            todo = [run for run in todo if not store.has(run.name)]
     failures = {}
-    for run in [run for run in todo if not store.has(run.name)]:
+    for run in todo:  # each in a process of its own: one that dies takes no other with it
         try:
             failures |= _named([run], parallel_map(work, [run], 1, apart=True))
         except WorkerError:
-            failures[run.name] = f"{_where(run)}: its process died twice; was there enough memory?"
+            failures[run.name] = f"{_where(run)}: its process dies; is there enough memory?"
     return failures
 
 
@@ -163,14 +165,15 @@ def _execute_safely(run: Run, store: RunStore, threads: int, parent: int) -> str
     end_with(parent)
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
     with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
+        file = store.root / f"{run.name}.error.txt"
         try:
             execute(run, store)
+            file.unlink(missing_ok=True)
         except StudyError as error:
             return f"{_where(run)}: {error}"
         except MemoryError:
             return f"{_where(run)}: the memory was not enough; try --jobs 1"
         except Exception as error:  # of a network or classifier of the user's own, say
-            file = store.root / f"{run.name}.error.txt"
             write_text(file, traceback.format_exc())
             reason = " ".join(str(error).split())[:200]
             return f"{_where(run)}: {type(error).__name__}: {reason} (see {file})"

@@ -52,7 +52,9 @@ FEATURES, INSIDE, ACROSS, TABLES = (
 _USUAL = ("own", "transductive", "emotion", "")
 
 
-def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -> list[Notebook]:
+def list_notebooks(
+    study: Study, plan: Plan, complete: Iterable[Group], out: Path
+) -> list[Notebook]:
     """List the notebooks of a study with their parameters.
 
     Parameters
@@ -61,7 +63,7 @@ def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -
         Its settings.
     plan : Plan
         Its runs.
-    told : iterable of Group
+    complete : iterable of Group
         Groups whose runs are all there.
     out : Path
         The report's folder, from which notebooks are executed.
@@ -75,7 +77,7 @@ def list_notebooks(study: Study, plan: Plan, told: Iterable[Group], out: Path) -
     words = {"emotions": dict(study.settings.emotions), "columns": dict(study.settings.columns)}
     common = {"corpora": place, "out": ".", "more": {k: v for k, v in words.items() if v}}
     notebooks, looked_at = [], {}
-    for group in told:
+    for group in complete:
         settings, runs = plan.settings[group], plan.runs[group]
         if not settings.notebooks or group.kind not in ("network", "adaptation"):
             continue

@@ -40,7 +40,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     Returns
     -------
     Report
-        It tells all runs in its folder, those of earlier studies included. What cannot be done (a
+        It covers all runs in its folder, those of earlier studies included. What cannot be done (a
         corpus that cannot be read, a protocol it does not allow) is named in its problems.
 
     Raises
@@ -65,8 +65,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
             failures |= compute(runs, store, jobs, block or "training")
     problems += dict.fromkeys(failures.values())
     problems += _left_out(plan)
-    told = {group: runs for group, runs in plan.runs.items() if _complete(runs, failures)}
-    notebooks = list_notebooks(study, plan, told, out)
+    complete = {group: runs for group, runs in plan.runs.items() if _complete(runs, failures)}
+    notebooks = list_notebooks(study, plan, complete, out)
     missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
     said = parallel_map(partial(execute, out=out), missing, jobs, "notebooks", unit="notebook")

@@ -122,7 +122,7 @@ def test_a_network_that_cannot_take_the_features_says_so(tmp_path):
 def test_a_transfer_holds_what_tables_and_figures_read(method, tmp_path):
     (problem,) = across()
     outcomes = {
-        name: method(name, "corpus").run(problem, 0, tmp_path)
+        name: method(name, "corpus", reversal_steps=1.0).run(problem, 0, tmp_path)
         for name in ("source-only", "caam-released")
     }
     for name, outcome in outcomes.items():
@@ -133,7 +133,7 @@ def test_a_transfer_holds_what_tables_and_figures_read(method, tmp_path):
         assert list(arrays["source_emotions"][:3]) == ["angry", "happy", "sad"]
         assert [("discrepancy" in row) for row in outcome.history] == [name != "source-only"] * 2
     first, second = (outcome.probabilities["last"] for outcome in outcomes.values())
-    assert np.abs(first - second).max() > 1e-5  # adaptation does something: rounding is 1e-7
+    assert np.abs(first - second).max() > 1e-4  # adaptation does something
 
 
 def test_source_only_is_training_on_the_source_without_any_target(method, tmp_path):

@@ -138,6 +138,14 @@ def test_a_loss_that_is_not_finite_ends_the_training(speech):
         train(speech * np.float32("nan"), replace(PLAIN, loss="cross-entropy"))
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="other backends keep this loss finite"
+)
+def test_a_loss_that_overflows_ends_the_training(speech):
+    with pytest.raises(StudyError, match=r"expected a finite loss, got .* of 4 \(recipe plain\)"):
+        train(speech * 1e20, replace(PLAIN, learning_rate=1e30, loss="cross-entropy"))
+
+
 @pytest.mark.parametrize(("share", "epochs"), [(0.5, 2), (0.6, 3), (1.0, 4)])
 def test_the_weights_of_the_last_epochs_are_averaged(speech, share, epochs):
     after, model = [], small()

@@ -155,3 +155,32 @@ def test_a_killed_study_ends_with_the_same_table(study, root, tmp_path):
     for name in names:
         tables = [out / "runs" / name / "predictions.csv" for out in (killed, tmp_path / "report")]
         assert tables[0].read_bytes() == tables[1].read_bytes()
+
+
+FATAL = """
+import os, pathlib, signal
+from sklearn.neighbors import KNeighborsClassifier
+
+class Fatal(KNeighborsClassifier):
+    def fit(self, inputs, truth):
+        calls = pathlib.Path({calls!r})
+        with open(calls, "a") as file:
+            file.write("x")
+        if calls.stat().st_size <= {deaths}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().fit(inputs, truth)
+
+def classifier():
+    return Fatal(1)
+"""
+
+
+@pytest.mark.parametrize(("deaths", "left_out"), [(1, 0), (10_000, 4)])
+def test_a_run_whose_process_dies_is_tried_again_then_named(study, tmp_path, deaths, left_out):
+    code = FATAL.format(calls=str(tmp_path / "calls"), deaths=deaths)
+    fatal = f"mfcc+{write_code(tmp_path, 'fatal.py', code)}:classifier"
+    report, _ = run(study(methods=[fatal, "mfcc+linear"], pairs="none", jobs=2))
+    runs = load_runs(tmp_path / "report" / "runs")
+    assert (runs["method"] == "mfcc-statistics+linear").sum() == 4
+    assert len(runs) == 8 - left_out and len(report.problems) == left_out
+    assert all("fatal.py" in line and "enough memory" in line for line in report.problems)

@@ -47,7 +47,7 @@ def colour_of(name: str, position: int = 0, among: int = 0) -> str | tuple:
     position
         Picks the spare colour of a name that has none of its own.
     among
-        How many names are to be told apart; more than there are spare colours get a wheel.
+        How many names need a colour of their own; more than there are spare colours get a wheel.
 
     Returns
     -------

@@ -498,7 +498,7 @@ def margin_disparity(
     first : ndarray of shape (3,)
         A line f: f(x, y) = a x + b y + c, whose sign is the class.
     margin : float
-        Distance from the second line at which a point counts as clearly told apart.
+        Distance from the second line at which a point counts as clearly on one side.
 
     Returns
     -------
