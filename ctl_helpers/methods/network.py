@@ -4,22 +4,26 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import PRESETS, FeatureSettings, normalise, with_versions
+from ctl_helpers.features import (
+    PRESETS,
+    FeatureSettings,
+    Normalised,
+    normalise,
+    with_versions,
+)
 from ctl_helpers.methods.outcome import Outcome
+from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
 from ctl_helpers.parallel import cores
 from ctl_helpers.plugins import is_reference, source_hash
 from ctl_helpers.protocols import Problem, validation_part
 from ctl_helpers.versions import version_of
-
-if TYPE_CHECKING:
-    from ctl_helpers.features import Normalised
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ class NetworkMethod:
     def features(self) -> tuple[str | FeatureSettings, ...]:
         """The recipe's features, and those of its recordings played faster or slower."""
         if not self.recipe.resampled:
-            return (self.recipe.features,)
+            return tuple(self.recipe.features.split("+"))
         if self.recipe.features not in PRESETS:
             raise StudyError(
                 f"recipe {self.recipe.name}: expected features that can be resampled "
@@ -104,9 +108,8 @@ class NetworkMethod:
             watch = training.Watch("validation", rows, problem.truth[rows])
         elif self.selection == "best_test":
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
-        shape = problem.features[0].values.shape[1:]
-        model = _built(recipe, shape, len(problem.classes))
         inputs = normalised(problem, recipe, train)
+        model = _built(recipe, inputs.values.shape[1:], len(problem.classes))
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])
@@ -164,20 +167,23 @@ def _built(recipe: Recipe, shape: tuple[int, ...], classes: int):
     return build(recipe, shape, classes)
 
 
-def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> "Normalised":
+def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> Normalised:
     """Normalise the features of a problem, and their resampled versions, as a recipe says.
 
-    Nothing is learned from speakers of a target that are only scored.
+    A vector becomes one frame. Nothing is learned from speakers of a target that are only scored.
     """
     features, *versions = problem.features
     manifest = problem.manifest
+    if features.values.ndim == 2:
+        values = vectors(problem, recipe.normalisation, train, f"recipe {recipe.name}")
+        return Normalised(values[:, None], "none")
     speech = features.speech if recipe.padding == "zeroed" else None
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
     inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, only)
     return with_versions(inputs, versions, manifest, only)
 
 
-def card(problem: Problem, recipe: Recipe, inputs: "Normalised") -> dict[str, Any]:
+def card(problem: Problem, recipe: Recipe, inputs: Normalised) -> dict[str, Any]:
     """Describe what a saved network needs to be used on new recordings."""
     shared, settings = inputs.kind == "global", problem.features[0].settings
     return {

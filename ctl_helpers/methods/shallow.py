@@ -12,8 +12,8 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import standardise
 from ctl_helpers.methods.outcome import Outcome
+from ctl_helpers.methods.vectors import check_normalisation, vectors
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.protocols import Problem
 from ctl_helpers.versions import version_of
@@ -25,7 +25,6 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
     "rbf": {"kernel": "rbf", "C": 10.0},  # gamma: 1 / (functionals x variance)
     "logistic": {"C": 0.1, "max_iter": 5000},
 }
-NORMALISATIONS = ("global", "speaker", "corpus")
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class ShallowMethod:
     ----------
     features : tuple of str
         Feature sets of vectors, such as ``egemaps``, ``compare``, ``mfcc-statistics``, or an array
-        of one's own. Several stand side by side, scaled to equal total variance.
+        of one's own. Several stand side by side, see :func:`~ctl_helpers.methods.vectors.vectors`.
     classifier : str
         One of `CLASSIFIERS`, or ``file.py:function`` that returns an estimator of scikit-learn's
         manners.
@@ -62,11 +61,7 @@ class ShallowMethod:
 
     def __post_init__(self) -> None:
         """Check the normalisation."""
-        if self.normalisation not in NORMALISATIONS:
-            raise StudyError(
-                f"normalisation of {self.name}: expected one of {', '.join(NORMALISATIONS)}, "
-                f"got {self.normalisation!r}"
-            )
+        check_normalisation(self.normalisation, self.name)
 
     @property
     def name(self) -> str:
@@ -85,6 +80,8 @@ class ShallowMethod:
         if is_reference(self.classifier):
             settings = {"source": source_hash(self.classifier)}
         recipe = {"name": "", "normalisation": self.normalisation} | settings
+        if len(self.features) > 1:
+            recipe["joined"] = "equal variance"
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
 
     def versions(self) -> dict[str, str]:
@@ -106,29 +103,11 @@ class ShallowMethod:
                 f"one in {len(problem.train)} utterances"
             )
         with threadpool_limits(1):  # more threads are slower on so little, and round otherwise
-            inputs = self._inputs(problem)
+            inputs = vectors(problem, self.normalisation, problem.train, self.name)
             model = _estimator(self.classifier)
             model.fit(inputs[problem.train], truth[problem.train])
             probabilities = _probabilities(model, inputs[problem.test], len(problem.classes))
         return Outcome({"last": probabilities}, details={"calibrated": False})
-
-    def _inputs(self, problem: Problem) -> np.ndarray:
-        only = np.concatenate([problem.train, problem.adapt]) if len(problem.adapt) else None
-        blocks = []
-        for features in problem.features:
-            if features.values.ndim != 2:
-                raise StudyError(
-                    f"{self.name}: expected one vector per utterance, got features of shape "
-                    f"{features.values.shape[1:]}"
-                )
-            blocks.append(
-                standardise(
-                    features.values, problem.manifest, self.normalisation, problem.train, only
-                )
-            )
-        if len(blocks) == 1:
-            return blocks[0]
-        return np.concatenate([block / np.sqrt(block.shape[1]) for block in blocks], axis=1)
 
 
 def _estimator(classifier: str):

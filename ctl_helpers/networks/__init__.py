@@ -17,6 +17,7 @@ NETWORKS = {
     "cpac": "ctl_helpers.networks.cpac:cpac",
     "caam": "ctl_helpers.networks.adaptation:predictor",
     "timnet": "ctl_helpers.networks.timnet:timnet",
+    "perceptron": "ctl_helpers.networks.perceptron:perceptron",
 }
 
 _ADAPTATION = "ctl_helpers.networks.adaptation"

@@ -200,6 +200,18 @@ RECIPES = {
     "timnet": Recipe(
         "timnet", "timnet", epochs=500, loss="cross-entropy", beta_1=0.93, beta_2=0.98
     ),
+    # For the perceptron, on vectors of functionals.
+    "functionals": Recipe(
+        "functionals",
+        "perceptron",
+        features="compare+egemaps",
+        normalisation="global",
+        epochs=60,
+        batch_size=32,
+        **_MODERN
+        | {"padding": "kept", "shift": 0, "cutmix": 0.0, "learning_rate": 1e-3}
+        | {"weight_decay": 0.1},
+    ),
     # For trials: learns the miniature corpora in seconds.
     "quick": Recipe(
         "quick",

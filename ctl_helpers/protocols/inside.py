@@ -15,7 +15,8 @@ from ctl_helpers.protocols.partition import read_partition
 from ctl_helpers.protocols.problem import Problem, classes_of, is_synthetic
 from ctl_helpers.protocols.split import Split, groups_of
 
-PARTITION = "partition:"
+PARTITION, INNER = "partition:", "inner:"
+_INNER_FOLDS = 3
 
 
 def problems_inside(
@@ -52,7 +53,7 @@ def problems_inside(
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
     common: dict[str, Any] = {
         "corpus": "+".join(manifest["corpus"].unique()),
-        "folds": folds if protocol in K_FOLDS else None,
+        "folds": folds if protocol.removeprefix(INNER) in K_FOLDS else None,
         "of_folds": len(splits),
         "of_utterances": sum(len(split.test) for split in splits),
         "division": division,
@@ -79,8 +80,10 @@ def make_splits(
         equal shares), ``"loso"`` (leave one speaker out), ``"grouped"`` (k folds of whole
         speakers), ``"sentences"`` (k folds of whole sentences), ``"strangers"`` (neither speaker
         nor sentence of the test part was trained on), ``"partition:FOLDER"``, see
-        :func:`~ctl_helpers.protocols.partition.read_partition`, or ``"file.py:function"``, a
-        function of manifest, folds and seed that returns a list of `Split`.
+        :func:`~ctl_helpers.protocols.partition.read_partition`, ``"file.py:function"``, a
+        function of manifest, folds and seed that returns a list of `Split`, or ``"inner:"`` before
+        any of these: three folds of each of its training parts, to choose a recipe on without a
+        look at its test parts.
     folds : int
         For k-fold protocols.
     seed : int
@@ -104,6 +107,8 @@ def make_splits(
     """
     check_protocol(protocol)
     classes_of(manifest)
+    if protocol.startswith(INNER):
+        return _inner(protocol.removeprefix(INNER), manifest, folds, seed)
     if protocol.startswith(PARTITION):
         return read_partition(protocol.removeprefix(PARTITION), manifest)
     if protocol in K_FOLDS and not 2 <= folds <= len(manifest):
@@ -116,14 +121,26 @@ def make_splits(
 
 def check_protocol(protocol: str) -> None:
     """Raise a StudyError for the name of a protocol that is not known."""
+    protocol = protocol.removeprefix(INNER)
     if protocol in PROTOCOLS or protocol.startswith(PARTITION):
         return
     if not is_reference(protocol):
         raise StudyError(
-            f"protocol: expected one of {', '.join(PROTOCOLS)}, {PARTITION}FOLDER or "
-            f"FILE.py:FUNCTION, got {protocol!r}"
+            f"protocol: expected one of {', '.join(PROTOCOLS)}, {PARTITION}FOLDER, "
+            f"FILE.py:FUNCTION or {INNER}PROTOCOL, got {protocol!r}"
         )
     load(protocol)
+
+
+def _inner(protocol: str, manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
+    """Divide every training part again, by whole speakers where the protocol holds them out."""
+    found = []
+    for outer in make_splits(manifest, protocol, folds, seed):
+        kind = "grouped" if outer.held_out else "kfold"
+        for one in make_splits(manifest.iloc[outer.train], kind, _INNER_FOLDS, seed):
+            name, train, test = f"{outer.name}, {one.name}", outer.train[one.train], one.test
+            found.append(Split(name, train, outer.train[test], outer.held_out))
+    return found
 
 
 def _kfold(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:

@@ -41,7 +41,7 @@ class Settings:
         ("kfold",),
         "words",
         "inside a corpus: kfold, stratified, loso, grouped, sentences, strangers, "
-        "partition:FOLDER, FILE.py:FUNCTION, or none",
+        "partition:FOLDER, FILE.py:FUNCTION, inner:ANY, or none",
     )
     folds: int = _option(10, "count", "folds of the k-fold protocols", "N")
     divisions: tuple[int, ...] = _option((98,), "numbers", "seeds of the division", "N")

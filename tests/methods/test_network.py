@@ -111,9 +111,12 @@ def test_a_network_that_cannot_take_the_features_says_so(tmp_path):
     with pytest.raises(StudyError, match="at least 38 frames") as caught:
         parse("cpac/quick").run(problem, 0, tmp_path)
     assert "\n" not in str(caught.value)
-    vectors = problem.with_features(toy_features(problem.manifest, None))
+    vectors = toy_features(problem.manifest, None)
+    with pytest.raises(StudyError, match="at least 38 frames and 38 coefficients, got 1 x 4"):
+        parse("cpac/quick", "global").run(problem.with_features(vectors), 0, tmp_path)
+    deeper = replace(vectors, values=vectors.values[:, None, None])
     with pytest.raises(StudyError, match="expected features of frames x coefficients"):
-        parse("cpac/quick", "global").run(vectors, 0, tmp_path)
+        parse("cpac/quick", "none").run(problem.with_features(deeper), 0, tmp_path)
 
 
 # Across corpora
@@ -198,3 +201,20 @@ def test_methods_suit_problems_of_their_kind(method):
     (problem,) = across()
     assert method("mmd").suits(problem) and not method().suits(problem)
     assert method().suits(inside()) and not method("mmd").suits(inside())
+
+
+def test_a_perceptron_on_two_sets_of_vectors_beside_each_other(tmp_path):
+    manifest = toy_manifest(utterances=48)
+    sets = [toy_features(manifest, None, k, seed=k, level=4.0) for k in (5, 9)]
+    problem = problems_inside(manifest, "loso")[0].with_features(*sets)
+    found = parse("perceptron/functionals", "speaker", changes={"features": "x.npz+y.npz"})
+    assert found.features == ("x.npz", "y.npz")
+    outcome = found.run(problem, 0, tmp_path)
+    assert outcome.model.input_shape == (None, 1, 14)
+    predicted = outcome.probabilities["last"].argmax(axis=1)
+    np.testing.assert_array_equal(predicted, problem.truth[problem.test])
+    frames = problem.with_features(toy_features(manifest))
+    with pytest.raises(StudyError, match=r"normalisation of recipe functionals.*got 'none'"):
+        parse("perceptron/functionals", "none").run(problem, 0, tmp_path)
+    with pytest.raises(StudyError, match="expected one vector per utterance"):
+        found.run(frames.with_features(sets[0], *frames.features), 0, tmp_path)

@@ -60,12 +60,26 @@ def test_two_classes_and_two_sets_of_features(tmp_path):
     sets = [toy_features(manifest, None, k, seed=k) for k in (3, 5)]
     problem = problem_of(manifest, *sets)
     found = solve("x.npz+y.npz+linear", problem, tmp_path)
-    # Side by side, each of the same total variance.
+    # Side by side, each of the same total variance, and a variance of 1 a value over both.
     scaled = [StandardScaler().fit(s.values[problem.train]).transform(s.values) for s in sets]
-    x = np.hstack([block / np.sqrt(block.shape[1]) for block in scaled])
+    x = np.hstack([block * np.sqrt(4 / block.shape[1]) for block in scaled])
     machine = SVC(kernel="linear", C=0.01).fit(x[problem.train], problem.truth[problem.train])
     decision = machine.decision_function(x[problem.test])
     np.testing.assert_allclose(found, softmax(np.stack([-decision, decision], 1), 1), atol=1e-4)
+
+
+def test_a_set_beside_itself_is_as_that_set_alone(tmp_path):
+    manifest = toy_manifest(EMOTIONS, 36)
+    wide = toy_features(manifest, None, coefficients=200)
+    alone = solve("x.npz+linear", problem_of(manifest, wide), tmp_path)
+    twice = solve("x.npz+y.npz+linear", problem_of(manifest, wide, wide), tmp_path)
+    # Twice the values of the same variance: twice the kernel, as twice the penalty C would be.
+    x = StandardScaler().fit(wide.values[problem_of(manifest, wide).train]).transform(wide.values)
+    problem = problem_of(manifest, wide)
+    machine = SVC(kernel="linear", C=0.02).fit(x[problem.train], problem.truth[problem.train])
+    expected = softmax(machine.decision_function(x[problem.test]), axis=1)
+    np.testing.assert_allclose(twice, expected, atol=1e-3)
+    assert np.abs(alone - 1 / 3).max() > 0.05 and np.abs(twice - 1 / 3).max() > 0.05
 
 
 def test_an_emotion_that_is_only_tested_has_no_probability(tmp_path):

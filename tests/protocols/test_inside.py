@@ -88,6 +88,30 @@ def test_validation_part_divides_the_training_part(manifest, protocol, seed):
     assert np.array_equal(again[0], train) and np.array_equal(again[1], validation)
 
 
+@settings(deadline=None, max_examples=40)
+@given(manifests(), st.sampled_from(["kfold", "loso", "grouped"]), st.integers(2, 4))
+def test_inner_folds_divide_each_training_part_and_leave_the_test_part_alone(
+    manifest, protocol, folds
+):
+    try:
+        outer = make_splits(manifest, protocol, folds)
+        inner = make_splits(manifest, f"inner:{protocol}", folds)
+    except StudyError:
+        assume(False)
+    assert len(inner) == 3 * len(outer)
+    for number, split in enumerate(outer):
+        three = inner[3 * number : 3 * number + 3]
+        assert all(one.name.startswith(f"{split.name}, ") for one in three)
+        np.testing.assert_array_equal(np.sort(np.concatenate([s.test for s in three])), split.train)
+        for one in three:
+            np.testing.assert_array_equal(
+                np.sort(np.concatenate([one.train, one.test])), split.train
+            )
+            if protocol != "kfold":
+                speakers = [groups(manifest, rows, "speaker") for rows in (one.train, one.test)]
+                assert not set.intersection(*speakers)
+
+
 def test_kfold_is_scikit_learns_with_the_released_seed():
     manifest = manifest_of(["sad", "happy"] * 30, ["1"] * 60)
     ours = make_splits(manifest, "kfold")

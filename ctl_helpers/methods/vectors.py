@@ -1,0 +1,55 @@
+"""Vectors of the utterances, standardised and side by side, for whatever learns from them."""
+
+import numpy as np
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import standardise
+from ctl_helpers.protocols import Problem
+
+NORMALISATIONS = ("global", "speaker", "corpus")
+
+
+def check_normalisation(normalisation: str, name: str) -> None:
+    """Raise a StudyError when vectors cannot be standardised in this way."""
+    if normalisation not in NORMALISATIONS:
+        raise StudyError(
+            f"normalisation of {name}: expected one of {', '.join(NORMALISATIONS)}, "
+            f"got {normalisation!r}"
+        )
+
+
+def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) -> np.ndarray:
+    """Standardise the feature sets of a problem and put them side by side.
+
+    Parameters
+    ----------
+    problem : Problem
+        With features of one vector per utterance.
+    normalisation : {"global", "speaker", "corpus"}
+        Standardise each value by the training part, or within every speaker or corpus; the latter
+        two look at the unlabelled speech of the test part too.
+    train : int array
+        Rows of the training part.
+    name : str
+        Of the method, for messages.
+
+    Returns
+    -------
+    float32 array of shape (utterances, values)
+        Of several sets each has the same total variance, and all of them the variance of 1 a value
+        that one alone has.
+    """
+    check_normalisation(normalisation, name)
+    only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
+    blocks = []
+    for features in problem.features:
+        if features.values.ndim != 2:
+            raise StudyError(
+                f"{name}: expected one vector per utterance, got features of shape "
+                f"{features.values.shape[1:]}"
+            )
+        blocks.append(standardise(features.values, problem.manifest, normalisation, train, only))
+    if len(blocks) == 1:
+        return blocks[0]
+    width = sum(block.shape[1] for block in blocks) / len(blocks)
+    return np.concatenate([block * np.sqrt(width / block.shape[1]) for block in blocks], axis=1)
