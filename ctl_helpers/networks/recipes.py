@@ -168,6 +168,18 @@ _MODERN: dict[str, Any] = {
     "cutmix": 0.5,
 }
 _MODERN_CPAC: dict[str, Any] = {"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0}
+# What the recipes for vectors of functionals share.
+_FUNCTIONALS: dict[str, Any] = _MODERN | {
+    "network": "perceptron",
+    "features": "compare+egemaps",
+    "epochs": 60,
+    "batch_size": 32,
+    "padding": "kept",
+    "learning_rate": 1e-3,
+    "weight_decay": 0.1,
+    "shift": 0,
+    "cutmix": 0.0,
+}
 # What the quick recipes share.
 _QUICK: dict[str, Any] = {
     "features": "pitch",
@@ -201,17 +213,7 @@ RECIPES = {
         "timnet", "timnet", epochs=500, loss="cross-entropy", beta_1=0.93, beta_2=0.98
     ),
     # For the perceptron, on vectors of functionals.
-    "functionals": Recipe(
-        "functionals",
-        "perceptron",
-        features="compare+egemaps",
-        normalisation="global",
-        epochs=60,
-        batch_size=32,
-        **_MODERN
-        | {"padding": "kept", "shift": 0, "cutmix": 0.0, "learning_rate": 1e-3}
-        | {"weight_decay": 0.1},
-    ),
+    "functionals": Recipe("functionals", normalisation="global", **_FUNCTIONALS),
     # For trials: learns the miniature corpora in seconds.
     "quick": Recipe(
         "quick",
@@ -251,6 +253,10 @@ TRANSFER_RECIPES = {
         batch_size=32,
         reversal_steps=500.0,
         **_MODERN,
+    ),
+    # For the perceptron, on vectors of functionals.
+    "functionals": Recipe(
+        "functionals", normalisation="speaker", reversal_steps=500.0, **_FUNCTIONALS
     ),
     # For trials, as inside a corpus.
     "quick": Recipe(

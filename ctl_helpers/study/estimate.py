@@ -110,7 +110,11 @@ def _shape(run: Run) -> tuple[int, ...]:
     from ctl_helpers.features.arrays import is_array
     from ctl_helpers.features.ways import way_of
 
-    features, problem = run.method.features[0], run.problem
-    if is_array(features):
-        return extract(problem.manifest, features).values.shape[1:]
-    return way_of(features, problem.manifest, problem.samples).shape
+    problem, shapes = run.problem, []
+    for features in run.method.features:
+        if is_array(features):
+            shapes.append(extract(problem.manifest, features).values.shape[1:])
+        else:
+            shapes.append(way_of(features, problem.manifest, problem.samples).shape)
+    vectors = len(shapes[0]) == 1  # side by side, as one frame
+    return (1, sum(values for (values,) in shapes)) if vectors else shapes[0]

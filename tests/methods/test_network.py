@@ -218,3 +218,15 @@ def test_a_perceptron_on_two_sets_of_vectors_beside_each_other(tmp_path):
         parse("perceptron/functionals", "none").run(problem, 0, tmp_path)
     with pytest.raises(StudyError, match="expected one vector per utterance"):
         found.run(frames.with_features(sets[0], *frames.features), 0, tmp_path)
+
+
+def test_vectors_across_corpora(tmp_path):
+    casia = toy_manifest(CASIA, 48, corpus="casia")
+    emodb = toy_manifest(EMODB, 40, 5, corpus="emodb")
+    (problem,) = problems_across({"casia": casia, "emodb": emodb}, "casia", "emodb")
+    features = toy_features(problem.manifest, None, coefficients=12, level=4.0)
+    chosen = parse("cdan-e/functionals", changes={"features": "x.npz"}, across=True)
+    outcome = chosen.run(problem.with_features(features), 0, tmp_path)
+    predicted = outcome.probabilities["last"].argmax(axis=1)
+    assert np.mean(predicted == problem.truth[problem.test]) > 0.9
+    assert np.isfinite([row["discrepancy"] for row in outcome.history]).all()

@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from toys import Toys
+from toys import Toys, write_array
 
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
@@ -36,6 +37,14 @@ def test_networks_that_never_ran_are_timed_and_nothing_is_left_behind(toys, tmp_
     assert not store.root.exists()
     both = [*runs, *toys.runs(f"mean({toys.network}, {toys.classifier})", epochs=10)]
     assert estimate(both, store, measure=False)[0] == 6  # means and their members, each once
+
+
+def test_vectors_side_by_side_are_timed_as_one_frame(toys, tmp_path):
+    values = np.zeros((24, 5), np.float32)
+    files = [write_array(tmp_path / name, toys.manifest, values) for name in ("a.npz", "b.npz")]
+    runs = toys.runs("perceptron/functionals", features="+".join(map(str, files)), epochs=1000)
+    count, seconds = estimate(runs, RunStore(tmp_path / "runs"))
+    assert count == 2 and 0 < seconds < 240  # 24 000 times ten milliseconds if it is not timed
 
 
 def test_a_network_that_cannot_be_built_does_not_end_the_estimate(toys, tmp_path):
