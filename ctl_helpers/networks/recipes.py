@@ -167,6 +167,7 @@ _MODERN: dict[str, Any] = {
     "shift": 8,
     "cutmix": 0.5,
 }
+_VOICES = (0.84, 0.92, 1.09, 1.19)
 _MODERN_CPAC: dict[str, Any] = {"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0}
 # What the recipes for vectors of functionals share.
 _FUNCTIONALS: dict[str, Any] = _MODERN | {
@@ -205,6 +206,17 @@ RECIPES = {
         features="pitch",
         normalisation="global",
         epochs=70,
+        batch_size=16,
+        **_MODERN,
+    ),
+    # The same for voices never heard: more voices by resampling, moments in place of fine cepstra.
+    "independent": Recipe(
+        "independent",
+        settings=_MODERN_CPAC,
+        features="moments",
+        normalisation="speaker",
+        resampled=_VOICES,
+        epochs=40,
         batch_size=16,
         **_MODERN,
     ),
@@ -248,7 +260,7 @@ TRANSFER_RECIPES = {
         settings=_MODERN_CPAC | {"dropout": (0.5, 0.25, 0.25), "head_dropout": 0.2},
         features="moments",
         normalisation="speaker",
-        resampled=(0.84, 0.92, 1.09, 1.19),
+        resampled=_VOICES,
         epochs=20,
         batch_size=32,
         reversal_steps=500.0,
