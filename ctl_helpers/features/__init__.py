@@ -8,6 +8,7 @@
 from ctl_helpers.features.extraction import extract, feature_key
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
+    SECONDS,
     Normalised,
     apply_statistics,
     normalise,
@@ -21,6 +22,7 @@ __all__ = [
     "FEATURES",
     "NORMALISATIONS",
     "PRESETS",
+    "SECONDS",
     "FeatureSettings",
     "Features",
     "Normalised",

@@ -9,7 +9,9 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import Features
 
-NORMALISATIONS = ("none", "utterance", "speaker", "corpus", "global")
+# Where less than all of a new voice is known: how many seconds of it, without labels.
+SECONDS = {"speaker-5s": 5.0, "speaker-20s": 20.0, "speaker-60s": 60.0}
+NORMALISATIONS = ("none", "utterance", "speaker", *SECONDS, "corpus", "global")
 _EPSILON = 2.0**-30  # speechpy's
 _BLOCK = 256  # utterances looked at together, so that memory stays flat
 
@@ -110,10 +112,12 @@ def normalise(
         Padding included.
     manifest : DataFrame
         A row per utterance, of one corpus or several.
-    kind : {"none", "utterance", "speaker", "corpus", "global"}
-        The group: every utterance by itself (speechpy's cmvn), all of a speaker, all of a corpus
-        (both look at the unlabelled speech of the test part too), or the training part, whose
-        statistics then serve all.
+    kind : str
+        One of `NORMALISATIONS`. The group: every utterance by itself (``"utterance"``, speechpy's
+        cmvn), all of a speaker, all of a corpus (both look at the unlabelled speech of the test
+        part too), or the training part, whose statistics then serve all (``"global"``).
+        ``"speaker-20s"`` takes the statistics of a speaker outside of the training part from some
+        20 s of speech: utterances drawn at random, the last of which may reach beyond.
     train : int array or None
         Rows of the training part, for ``"global"``.
     speech : int array of shape (utterances, 2) or None
@@ -186,8 +190,8 @@ def standardise(
         A vector per utterance.
     manifest, train, only
         As for `normalise`.
-    kind : {"global", "speaker", "corpus"}
-        The group, as for `normalise`.
+    kind : str
+        The group, as for `normalise`; not ``"none"`` or ``"utterance"``.
 
     Returns
     -------
@@ -243,7 +247,7 @@ def _groups(
                 "normalisation 'global': expected the rows of a training part, got none"
             )
         return [(np.arange(len(manifest)), train)]
-    if kind == "speaker":
+    if kind == "speaker" or kind in SECONDS:
         if unknown := (manifest["speaker"] == "").sum():
             path = manifest["path"][manifest["speaker"] == ""].iloc[0]
             raise StudyError(
@@ -251,7 +255,19 @@ def _groups(
                 f"of {len(manifest)} without one, as {path}"
             )
         groups = manifest.groupby(["corpus", "speaker"]).indices.values()
-        return [(rows, rows) for rows in groups]
+        if kind == "speaker" or train is None:
+            return [(rows, rows) for rows in groups]
+        return [
+            (rows, rows if np.isin(rows, train).any() else _heard(rows, manifest, SECONDS[kind]))
+            for rows in groups
+        ]
     only = np.arange(len(manifest)) if only is None else only
     groups = manifest.groupby("corpus").indices.values()
     return [(rows, some if len(some := np.intersect1d(rows, only)) else rows) for rows in groups]
+
+
+def _heard(rows: np.ndarray, manifest: pd.DataFrame, seconds: float) -> np.ndarray:
+    """Draw so many of a speaker's rows that they last for some seconds."""
+    rows = np.random.default_rng(len(rows)).permutation(rows)
+    lasted = np.cumsum(manifest["duration"].to_numpy()[rows])
+    return np.sort(rows[: 1 + np.searchsorted(lasted, seconds)])

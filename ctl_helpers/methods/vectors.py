@@ -3,10 +3,10 @@
 import numpy as np
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import standardise
+from ctl_helpers.features import SECONDS, standardise
 from ctl_helpers.protocols import Problem
 
-NORMALISATIONS = ("global", "speaker", "corpus")
+NORMALISATIONS = ("global", "speaker", *SECONDS, "corpus")
 
 
 def check_normalisation(normalisation: str, name: str) -> None:
@@ -25,9 +25,9 @@ def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) 
     ----------
     problem : Problem
         With features of one vector per utterance.
-    normalisation : {"global", "speaker", "corpus"}
-        Standardise each value by the training part, or within every speaker or corpus; the latter
-        two look at the unlabelled speech of the test part too.
+    normalisation : str
+        One of `NORMALISATIONS`: standardise each value by the training part, or within every
+        speaker or corpus; the latter two look at the unlabelled speech of the test part too.
     train : int array
         Rows of the training part.
     name : str

@@ -16,7 +16,7 @@ from ctl_helpers.results.summaries import fold_interval
 _METHOD = ["method", "recipe", "normalisation", "selection", "variant"]
 _GROUP = [*CONDITION, "variant"]
 _PREFERRED = ("modern", "paper", "released", "quick")
-_TRANSDUCTIVE = ("speaker", "corpus")
+_TRANSDUCTIVE = ("speaker", "speaker-5s", "speaker-20s", "speaker-60s", "corpus")
 
 
 def compare(

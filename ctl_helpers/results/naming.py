@@ -19,6 +19,7 @@ OURS = "this study"
 _DATA = tomllib.loads((files("ctl_helpers.results") / "names.toml").read_text(encoding="utf-8"))
 NAMES, HEADINGS = _DATA["names"], _DATA["headings"]
 _SAID = {"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"}
+_SAID |= {f"speaker-{n}s": f"per speaker by {n} s" for n in (5, 20, 60)}
 _UNSAID = {"none": "not normalised", "global": "scaled by the training part"}
 
 

@@ -61,7 +61,8 @@ class Settings:
     normalisations: tuple[str, ...] = _option(
         ("own",),
         "words",
-        "own: what a recipe names itself; none, utterance, speaker, corpus, global in its place",
+        "own: what a recipe names itself; none, utterance, speaker (of a new voice all, or "
+        "speaker-5s, speaker-20s, speaker-60s), corpus, global in its place",
         known="normalisations",
     )
     seeds: tuple[int, ...] = _option((0,), "numbers", "a run for each", "N")

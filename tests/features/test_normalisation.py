@@ -1,3 +1,5 @@
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,6 +8,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
+    SECONDS,
     apply_statistics,
     normalise,
     standardise,
@@ -23,6 +26,7 @@ def corpus():
             "path": [f"{row}.wav" for row in range(12)],
             "corpus": ["a"] * 8 + ["b"] * 4,
             "speaker": ["1", "2"] * 4 + ["1"] * 4,
+            "duration": 2.0,
         }
     )
     return values, manifest
@@ -97,6 +101,7 @@ def test_padding_is_kept_out_where_the_speech_is_known(corpus, kind):
         "global": [train],
         "none": [],
     }
+    groups |= dict.fromkeys(SECONDS, groups["speaker"][:2])  # those of the training part
     for group in map(list, groups[kind]):
         spoken = output[group][holds[group]]
         np.testing.assert_allclose(spoken.mean(axis=0), 0, atol=1e-5)
@@ -136,7 +141,8 @@ def test_versions_have_statistics_of_their_own_but_for_the_training_parts(corpus
     expected = normalise(2 * corpus[0], corpus[1], kind, np.arange(6))[:]
     if kind == "global":
         expected = (2 * corpus[0] - plain.mean[0]) * plain.scale[0]
-    np.testing.assert_allclose(both.versions[0][:], expected, atol=1e-5)
+    drawn = np.arange(8) if kind in SECONDS else np.arange(12)  # speakers of the training part
+    np.testing.assert_allclose(both.versions[0][drawn], expected[drawn], atol=1e-5)
 
 
 def test_utterances_are_drawn_in_any_of_their_versions(corpus):
@@ -212,3 +218,26 @@ def test_statistics_of_a_training_part_serve_other_voices(corpus):
     whole = normalise(values, manifest, "global", np.arange(6), speech)
     again = apply_statistics(values[9:], (whole.mean[0], whole.scale[0]), speech[9:])
     np.testing.assert_array_equal(again[:], whole[9:])
+
+
+def test_a_new_voice_of_which_little_is_known():
+    rng = np.random.default_rng(0)
+    manifest = pd.DataFrame({"corpus": "toy", "speaker": ["a", "b"] * 20, "duration": 2.0})
+    values = rng.normal(size=(40, 3)) * 4 + 7
+    train = np.flatnonzero(manifest["speaker"] == "a")
+    new = np.flatnonzero(manifest["speaker"] == "b")
+    whole = standardise(values, manifest, "speaker", train)
+    for kind, count in (("speaker-5s", 3), ("speaker-60s", 20)):
+        found = standardise(values, manifest, kind, train)
+        np.testing.assert_array_equal(found[train], whole[train])
+        # z = (x - mean) / deviation, of which two rows say both.
+        deviation = (values[new[0]] - values[new[1]]) / (found[new[0]] - found[new[1]])
+        mean = values[new[0]] - deviation * found[new[0]]
+        heard = [
+            values[list(rows)]
+            for rows in combinations(new, count)
+            if np.allclose(values[list(rows)].mean(axis=0), mean, atol=1e-4)
+        ]
+        assert len(heard) == 1
+        np.testing.assert_allclose(heard[0].std(axis=0), deviation, rtol=1e-4)
+    np.testing.assert_allclose(found, whole)
