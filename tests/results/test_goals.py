@@ -1,0 +1,93 @@
+"""Goals, choices across corpora and seconds of a new voice, on invented runs of known scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import REPOSITORY
+
+from ctl_helpers.results import goals as module
+from ctl_helpers.results.choice import chosen_without_labels
+from ctl_helpers.results.goals import goals
+from ctl_helpers.results.runs import RUN_COLUMNS
+from ctl_helpers.results.voices import seconds_of_a_new_voice
+
+
+def table(rows, **common):
+    plain = {"corpus": "", "source": "", "target": "", "labels": "emotion", "selection": "last"}
+    plain |= {"recipe": "", "split": "whole", "seed": 0, "normalisation": "speaker", **common}
+    return pd.DataFrame([plain | row for row in rows]).reindex(columns=RUN_COLUMNS)
+
+
+def folds(scores, **values):
+    return [{"split": f"fold {n}", "uar": s, "of_folds": 10} | values for n, s in enumerate(scores)]
+
+
+def test_a_goal_is_reached_by_the_method_that_it_names():
+    modern = {"corpus": "emodb", "method": "cpac", "recipe": "modern", "protocol": "kfold"}
+    good, better = np.linspace(0.88, 0.92, 10), np.linspace(0.98, 0.99, 10)
+    runs = table(folds(good, **modern), normalisation="global")
+    others = [{"recipe": "released"}, {"selection": "best_test"}, {"protocol": "stratified"}]
+    others += [{"corpus": "casia", "recipe": "other"}, {"normalisation": "speaker"}]
+    rows = [row for other in others for row in folds(better, **modern | other)]
+    (row,) = goals(pd.concat([runs, table(rows, normalisation="global")])).to_dict("records")
+    assert row["place"] == "EmoDB" and row["method"] == "CPAC modern"
+    assert row["uar"] == pytest.approx(90) and row["uar_low"] < 90 < row["uar_high"]
+    assert (row["goal"], row["reached"], row["folds"], row["of_folds"]) == (90, "yes", 10, 10)
+    assert '"modern, shuffled"' in row["command"]
+    less = table(folds(good - 0.01, **modern), normalisation="global")
+    assert goals(less)["reached"].tolist() == ["no"]
+    assert goals(runs.iloc[:0]).empty
+
+
+def test_goals_name_what_the_reference_computes():
+    from ctl_helpers.study.settings import read_study
+
+    study = read_study(REPOSITORY / "studies/reference.yaml")
+    with module.files("ctl_helpers.results").joinpath("goals.csv").open() as file:
+        asked = pd.read_csv(file, keep_default_na=False)
+    for goal in asked.to_dict("records"):
+        block = study.blocks[goal["block"]]
+        assert goal["method"] in block.methods
+        corpora = {name for place in goal["places"].split() for name in place.split(":")}
+        assert corpora <= set(block.names)
+        assert goal["protocol"] in (*block.protocols, *block.scorings)
+
+
+def test_the_method_across_corpora_is_chosen_by_other_targets():
+    scores = {  # by source, target: that of two methods that ran everywhere
+        ("a", "b"): (0.50, 0.30),
+        ("c", "b"): (0.50, 0.30),
+        ("a", "c"): (0.20, 0.30),
+        ("b", "c"): (0.20, 0.40),
+        ("b", "a"): (0.60, 0.50),
+        ("c", "a"): (0.60, 0.50),
+    }
+    rows = [
+        {"source": s, "target": t, "method": name, "uar": score + change, "seed": seed}
+        for (s, t), both in scores.items()
+        for name, score in zip(("one", "two"), both, strict=True)
+        for seed, change in enumerate((-0.01, 0, 0.01))
+    ]
+    rows.append({"source": "a", "target": "b", "method": "best, but on one pair", "uar": 0.99})
+    rows.append({"source": "a+c", "target": "b", "method": "one", "uar": 0.99})
+    found = chosen_without_labels(table(rows, protocol="transductive")).set_index(
+        ["source", "target"]
+    )
+    # For b by the pairs to a and c: 0.4 against 0.425; for c by those to a and b: 0.55, 0.4.
+    assert found.loc[("a", "b"), "method"] == "two, per speaker"
+    assert found.loc[("b", "c"), "method"] == "one, per speaker"
+    assert found.loc[("a", "b"), ["uar", "best", "seeds"]].tolist() == pytest.approx([30, 50, 3])
+    assert found.loc[("a", "b"), "uar_low"] < 30 < found.loc[("a", "b"), "uar_high"]
+    one_target = table(rows, protocol="transductive").query("target == 'b'")
+    assert chosen_without_labels(one_target).empty
+
+
+def test_scores_by_how_much_of_a_new_voice_is_known():
+    place = {"corpus": "emodb", "protocol": "loso", "method": "compare+linear"}
+    known = {"global": (0.6, 0.7), "speaker-5s": (0.3, 0.5), "speaker": (0.8, 0.9)}
+    rows = [row for kind, both in known.items() for row in folds(both, **place, normalisation=kind)]
+    rows += folds((0.5, 0.5), **place | {"method": "egemaps+linear"}, normalisation="speaker")
+    (row,) = seconds_of_a_new_voice(table(rows)).to_dict("records")
+    assert row["corpus"] == "EmoDB" and row["method"] == "ComParE + SVM (linear)"
+    assert [row[key] for key in ("none", "5 s", "all")] == pytest.approx([65, 40, 85])
+    assert np.isnan(row["20 s"])
