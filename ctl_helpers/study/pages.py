@@ -344,8 +344,8 @@ class OpenedInside(Opened):
         honest, gap = self.honest, comparisons.gap(self.runs).query("metric == 'UAR'")
         mine = self.scores[self.scores["reported_by"] == OURS]
         score = mine[~mine["optimistic"]].iloc[0]
-        emotions = tables.per_emotion(honest).sort_values("recall")
-        speakers = tables.per_speaker(honest)["uar"]
+        emotions = tables.scores_by(honest).sort_values("recall")
+        speakers = tables.scores_by(honest, "speaker")["uar"]
         weak, strong = emotions.iloc[0], emotions.iloc[-1]
         wrong = honest[honest["emotion"].eq(weak.emotion) & honest["predicted"].ne(weak.emotion)]
         taken = f", most often taken for *{wrong['predicted'].mode()[0]}*" if len(wrong) else ""

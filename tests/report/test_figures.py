@@ -67,8 +67,8 @@ def test_every_figure_is_returned_closed_and_can_be_saved(store, runs, loso, man
     drawn = {
         "confusion": figures.confusion_matrix(loso),
         "curves": figures.learning_curves(results.load_history(store, runs)),
-        "speakers": figures.recall_per_speaker(loso),
-        "emotions": figures.recall_per_emotion(loso),
+        "speakers": figures.recalls(loso, "speaker"),
+        "emotions": figures.recalls(loso),
         "single": figures.comparison(beside[beside["corpus"] != ""]),
         "across": figures.comparison(beside[beside["source"] != ""], "war"),
         "overview": figures.overview(beside),
@@ -164,7 +164,7 @@ def test_scores_never_go_beyond_what_can_be(store, runs, loso):
     table = tables.ours_beside_published(runs)
     best = loso.assign(predicted=loso["emotion"])
     drawn = [figures.comparison(table), figures.overview(table)]
-    drawn += [figures.recall_per_emotion(best), figures.recall_per_speaker(best)]
+    drawn += [figures.recalls(best), figures.recalls(best, "speaker")]
     drawn += [figures.gap(comparisons.gap(runs)), figures.verdicts(verdict(runs))]
     for figure in drawn:
         for ax in figure.axes:

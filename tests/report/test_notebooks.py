@@ -32,7 +32,7 @@ from ctl_helpers.results.runs import load_predictions, load_runs
 page = Page(out, "1_toy-{{}}".format(word), synthetic=True)
 runs = load_runs("runs")
 predictions = load_predictions("runs", runs)
-display(page.table(tables.per_emotion(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
+display(page.table(tables.scores_by(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
 display(page.table(pd.DataFrame({{"speaker": [{HOSTILE!r}]}}), "speakers", "Speakers"))
 page.figure(figures.confusion_matrix(predictions), "confusion")
 """

@@ -1,7 +1,6 @@
 """Figures of results."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,14 +10,19 @@ from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.dots import Dot, Panel, dot_plot
+from ctl_helpers.report.figures.dots import dot_plot, stacked
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
-from ctl_helpers.results.runs import grouped
 from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
-_BEST: dict[str, Any] = {"colour": ORANGE, "hollow": True}
+_OURS = {"colour": BLUE, "marker": "o", "legend": OURS}
+_THEIRS = {"colour": GREY, "marker": "D", "legend": "published"}
+_BEST = {"colour": ORANGE, "hollow": True}
+_CONDITIONS = {
+    tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
+    tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
+}
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
     "discrepancy": ("loss", "discrepancy", GREY, "--"),
@@ -78,59 +82,47 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
     """
     _check_rows(history, "history")
     measured = {c: look for c, look in _CURVES.items() if c in history and history[c].notna().any()}
-    kinds = list(dict.fromkeys(look[0] for look in measured.values()))
+    kinds = list(dict.fromkeys(kind for kind, *_ in measured.values()))
     figure, axes = panels(1, len(kinds), 5.0, 3.3)
     for column, (kind, label, colour, line) in measured.items():
-        ax, scale = axes[0][kinds.index(kind)], 1 if kind == "loss" else 100
-        values = history[["epoch", column]].assign(score=scale * history[column])
+        ax, loss = axes[0][kinds.index(kind)], kind == "loss"
+        values = history[["epoch"]].assign(score=history[column] * (1 if loss else 100))
         look = {"color": colour, "ls": line, "label": label, "err_kws": {"alpha": 0.18, "lw": 0}}
         seaborn.lineplot(values, x="epoch", y="score", errorbar="sd", ax=ax, **look)
-        ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if kind == "loss" else 100))
-    for ax, kind in zip(axes[0], kinds, strict=True):
-        ax.grid()
+        ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if loss else 100))
+        ax.grid(True)
         ax.margins(x=0.01)
-        ax.legend(loc="upper right" if kind == "loss" else "lower right")
-    runs = history["run"].nunique() if "run" in history else 1
+        ax.legend(loc="upper right" if loss else "lower right")
+    runs = history["run"].nunique()
     band = f"mean of {runs} runs, band: one standard deviation" if runs > 1 else "one run"
     figure.suptitle(f"{title} ({band})" if title else band[0].upper() + band[1:])
     return figure
 
 
 @styled
-def recall_per_speaker(predictions: pd.DataFrame, title: str = "") -> Figure:
-    """Draw the UAR of each speaker with its 95 % interval, the weakest at the bottom."""
+def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> Figure:
+    """Draw the recall of each emotion or the UAR of each speaker, the weakest at the bottom."""
     _check_rows(predictions, "predictions")
-    table = tables.per_speaker(predictions).assign(colour=BLUE)
-    who = table["speaker"].replace("", "unknown") + (" (" + table["sex"] + ")").replace(" ()", "")
-    return _recalls(table.assign(who=who), "uar", predictions, title)
-
-
-@styled
-def recall_per_emotion(predictions: pd.DataFrame, title: str = "") -> Figure:
-    """Draw the recall of each emotion with its 95 % interval, the weakest at the bottom."""
-    _check_rows(predictions, "predictions")
-    table = tables.per_emotion(predictions)
-    colours = [colour_of(emotion, i) for i, emotion in enumerate(table["emotion"])]
-    table = table.assign(who=table["emotion"], colour=colours)
-    return _recalls(table, "recall", predictions, title)
-
-
-def _recalls(table: pd.DataFrame, score: str, predictions: pd.DataFrame, title: str) -> Figure:
-    columns = [score, f"{score}_low", f"{score}_high", "colour"]
-    table = table.sort_values(score, ascending=False)
-    labels = table["who"] + ", n = " + table["utterances"].astype(str)
-    rows = [(label, [Dot(*dot)]) for label, dot in zip(labels, table[columns].values, strict=True)]
+    table, score = tables.scores_by(predictions, by), tables.SCORE_OF[by]
+    table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
+    names = enumerate(table[by])
+    table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
+    dots = stacked(table.sort_values(score, ascending=False), {score: {}})
     pooled = 100 * pooled_interval(predictions, "uar").value
     label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
-    return dot_plot([Panel(title, rows, {pooled: "--"})], label)
+    return dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
 
 
-def _dot(row: dict, metric: str = "uar", **look) -> Dot:
-    """Make a dot with the interval over folds or seeds, or else over utterances."""
-    if row["reported_by"] != OURS:
-        look = {"colour": GREY, "marker": "D", "legend": "published"}
-    look |= {"thin": pd.isna(row[f"{metric}_low"]), "hollow": bool(row["optimistic"])}
-    return Dot(*tables.interval_of(row, metric), **look)
+def _dots(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+    """Make a dot of each score, with its interval over folds or seeds, or else over utterances."""
+    rows = table.to_dict("records")
+    dots = pd.DataFrame([tables.interval_of(row, metric) for row in rows])
+    dots["row"] = [label_of(row) for row in rows]
+    dots["line"] = [tables.chance_of(row) for row in rows]
+    dots["thin"] = table[f"{metric}_low"].isna().to_numpy()
+    dots["hollow"] = table["optimistic"].eq(True).to_numpy()
+    looks = [_OURS if row["reported_by"] == OURS else _THEIRS for row in rows]
+    return dots.join(pd.DataFrame(looks))
 
 
 @styled
@@ -150,27 +142,28 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
     """
     _check_rows(table, "scores")
     table = table[table["source"] != "mean"]
-    across = bool((table["source"] != "").all())
-    rows = table.to_dict("records")
-    parts = [f" ({part})" if (part := part_of(row)) else "" for row in rows]
-    labels = [label_of(row) + part for row, part in zip(rows, parts, strict=True)]
-    table = table.assign(label=labels)
-    means = table.groupby("label")[metric].mean().sort_values(ascending=False)
-    plots = []
-    for _, group in table.groupby(tables.PLACE, sort=False):
-        rows = group.sort_values(metric, ascending=False).to_dict("records")
-        dots = {row["label"]: [_dot(row, metric, legend=OURS)] for row in rows}
-        if across:
-            dots = {label: dots.get(label, []) for label in means.index}
-        said = [place_of(rows[0]), name_of(rows[0]["protocol"]), rows[0]["labels"]]
-        name = ", ".join(word for word in said if word not in ("transductive", "emotion"))
-        plots.append(Panel(name, list(dots.items()), {tables.chance_of(rows[0]): ":"}))
+    rows, across = table.to_dict("records"), bool((table["source"] != "").all())
+    dots = _dots(table, metric)
+    dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
+    dots["panel"] = [_panel(row) for row in rows]
+    order = list(dots["panel"].unique())
+    dots = dots.sort_values("value", ascending=False)
+    dots = dots.sort_values("panel", key=lambda names: names.map(order.index), kind="stable")
+    if across:
+        means = dots.groupby("row")["value"].mean().sort_values(ascending=False)
+        dots["row"] = pd.Categorical(dots["row"], means.index)
     marks = "dotted: chance; bars: 95 %, thin ones over utterances"
-    if table["optimistic"].any():
+    if dots["hollow"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
-    columns = min(3, len(plots)) if across else 1
-    label = f"{metric.upper()} % ({marks})"
-    return dot_plot(plots, label, title, columns=columns)
+    columns = min(3, len(order)) if across else 1
+    return dot_plot(dots, f"{metric.upper()} % ({marks})", title, columns=columns)
+
+
+def _panel(row: dict, *more: str) -> str:
+    """Say what a panel is of; what is usual is left out."""
+    said = [place_of(row), *(name_of(row[key]) for key in ("protocol", "labels", *more))]
+    usual = ("", "emotion", "none") if more else ("transductive", "emotion")
+    return ", ".join(word for word in said if word not in usual)
 
 
 @styled
@@ -186,32 +179,24 @@ def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
     title
         Of the figure.
     """
-    looks = {
-        tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
-        tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
-    }
-    plots = []
-    for corpus, rows, chance in tables.glance(table, most):
-        dots = [
-            (label, [_dot(row, **looks[how]) for how, row in scores.items()])
-            for label, scores in rows
-        ]
-        plots.append(Panel(name_of(corpus), dots, {chance: ":"}))
-    label = "UAR % (dotted: chance; bars: 95 % intervals)"
-    return dot_plot(plots, label, title, joined=True)
+    table = tables.glance(table, most)
+    _check_rows(table, "scores")
+    dots = _dots(table).assign(panel=table["corpus"].map(name_of))
+    for condition, look in _CONDITIONS.items():
+        mine = table["condition"].eq(condition) & table["reported_by"].eq(OURS)
+        dots.loc[mine, list(look)] = list(look.values())
+    return dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", title, joined=True)
 
 
 @styled
 def verdicts(table: pd.DataFrame, title: str = "") -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
-    rows = []
-    for row in table.to_dict("records"):
-        ours = [Dot(row["last"], row["last_low"], row["last_high"], legend="ours, last epoch")]
-        if pd.notna(row["best_test"]):
-            ours.append(Dot(row["best_test"], legend=f"ours, best test epoch {DAGGER}", **_BEST))
-        ours.append(Dot(row["published"], colour=GREY, marker="D", legend="published"))
-        rows.append((f"{row['claim']} ({row['recipe']}): {row['verdict']}", ours))
-    return dot_plot([Panel(title, rows)], "UAR % (bars: 95 % intervals over folds or seeds)")
+    rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
+    looks = {"last": {"legend": "ours, last epoch"}}
+    looks |= {"best_test": {"legend": f"ours, best test epoch {DAGGER}", **_BEST}}
+    dots = stacked(table.assign(row=rows), looks | {"published": _THEIRS})
+    label = "UAR % (bars: 95 % intervals over folds or seeds)"
+    return dot_plot(dots.assign(panel=title), label)
 
 
 @styled
@@ -225,12 +210,12 @@ def gap(table: pd.DataFrame, title: str = "") -> Figure:
     title
         Of the figure.
     """
-    rows = []
-    for row in table.to_dict("records"):
-        best = Dot(row["best_test"], legend=f"best test epoch {DAGGER}", **_BEST)
-        dots = [Dot(row["last"], legend="last epoch"), best]
-        rows.append((f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}", dots))
-    return dot_plot([Panel(title, rows)], "score %", joined=True)
+    rows = table.to_dict("records")
+    words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
+    looks = {"last": {"legend": "last epoch"}}
+    looks |= {"best_test": {"legend": f"best test epoch {DAGGER}", **_BEST}}
+    dots = stacked(table.assign(row=words), looks)
+    return dot_plot(dots.assign(panel=title), "score %", joined=True)
 
 
 @styled
@@ -246,21 +231,15 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
         Of the figure.
     """
     _check_rows(table, "gains")
-    plots = []
     table = table.sort_values("difference", ascending=False, kind="stable")
-    keys = ["source", "target", "protocol", "labels", "recipe", "normalisation"]
-    for place, group in sorted(grouped(table, keys), key=lambda one: place_of(one[0])):
-        rows = []
-        for row in group.to_dict("records"):
-            low, high = (row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high"))
-            dots = [Dot(row["difference"], low, high, thin=True)]
-            dots += [Dot(row["difference"], row["difference_low"], row["difference_high"])]
-            rows.append((name_of(row["method"]), dots))
-        said = [place_of(place), *(place[key] for key in keys[2:])]
-        name = ", ".join(word for word in said if word not in ("", "emotion", "none"))
-        plots.append(Panel(name, rows, {0.0: "-"}))
+    rows = table.to_dict("records")
+    table["panel"] = [_panel(row, "recipe", "normalisation") for row in rows]
+    table["row"] = table["method"].map(name_of)
+    thin = {"thin": True, "value": table["difference"]}
+    dots = stacked(table, {"pooled_difference": thin, "difference": {"thin": False}})
+    dots = dots.assign(line=0.0).sort_values("panel", kind="stable")
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return dot_plot(plots, label, title, limits=(-100.0, 100.0))
+    return dot_plot(dots, label, title, limits=(-100.0, 100.0), line_style="-")
 
 
 @styled
@@ -286,10 +265,8 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     (ax,), (below,) = axes
     width = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
     ax.bar(table["low"], table["accuracy"].fillna(0), color=BLUE, label="accuracy", **width)
-    ax.hlines(
-        *(table["confidence"], table["low"], table["high"]),
-        **{"color": ORANGE, "lw": 2.5, "label": "mean confidence"},
-    )
+    ends = table["low"], table["high"]
+    ax.hlines(table["confidence"], *ends, color=ORANGE, lw=2.5, label="mean confidence")
     ax.plot([0, 1], [0, 1], color="black", ls="--", lw=1)
     ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     ax.set_title(", ".join(filter(None, [title, f"ECE {100 * ece:.1f} %"])))
