@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ctl_helpers.errors import StudyError
 from ctl_helpers.report.figures.style import BLUE, panels
 
 _GAP = 6.0  # points of room on either side of the outermost dot
@@ -25,7 +24,6 @@ def stacked(table: pd.DataFrame, looks: dict[str, dict]) -> pd.DataFrame:
 def dot_plot(
     dots: pd.DataFrame,
     xlabel: str,
-    title: str = "",
     *,
     limits: tuple[float, float] = (0.0, 100.0),
     columns: int = 1,
@@ -42,8 +40,8 @@ def dot_plot(
         panel (title of its panel), low and high (its interval), line (where its panel has a
         vertical line), colour, marker, hollow (only outlined, as optimistic scores are), thin (its
         interval is of the second kind, such as that over utterances), legend.
-    xlabel, title
-        Of the axis and the figure.
+    xlabel
+        Of the axis.
     limits
         Beyond which no axis goes.
     columns
@@ -53,8 +51,6 @@ def dot_plot(
     line_style
         Of the vertical lines.
     """
-    if dots.empty:
-        raise StudyError("figure: expected scores to draw; got an empty frame")
     dots = dots.assign(**{name: usual for name, usual in _USUAL.items() if name not in dots})
     dots = dots.fillna({name: _USUAL[name] for name in ("colour", "marker", "hollow")})
     parts = list(dots.groupby("panel", sort=False))
@@ -95,5 +91,4 @@ def dot_plot(
     if len(handles) > 1:
         place = {"loc": "outside upper center", "ncols": min(4, len(handles))}
         figure.legend(handles.values(), handles.keys(), **place)
-    figure.suptitle(title)
     return figure

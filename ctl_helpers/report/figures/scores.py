@@ -8,7 +8,6 @@ import seaborn
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as count_confusions
 
-from ctl_helpers.errors import StudyError
 from ctl_helpers.report import tables
 from ctl_helpers.report.figures.dots import dot_plot, stacked
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
@@ -48,7 +47,6 @@ def confusion_matrix(
     title
         Of the figure.
     """
-    _check_rows(predictions, "predictions")
     columns = [predictions["emotion"], predictions["predicted"]]
     names = list(emotions) if emotions is not None else sorted(set(pd.concat(columns)))
     counts = count_confusions(*columns, labels=names)
@@ -80,7 +78,6 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
     title
         Of the figure.
     """
-    _check_rows(history, "history")
     measured = {c: look for c, look in _CURVES.items() if c in history and history[c].notna().any()}
     kinds = list(dict.fromkeys(kind for kind, *_ in measured.values()))
     figure, axes = panels(1, len(kinds), 5.0, 3.3)
@@ -102,7 +99,6 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
 @styled
 def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> Figure:
     """Draw the recall of each emotion or the UAR of each speaker, the weakest at the bottom."""
-    _check_rows(predictions, "predictions")
     table, score = tables.scores_by(predictions, by), tables.SCORE_OF[by]
     table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
     names = enumerate(table[by])
@@ -126,7 +122,7 @@ def _dots(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
 
 
 @styled
-def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Figure:
+def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     """Compare methods: a panel per place (corpus or pair, protocol, labels), chance dotted.
 
     Parameters
@@ -137,10 +133,7 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
         corpora panels stand side by side and have all methods in the order of their means.
     metric
         ``"uar"`` or ``"war"``.
-    title
-        Of the figure.
     """
-    _check_rows(table, "scores")
     table = table[table["source"] != "mean"]
     rows, across = table.to_dict("records"), bool((table["source"] != "").all())
     dots = _dots(table, metric)
@@ -156,7 +149,7 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
     if dots["hollow"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
     columns = min(3, len(order)) if across else 1
-    return dot_plot(dots, f"{metric.upper()} % ({marks})", title, columns=columns)
+    return dot_plot(dots, f"{metric.upper()} % ({marks})", columns=columns)
 
 
 def _panel(row: dict, *more: str) -> str:
@@ -167,7 +160,7 @@ def _panel(row: dict, *more: str) -> str:
 
 
 @styled
-def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
+def overview(table: pd.DataFrame, most: int = 12) -> Figure:
     """Compare shuffled folds with held-out speakers: a panel per corpus, a row per method.
 
     Parameters
@@ -176,50 +169,45 @@ def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
         From `tables.ours_beside_published`; see `tables.glance` for what is shown of it.
     most
         Rows of a panel.
-    title
-        Of the figure.
     """
     table = tables.glance(table, most)
-    _check_rows(table, "scores")
     dots = _dots(table).assign(panel=table["corpus"].map(name_of))
     for condition, look in _CONDITIONS.items():
         mine = table["condition"].eq(condition) & table["reported_by"].eq(OURS)
         dots.loc[mine, list(look)] = list(look.values())
-    return dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", title, joined=True)
+    return dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
 
 
 @styled
-def verdicts(table: pd.DataFrame, title: str = "") -> Figure:
+def verdicts(table: pd.DataFrame) -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
     rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
     looks = {"last": {"legend": "ours, last epoch"}}
     looks |= {"best_test": {"legend": f"ours, best test epoch {DAGGER}", **_BEST}}
     dots = stacked(table.assign(row=rows), looks | {"published": _THEIRS})
     label = "UAR % (bars: 95 % intervals over folds or seeds)"
-    return dot_plot(dots.assign(panel=title), label)
+    return dot_plot(dots, label)
 
 
 @styled
-def gap(table: pd.DataFrame, title: str = "") -> Figure:
+def gap(table: pd.DataFrame) -> Figure:
     """Draw the last epoch's score and what picking the epoch on the test part adds.
 
     Parameters
     ----------
     table
         From `comparisons.gap`.
-    title
-        Of the figure.
     """
     rows = table.to_dict("records")
     words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
     looks = {"last": {"legend": "last epoch"}}
     looks |= {"best_test": {"legend": f"best test epoch {DAGGER}", **_BEST}}
     dots = stacked(table.assign(row=words), looks)
-    return dot_plot(dots.assign(panel=title), "score %", joined=True)
+    return dot_plot(dots, "score %", joined=True)
 
 
 @styled
-def gains(table: pd.DataFrame, title: str = "") -> Figure:
+def gains(table: pd.DataFrame) -> Figure:
     """Draw what adaptation adds to source-only: a panel per pair, protocol and recipe.
 
     Parameters
@@ -227,10 +215,7 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
     table
         From `comparisons.gains`. Thick bars are its intervals over seeds, thin ones those over
         utterances, where it has them.
-    title
-        Of the figure.
     """
-    _check_rows(table, "gains")
     table = table.sort_values("difference", ascending=False, kind="stable")
     rows = table.to_dict("records")
     table["panel"] = [_panel(row, "recipe", "normalisation") for row in rows]
@@ -239,7 +224,7 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
     dots = stacked(table, {"pooled_difference": thin, "difference": {"thin": False}})
     dots = dots.assign(line=0.0).sort_values("panel", kind="stable")
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return dot_plot(dots, label, title, limits=(-100.0, 100.0), line_style="-")
+    return dot_plot(dots, label, limits=(-100.0, 100.0), line_style="-")
 
 
 @styled
@@ -259,7 +244,6 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     ----------
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
-    _check_rows(predictions, "predictions")
     ece, table = calibration(predictions, bins)
     figure, axes = panels(2, 1, 4.4, 2.5, sharex=True, height_ratios=[3, 1])
     (ax,), (below,) = axes
@@ -274,8 +258,3 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     below.bar(table["low"], table["utterances"], color=GREY, **width)
     below.set(xlabel="confidence", ylabel="utterances")
     return figure
-
-
-def _check_rows(table: pd.DataFrame, what: str) -> None:
-    if table.empty:
-        raise StudyError(f"figure: expected {what} to draw; got an empty frame")

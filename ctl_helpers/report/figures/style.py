@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -69,6 +70,10 @@ def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(function)
     def wrapper(*arguments, **options):
+        if any(isinstance(one, pd.DataFrame) and one.empty for one in arguments):
+            raise StudyError(
+                f"figure {function.__name__}: expected rows to draw, got an empty frame"
+            )
         with plt.rc_context(_STYLE):
             figure = function(*arguments, **options)
             plt.close(figure)
@@ -81,8 +86,6 @@ def panels(
     rows: int, columns: int, width: float, height: float, **options
 ) -> tuple[Figure, list[list[Axes]]]:
     """Make a figure of rows x columns panels, each of width x height inches."""
-    if not rows * columns:
-        raise StudyError("figure: expected something to draw; got nothing")
     size = (columns * width, rows * height)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
     return figure, axes.tolist()
