@@ -72,7 +72,7 @@ def ours_beside_published(
     table = table.sort_values([*PLACE, "order"], kind="stable", ignore_index=True)
     scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
     types = {f"{score}{end}": float for score in scores for end in ("", "_low", "_high")}
-    types |= dict.fromkeys(_COUNTS, "Int64") | {"optimistic": object}
+    types |= dict.fromkeys(_COUNTS, "Int64") | {"optimistic": bool}
     words = dict.fromkeys([*_WORDS, *_SAID], "")
     table = table.reindex(columns=[*_WORDS, *types, *_SAID]).astype(types)
     return table.fillna(words)
