@@ -147,13 +147,12 @@ def _cards(found: Findings) -> list[dict]:
 
 def _figures(out: Path, pages: Sequence[dict[str, str]]) -> list[dict]:
     """List the page's figures: of each kind the first that is there."""
-    shown = []
+    files, shown = sorted(path.name for path in (out / "figures").glob("*.png")), []
     for kind, caption in _WORDS["figures"].items():
-        found = (
-            {"href": f"figures/{path.name}", "title": page["title"], "caption": caption}
-            for page in pages
-            for path in sorted((out / "figures").glob(f"{page['name']}-{kind}*.png"))
-            if re.fullmatch(f"{kind}(-.*)?", path.stem.removeprefix(f"{page['name']}-"))
-        )
-        shown += [figure for figure in [next(found, None)] if figure]
+        for page in pages:
+            name = re.compile(rf"{re.escape(page['name'])}-{kind}(-.*)?\.png")
+            if drawn := next(filter(name.fullmatch, files), None):
+                href = f"figures/{drawn}"
+                shown.append({"href": href, "title": page["title"], "caption": caption})
+                break
     return shown

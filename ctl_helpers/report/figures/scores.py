@@ -1,4 +1,4 @@
-"""Figures of results."""
+"""Figures of results: mostly dots with their intervals, the one form all comparisons take."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.dots import dot_plot, stacked
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
 from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
+_GAP = 6.0  # points of room on either side of the outermost dot
+_USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "panel": "", "legend": ""}
+_USUAL |= {"colour": BLUE, "marker": "o", "hollow": False, "thin": False}
 _OURS = {"colour": BLUE, "marker": "o", "legend": OURS}
 _THEIRS = {"colour": GREY, "marker": "D", "legend": "published"}
 _BEST = {"colour": ORANGE, "hollow": True}
@@ -103,10 +105,10 @@ def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> 
     table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
     names = enumerate(table[by])
     table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
-    dots = stacked(table.sort_values(score, ascending=False), {score: {}})
+    dots = _stacked(table.sort_values(score, ascending=False), {score: {}})
     pooled = 100 * pooled_interval(predictions, "uar").value
     label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
-    return dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
+    return _dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
 
 
 def _dots(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
@@ -149,7 +151,7 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     if dots["hollow"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
     columns = min(3, len(order)) if across else 1
-    return dot_plot(dots, f"{metric.upper()} % ({marks})", columns=columns)
+    return _dot_plot(dots, f"{metric.upper()} % ({marks})", columns=columns)
 
 
 def _panel(row: dict, *more: str) -> str:
@@ -175,7 +177,7 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
     for condition, look in _CONDITIONS.items():
         mine = table["condition"].eq(condition) & table["reported_by"].eq(OURS)
         dots.loc[mine, list(look)] = list(look.values())
-    return dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
+    return _dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
 
 
 @styled
@@ -184,9 +186,9 @@ def verdicts(table: pd.DataFrame) -> Figure:
     rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
     looks = {"last": {"legend": "ours, last epoch"}}
     looks |= {"best_test": {"legend": f"ours, best test epoch {DAGGER}", **_BEST}}
-    dots = stacked(table.assign(row=rows), looks | {"published": _THEIRS})
+    dots = _stacked(table.assign(row=rows), looks | {"published": _THEIRS})
     label = "UAR % (bars: 95 % intervals over folds or seeds)"
-    return dot_plot(dots, label)
+    return _dot_plot(dots, label)
 
 
 @styled
@@ -202,8 +204,8 @@ def gap(table: pd.DataFrame) -> Figure:
     words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
     looks = {"last": {"legend": "last epoch"}}
     looks |= {"best_test": {"legend": f"best test epoch {DAGGER}", **_BEST}}
-    dots = stacked(table.assign(row=words), looks)
-    return dot_plot(dots, "score %", joined=True)
+    dots = _stacked(table.assign(row=words), looks)
+    return _dot_plot(dots, "score %", joined=True)
 
 
 @styled
@@ -221,10 +223,10 @@ def gains(table: pd.DataFrame) -> Figure:
     table["panel"] = [_panel(row, "recipe", "normalisation") for row in rows]
     table["row"] = table["method"].map(name_of)
     thin = {"thin": True, "value": table["difference"]}
-    dots = stacked(table, {"pooled_difference": thin, "difference": {"thin": False}})
+    dots = _stacked(table, {"pooled_difference": thin, "difference": {"thin": False}})
     dots = dots.assign(line=0.0).sort_values("panel", kind="stable")
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return dot_plot(dots, label, limits=(-100.0, 100.0), line_style="-")
+    return _dot_plot(dots, label, limits=(-100.0, 100.0), line_style="-")
 
 
 @styled
@@ -257,4 +259,87 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     ax.legend(loc="upper left")
     below.bar(table["low"], table["utterances"], color=GREY, **width)
     below.set(xlabel="confidence", ylabel="utterances")
+    return figure
+
+
+def _stacked(table: pd.DataFrame, looks: dict[str, dict]) -> pd.DataFrame:
+    """Make dots of several columns of a table: each with its interval, and a look."""
+    parts = []
+    for column, look in looks.items():
+        names = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
+        values = {kind: table.get(name, np.nan) for kind, name in names.items()}
+        parts.append(table.assign(**(values | look)))
+    return pd.concat(parts, ignore_index=True).dropna(subset="value")
+
+
+def _dot_plot(
+    dots: pd.DataFrame,
+    xlabel: str,
+    *,
+    limits: tuple[float, float] = (0.0, 100.0),
+    columns: int = 1,
+    joined: bool = False,
+    line_style: str = ":",
+) -> Figure:
+    """Draw panels of rows of dots.
+
+    Parameters
+    ----------
+    dots
+        A row per dot. Column ``row`` is the label of the row it is on, the first on top (or the
+        categories, which all panels then have), ``value`` where it is. Others may be left out:
+        panel (title of its panel), low and high (its interval), line (where its panel has a
+        vertical line), colour, marker, hollow (only outlined, as optimistic scores are), thin (its
+        interval is of the second kind, such as that over utterances), legend.
+    xlabel
+        Of the axis.
+    limits
+        Beyond which no axis goes.
+    columns
+        Panels side by side; these share the labels of the first.
+    joined
+        Whether the dots of a row are joined by a line.
+    line_style
+        Of the vertical lines.
+    """
+    dots = dots.assign(**{name: usual for name, usual in _USUAL.items() if name not in dots})
+    dots = dots.fillna({name: _USUAL[name] for name in ("colour", "marker", "hollow")})
+    parts = list(dots.groupby("panel", sort=False))
+    shared = isinstance(dots["row"].dtype, pd.CategoricalDtype)
+    orders = [
+        list(part["row"].cat.categories if shared else part["row"].unique()) for _, part in parts
+    ]
+    lines, heights = -(-len(parts) // columns), [len(order) + 1.6 for order in orders]
+    width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines
+    look = {"sharex": True, "sharey": columns > 1, "height_ratios": heights[:lines]}
+    figure, axes = panels(lines, columns, width, tall, **look)
+    flat, handles = [ax for line in axes for ax in line], {}
+    for ax, (name, part), order in zip(flat, parts, orders, strict=False):
+        for x in part["line"].dropna().unique():
+            ax.axvline(x, color="black", ls=line_style, lw=1, zorder=1)
+        part = part.assign(y=part["row"].map(order.index).astype(int))
+        for _, row in part.groupby("y") if joined else ():
+            ax.plot(row["value"], row["y"], color="#bbbbbb", lw=1.5)
+        for dot in part.itertuples():
+            bar = {"lw": 1, "color": "black"} if dot.thin else {"lw": 2.5, "color": dot.colour}
+            bar |= {"alpha": 0.55, "solid_capstyle": "butt", "zorder": 2}
+            ax.plot([dot.low, dot.high], [dot.y, dot.y], **bar)
+            face = {"mfc": "white" if dot.hollow else dot.colour, "color": dot.colour}
+            face |= {"ls": "", "marker": dot.marker, "ms": 6.5, "zorder": 3}
+            handles[dot.legend] = ax.plot(dot.value, dot.y, **face)[0]
+        ax.set_yticks(range(len(order)), order)
+        ax.set_ylim(len(order) - 0.4, -0.7)
+        ax.set_title(name, loc="left")
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+    for ax in flat[len(parts) :]:
+        ax.set_visible(False)
+    reach = dots[["value", "low", "high", "line"]]
+    low, high = reach.min().min() - _GAP, reach.max().max() + _GAP
+    flat[0].set_xlim(max(limits[0], low), min(limits[1] + 0.8, high))
+    figure.supxlabel(xlabel, fontsize=10)
+    handles.pop("", None)
+    if len(handles) > 1:
+        place = {"loc": "outside upper center", "ncols": min(4, len(handles))}
+        figure.legend(handles.values(), handles.keys(), **place)
     return figure
