@@ -18,12 +18,13 @@ class Findings:
 
     Parameters
     ----------
-    runs, scores, claims, gap, gains : DataFrame
-        From `runs.load_runs`, `tables.ours_beside_published`, `verdict.verdict`,
-        `comparisons.gap` and `comparisons.gains`.
+    runs, predictions, scores, claims, gap, gains : DataFrame
+        From `runs.load_runs`, `runs.load_predictions`, `tables.ours_beside_published`,
+        `verdict.verdict`, `comparisons.gap` and `comparisons.gains`.
     """
 
     runs: pd.DataFrame
+    predictions: pd.DataFrame
     scores: pd.DataFrame
     claims: pd.DataFrame
     gap: pd.DataFrame
@@ -93,7 +94,7 @@ def findings(store: object, runs: pd.DataFrame) -> Findings:
         scores = scores[scores["reported_by"] == OURS].reset_index(drop=True)
     claims = verdict(runs.iloc[:0] if synthetic else runs)
     gains = comparisons.gains(runs, predictions)
-    return Findings(runs, scores, claims, comparisons.gap(runs), gains)
+    return Findings(runs, predictions, scores, claims, comparisons.gap(runs), gains)
 
 
 def _leak(inside: pd.DataFrame) -> str:

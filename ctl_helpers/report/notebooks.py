@@ -218,8 +218,8 @@ def execute(notebooks: Sequence[Notebook], out: str | Path) -> list[str]:
     from nbformat.v4 import new_code_cell, new_notebook
 
     empty = new_notebook(cells=[new_code_cell("get_ipython().reset()")])
-    quiet = {"extra_arguments": ["--IPKernelApp.log_level=50"], "record_timing": False}
-    client = NotebookClient(empty, kernel_name="python3", **quiet)
+    quiet = ["--IPKernelApp.log_level=50"]
+    client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
     said: list[str] = []
     with environment(**_for_kernels()), client.setup_kernel(cwd=str(out)):
         for notebook in notebooks:

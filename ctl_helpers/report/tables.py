@@ -6,6 +6,7 @@ columns ``x_low`` and ``x_high``. `display` folds these into one cell for the ey
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,7 +72,9 @@ def ours_beside_published(
     table = pd.concat(parts, ignore_index=True)
     table = table.sort_values([*PLACE, "order"], kind="stable", ignore_index=True)
     scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
-    types = {f"{score}{end}": float for score in scores for end in ("", "_low", "_high")}
+    types: dict[str, Any] = {
+        f"{score}{end}": float for score in scores for end in ("", "_low", "_high")
+    }
     types |= dict.fromkeys(_COUNTS, "Int64") | {"optimistic": bool}
     words = dict.fromkeys([*_WORDS, *_SAID], "")
     table = table.reindex(columns=[*_WORDS, *types, *_SAID]).astype(types)

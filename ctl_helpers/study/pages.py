@@ -399,26 +399,16 @@ class OpenedReport:
     ----------
     page : Page
         Where figures and tables are kept.
-    runs : DataFrame
-        See :func:`ctl_helpers.results.runs.load_runs`.
+    found : Findings
+        The report's runs, tables and sentences.
     store : RunStore
-        Where they are.
+        Where the runs are.
     """
 
     page: Page
-    runs: pd.DataFrame
+    found: Findings
     store: RunStore
     rule = RULE  # of the verdict
-
-    @cached_property
-    def found(self) -> Findings:
-        """The report's tables and sentences."""
-        return findings(self.store, self.runs)
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """A row per test utterance and run."""
-        return load_predictions(self.store, self.runs)
 
     def seen(self):
         """Say in sentences what was seen."""
@@ -506,11 +496,11 @@ def open_across(
 
 def open_report(out: str = "reports") -> OpenedReport:
     """Open all runs of a report, the folder ``out``, for a notebook."""
-    runs = index.study_runs(out)
-    synthetic = len(runs) > 0 and bool(runs["synthetic"].all())
-    if synthetic:
+    store = RunStore(Path(out) / "runs")
+    found = findings(store, index.study_runs(out))
+    if found.synthetic:
         print(SYNTHETIC)
-    return OpenedReport(Page(Path(out), TABLES, synthetic), runs, RunStore(Path(out) / "runs"))
+    return OpenedReport(Page(Path(out), TABLES, found.synthetic), found, store)
 
 
 def _root(study: Study) -> tuple[Path, bool]:

@@ -184,7 +184,7 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
 def verdicts(table: pd.DataFrame) -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
     rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
-    looks = {"last": {"legend": "ours, last epoch"}}
+    looks: dict[str, dict] = {"last": {"legend": "ours, last epoch"}}
     looks |= {"best_test": {"legend": f"ours, best test epoch {DAGGER}", **_BEST}}
     dots = _stacked(table.assign(row=rows), looks | {"published": _THEIRS})
     label = "UAR % (bars: 95 % intervals over folds or seeds)"
@@ -202,7 +202,7 @@ def gap(table: pd.DataFrame) -> Figure:
     """
     rows = table.to_dict("records")
     words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
-    looks = {"last": {"legend": "last epoch"}}
+    looks: dict[str, dict] = {"last": {"legend": "last epoch"}}
     looks |= {"best_test": {"legend": f"best test epoch {DAGGER}", **_BEST}}
     dots = _stacked(table.assign(row=words), looks)
     return _dot_plot(dots, "score %", joined=True)

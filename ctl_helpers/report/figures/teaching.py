@@ -259,7 +259,6 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
         Of the figure.
     """
     layers = [layer for layer in layers if layer.kind not in ("Card", "Dropout")]
-    layers = [row for layer in layers for row in _unfolded(layer, layers[0].shape)]
     figure, ((ax,),) = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
     places: dict[str, int] = {}
     write = {"ha": "right", "va": "center", "fontsize": 9}
@@ -282,20 +281,6 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
     ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
     ax.axis("off")
     return figure
-
-
-def _unfolded(layer: SavedLayer, shape: tuple[int, ...]) -> list[SavedLayer]:
-    """Take TIM-Net's temporal blocks apart, a row per level, for features of a shape."""
-    if layer.kind != "TemporalBlocks":
-        return [layer]
-    first, stacks = layer.weights[:2], layer.weights[2:]
-    both = layer._replace(inputs=(), shape=(2, shape[0], layer.config["channels"]), weights=first)
-    levels = [
-        both._replace(name=f"level {i}: dilation {2**i}", weights=[stack[i] for stack in stacks])
-        for i in range(len(stacks[0]))
-    ]
-    mean = layer._replace(name="mean over time of each level", inputs=(), weights=[])
-    return [both._replace(name="forward and backward"), *levels, mean]
 
 
 def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
