@@ -417,12 +417,11 @@ class OpenedReport:
 
 def features_of_recipes() -> pd.DataFrame:
     """List the recipes with the features that they look at."""
-    recipes = [("inside", one) for one in RECIPES.values()]
-    recipes += [("across", one) for one in TRANSFER_RECIPES.values()]
-    rows = [
-        (one.name, where, one.features, FEATURE_SETS[one.features], one.normalisation)
-        for where, one in recipes
-    ]
+    rows = []
+    for where, recipes in (("inside", RECIPES), ("across", TRANSFER_RECIPES)):
+        for one in recipes.values():
+            sets = "; ".join(FEATURE_SETS[name] for name in one.features.split("+"))
+            rows.append((one.name, where, one.features, sets, one.normalisation))
     return pd.DataFrame(rows, columns=["recipe", "used", "features", "these are", "scaled"])
 
 
