@@ -18,12 +18,13 @@ class Findings:
 
     Parameters
     ----------
-    runs, scores, claims, gap, gains : DataFrame
-        From `runs.load_runs`, `tables.ours_beside_published`, `verdict.verdict`,
-        `comparisons.gap` and `comparisons.gains`.
+    runs, predictions, scores, claims, gap, gains : DataFrame
+        From `runs.load_runs`, `runs.load_predictions`, `tables.ours_beside_published`,
+        `verdict.verdict`, `comparisons.gap` and `comparisons.gains`.
     """
 
     runs: pd.DataFrame
+    predictions: pd.DataFrame
     scores: pd.DataFrame
     claims: pd.DataFrame
     gap: pd.DataFrame
@@ -93,18 +94,15 @@ def findings(store: object, runs: pd.DataFrame) -> Findings:
         scores = scores[scores["reported_by"] == OURS].reset_index(drop=True)
     claims = verdict(runs.iloc[:0] if synthetic else runs)
     gains = comparisons.gains(runs, predictions)
-    return Findings(runs, scores, claims, comparisons.gap(runs), gains)
+    return Findings(runs, predictions, scores, claims, comparisons.gap(runs), gains)
 
 
 def _leak(inside: pd.DataFrame) -> str:
     """Say what holding speakers out costs, or which method is best where nothing says it."""
-    both = []
-    for corpus, rows, _ in tables.glance(inside, most=len(inside)):
-        for label, scores in rows:
-            if {tables.SHUFFLED, tables.HELD_OUT} <= set(scores):
-                ends = (scores[tables.SHUFFLED]["uar"], scores[tables.HELD_OUT]["uar"])
-                both.append((*ends, label, corpus))
-    if not both:
+    scores = tables.glance(inside, most=len(inside))
+    both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
+    both = both.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
+    if both.empty:
         ours = inside[(inside["reported_by"] == OURS) & ~inside["optimistic"].eq(True)]
         if ours.empty:
             return ""
@@ -113,8 +111,9 @@ def _leak(inside: pd.DataFrame) -> str:
             f"The best score inside a corpus is {method_of(best)} on {place_of(best)}: UAR "
             f"{best['uar']:.1f} %, where chance is {tables.chance_of(best):.1f} %."
         )
-    drop = sum(shuffled - held for shuffled, held, *_ in both) / len(both)
-    shuffled, held, label, corpus = max(both)
+    drop = (both[tables.SHUFFLED] - both[tables.HELD_OUT]).mean()
+    corpus, label = both[tables.SHUFFLED].idxmax()
+    shuffled, held = both.loc[(corpus, label)]
     mean = f" on average over {len(both)} methods and corpora" if len(both) > 1 else ""
     return (
         f"With speakers that were never heard in training, UAR {'falls' if drop >= 0 else 'rises'} "

@@ -20,6 +20,7 @@ from ctl_helpers.runs.store import write_text
 
 _WORDS = tomllib.loads((files("ctl_helpers.report") / "captions.toml").read_text(encoding="utf-8"))
 _ROWS = 12  # of a corpus in the first figure
+_DOTS = {tables.SHUFFLED: "shuffled", tables.HELD_OUT: "out"}  # classes of the style sheet
 _FOLDERS = {
     "tables": "tables (CSV, Markdown, LaTeX)",
     "figures": "figures (PNG, SVG)",
@@ -68,9 +69,14 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     """
     out = Path(out)
     found, pages = findings(out / "runs", study_runs(out)), _pages(out)
+    first = tables.glance(found.scores, _ROWS)
     panels: list[dict[str, Any]] = [
-        {"name": name_of(corpus), "chance": chance, "rows": [_row(*row) for row in rows]}
-        for corpus, rows, chance in tables.glance(found.scores, _ROWS)
+        {
+            "name": name_of(corpus),
+            "chance": tables.chance_of(scores.iloc[0]),
+            "rows": [_row(*row) for row in scores.groupby("label", sort=False)],
+        }
+        for corpus, scores in first.groupby("corpus", sort=False)
     ]
     dots = [dot["kind"] for panel in panels for row in panel["rows"] for dot in row["dots"]]
     labels = {label_of(row) for row in found.inside.to_dict("records") if not row["optimistic"]}
@@ -106,14 +112,13 @@ def _pages(out: Path) -> list[dict[str, str]]:
     return found
 
 
-def _row(label: str, by_condition: dict[str, dict]) -> dict:
+def _row(label: str, scores: pd.DataFrame) -> dict:
     """Lay out a row of the first figure: its dots, shuffled folds first, and what they say."""
     dots: list[dict[str, Any]] = []
     said = []
-    for condition, row in sorted(by_condition.items(), reverse=True):
-        ours = row["reported_by"] == OURS
-        score = tables.interval_of(row)
-        dots.append({"kind": condition.replace("held ", "") if ours else "theirs", "score": score})
+    for row in scores.sort_values("condition", ascending=False).to_dict("records"):
+        ours, score = row["reported_by"] == OURS, tables.interval_of(row)
+        dots.append({"kind": _DOTS[row["condition"]] if ours else "theirs", "score": score})
         ends = "" if pd.isna(score.low) else f" [{score.low:.1f}, {score.high:.1f}]"
         said.append(f"{name_of(row['protocol'])} {score.value:.1f} %{ends}")
     values = sorted(dot["score"].value for dot in dots)
@@ -124,31 +129,30 @@ def _cards(found: Findings) -> list[dict]:
     """Tell of each corpus what was tested in it and what came out best."""
     cards = []
     inside = found.inside[found.inside["reported_by"] == OURS]
+    inside = inside.assign(condition=inside["protocol"].map(tables.condition_of))
     for corpus, rows in inside.groupby("corpus", sort=False):
         classes = max(rows["classes"], key=len).split(", ")
         utterances = rows[["utterances", "of_utterances"]].max().max()
         said = f"{utterances} utterances, {len(classes)} classes: {', '.join(classes)}"
-        honest = rows[~rows["optimistic"].eq(True)].sort_values("uar", ascending=False)
-        best = honest.groupby(honest["protocol"].map(tables.condition_of)).head(1)
-        lines = {tables.condition_of(row["protocol"]): row for row in best.to_dict("records")}
-        shown = [
-            {"what": what, "score": f"{lines[what]['uar']:.1f} %", "method": label_of(lines[what])}
-            for what in (tables.SHUFFLED, tables.HELD_OUT)
-            if what in lines
+        best = rows[~rows["optimistic"].eq(True)].sort_values("uar", ascending=False)
+        best = best.drop_duplicates("condition").set_index("condition")
+        best = best.loc[[one for one in _DOTS if one in best.index]].reset_index()
+        lines = [
+            {"what": row["condition"], "score": f"{row['uar']:.1f} %", "method": label_of(row)}
+            for row in best.to_dict("records")
         ]
-        cards.append({"name": name_of(corpus), "said": said, "lines": shown})
+        cards.append({"name": name_of(corpus), "said": said, "lines": lines})
     return cards
 
 
 def _figures(out: Path, pages: Sequence[dict[str, str]]) -> list[dict]:
     """List the page's figures: of each kind the first that is there."""
-    shown = []
+    files, shown = sorted(path.name for path in (out / "figures").glob("*.png")), []
     for kind, caption in _WORDS["figures"].items():
-        found = (
-            {"href": f"figures/{path.name}", "title": page["title"], "caption": caption}
-            for page in pages
-            for path in sorted((out / "figures").glob(f"{page['name']}-{kind}*.png"))
-            if re.fullmatch(f"{kind}(-.*)?", path.stem.removeprefix(f"{page['name']}-"))
-        )
-        shown += [figure for figure in [next(found, None)] if figure]
+        for page in pages:
+            name = re.compile(rf"{re.escape(page['name'])}-{kind}(-.*)?\.png")
+            if drawn := next(filter(name.fullmatch, files), None):
+                href = f"figures/{drawn}"
+                shown.append({"href": href, "title": page["title"], "caption": caption})
+                break
     return shown

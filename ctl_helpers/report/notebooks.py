@@ -9,12 +9,13 @@ import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ctl_helpers.parallel import environment
+from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.report import figures, tables
 from ctl_helpers.report.markup import template
 from ctl_helpers.runs.store import write_text
@@ -23,6 +24,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 SYNTHETIC = "Synthetic speech: the scores mean nothing about emotion."
 _MOST_NAMED = 60  # run folders that a table's note lists; more are counted
+_IN_A_KERNEL = 6  # notebooks, at most
 _INCHES = 96  # pixels of an inch on the screen
 
 
@@ -189,68 +191,96 @@ def code_hash() -> bytes:
     return found.digest()
 
 
-def execute(notebook: Notebook, out: str | Path) -> str:
-    """Execute a notebook and make its page, each there whole or not at all.
+def execute(notebooks: Sequence[Notebook], out: str | Path) -> list[str]:
+    """Execute notebooks one after the other and make their pages, each whole or not at all.
+
+    They share a kernel, emptied in between: what starting one and its imports takes is taken once.
 
     Parameters
     ----------
-    notebook : Notebook
-        Which notebook with which parameters.
+    notebooks : sequence of Notebook
+        Which notebooks with which parameters.
     out : path
-        The report's folder, from which the notebook is run; it gets ``notebooks/*.ipynb`` and
+        The report's folder, from which notebooks are run; it gets ``notebooks/*.ipynb`` and
         ``.html``. A notebook that fails leaves neither, nor those of an earlier time.
 
     Returns
     -------
-    str
-        Empty, or one line that says what went wrong.
+    list of str
+        Of each notebook a line that says what went wrong, or "".
 
     Raises
     ------
     StudyError
         If the report's folder cannot be written.
     """
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    empty = new_notebook(cells=[new_code_cell("get_ipython().reset()")])
+    quiet = ["--IPKernelApp.log_level=50"]
+    client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
+    said: list[str] = []
+    with environment(**_for_kernels()), client.setup_kernel(cwd=str(out)):
+        for notebook in notebooks:
+            said.append(_execute_one(notebook, Path(out), client))
+            if said[-1]:  # nobody knows what is left of the kernel
+                break
+            client.nb = empty
+            _run(client)
+    return said + (execute(notebooks[len(said) :], out) if len(said) < len(notebooks) else [])
+
+
+def execute_in_parallel(
+    notebooks: Sequence[Notebook], out: str | Path, jobs: int | None
+) -> list[str]:
+    """Execute notebooks on several cores; return the lines of those that failed."""
+    workers = jobs or cores()
+    count = workers * -(-len(notebooks) // (workers * _IN_A_KERNEL))
+    batches = [batch for i in range(count) if (batch := notebooks[i::count])]
+    said = parallel_map(partial(execute, out=out), batches, jobs, "notebooks", unit="batch")
+    return [line for lines in said for line in lines if line]
+
+
+def _execute_one(notebook: Notebook, out: Path, client) -> str:
     import nbformat
+    from papermill.iorw import load_notebook_node
+    from papermill.parameterize import parameterize_notebook
 
     written, page = notebook.files(out)
     try:
-        key, done = notebook.key(), _run(notebook, out)
+        about = {"key": notebook.key(), "notebook": notebook.notebook, "title": notebook.title}
+        opened = load_notebook_node(str(notebook.source))
+        client.nb = done = parameterize_notebook(opened, notebook.parameters)
+        for number, cell in enumerate(done.cells):
+            cell["id"] = f"cell-{number}"  # papermill draws one for the parameters
+            cell.metadata.pop("papermill", None)
+        _run(client)
     except Exception as error:  # whatever happens in a notebook costs that notebook alone
         for path in (written, page):
             path.unlink(missing_ok=True)
         return f"notebook {notebook.name}: {_in_a_line(error)}"
-    _forget_when_and_where(done)
-    about = {"key": key, "notebook": notebook.notebook, "title": notebook.title}
+    done.metadata.pop("papermill")
     done.metadata["ctl_helpers"] = about  # for the index page
     write_text(page, to_page(done, notebook.title))
     write_text(written, nbformat.writes(done) + "\n")
     return ""
 
 
-def _run(notebook: Notebook, out: str | Path):
-    import papermill
-
-    logging.getLogger("papermill").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), environment(**_for_kernels()):
-        warnings.simplefilter("ignore")
-        return papermill.execute_notebook(
-            *(str(notebook.source), None, notebook.parameters),
-            **{"kernel_name": "python3", "cwd": str(out), "progress_bar": False},
-            extra_arguments=["--IPKernelApp.log_level=50"],
-        )
+def _run(client) -> None:
+    client.reset_execution_trackers()
+    for index, cell in enumerate(client.nb.cells):
+        client.execute_cell(cell, index, execution_count=client.code_cells_executed + 1)
 
 
 def _in_a_line(error: Exception) -> str:
-    from nbclient.exceptions import DeadKernelError
-    from papermill.exceptions import PapermillExecutionError
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     if isinstance(error, DeadKernelError):
         return "its kernel died; was there enough memory?"
-    if isinstance(error, PapermillExecutionError):
-        text = f"{error.ename}: {error.evalue}"
-    else:
-        text = f"{type(error).__name__}: {error}"
-    return text.strip().splitlines()[0]
+    if isinstance(error, CellExecutionError):
+        return f"{error.ename}: {error.evalue}".strip().splitlines()[0]
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 def _for_kernels() -> dict[str, str]:
@@ -265,15 +295,6 @@ def _for_kernels() -> dict[str, str]:
         "PYTHONWARNINGS": "ignore:IProgress",  # tqdm, of widgets that nobody asked for
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
-
-
-def _forget_when_and_where(notebook) -> None:
-    """Drop papermill's times and paths, so that the same study gives the same files."""
-    notebook.metadata.pop("papermill", None)
-    for number, cell in enumerate(notebook.cells):
-        cell["id"] = f"cell-{number}"  # papermill draws one for the parameters
-        cell.metadata.pop("papermill", None)
-        cell.metadata.pop("execution", None)
 
 
 def to_page(notebook, title: str) -> str:

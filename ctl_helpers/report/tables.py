@@ -6,10 +6,10 @@ columns ``x_low`` and ``x_high``. `display` folds these into one cell for the ey
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
 
 from ctl_helpers.report.markup import Table
 from ctl_helpers.results.naming import (
@@ -33,10 +33,13 @@ DAGGER_NOTE = (
     f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
     "released procedure."
 )
+SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
 _HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
 # Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
 _NAMED = ("corpus", "source", "target", "protocol", "method")
+_COUNTS = ("utterances", "of_utterances", "folds", "of_folds", "seeds")
+_WORDS, _SAID = [*CONDITION, "kind", "selection"], ["reported_by", "citation", "note"]
 _HIDDEN = {"optimistic", "citation", "note", "kind", "classes"}
 
 
@@ -69,12 +72,13 @@ def ours_beside_published(
     table = pd.concat(parts, ignore_index=True)
     table = table.sort_values([*PLACE, "order"], kind="stable", ignore_index=True)
     scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
-    numbers = {f"{score}{end}": float for score in scores for end in ("", "_low", "_high")}
-    counts = ("utterances", "of_utterances", "folds", "of_folds", "seeds")
-    words, said = [*CONDITION, "kind", "selection"], ["reported_by", "citation", "note"]
-    types = numbers | dict.fromkeys(counts, "Int64") | dict.fromkeys([*words, *said], object)
-    table = table.reindex(columns=[*words, *numbers, *counts, "optimistic", *said]).astype(types)
-    return table.fillna(dict.fromkeys([*words, *said], ""))
+    types: dict[str, Any] = {
+        f"{score}{end}": float for score in scores for end in ("", "_low", "_high")
+    }
+    types |= dict.fromkeys(_COUNTS, "Int64") | {"optimistic": bool}
+    words = dict.fromkeys([*_WORDS, *_SAID], "")
+    table = table.reindex(columns=[*_WORDS, *types, *_SAID]).astype(types)
+    return table.fillna(words)
 
 
 def condition_of(protocol: str) -> str:
@@ -101,18 +105,25 @@ def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
         Column method, the best first, then strings: the score in percent, with how much of the
         protocol where it is not all of it, and the protocol where a column holds another one.
     """
-    cells: dict[str, dict[str, str]] = {}
-    for row in table.sort_values(metric, ascending=False, kind="stable").to_dict("records"):
-        remarks = [part_of(row).replace(" folds", "")]
-        if condition_of(row["protocol"]) == HELD_OUT and row["protocol"] != "loso":
-            remarks.append(name_of(row["protocol"]))
-        remark = ", ".join(filter(None, remarks))
-        text = f"{row[metric]:.1f}" + (f" ({remark})" if remark else "")
-        cells.setdefault(label_of(row), {}).setdefault(_column_of(row), text)
-    columns = dict.fromkeys(_column_of(row) for row in table.to_dict("records"))
-    columns = sorted(columns, key=lambda name: (name == "mean", name.split(",")[0]))
-    frame = pd.DataFrame([{"method": method} | line for method, line in cells.items()])
-    return frame.reindex(columns=["method", *columns]).fillna("")
+    rows = table.to_dict("records")
+    scores = [_score(row, metric) for row in rows]
+    cells = table.assign(column=[_column_of(row) for row in rows], score=scores)
+    cells["method"] = [label_of(row) for row in rows]
+    columns = sorted(cells["column"].unique(), key=lambda c: (c == "mean", c.split(",")[0]))
+    cells = cells.sort_values(metric, ascending=False, kind="stable")
+    cells = cells.drop_duplicates(["method", "column"])
+    wide = cells.pivot(index="method", columns="column", values="score")
+    wide = wide.reindex(index=cells["method"].unique(), columns=columns).fillna("")
+    return wide.rename_axis(index="method", columns=None).reset_index()
+
+
+def _score(row: dict, metric: str) -> str:
+    """Write a score with how much of its protocol ran, and the protocol where that is rare."""
+    remarks = [part_of(row).replace(" folds", "")]
+    if condition_of(row["protocol"]) == HELD_OUT and row["protocol"] != "loso":
+        remarks.append(name_of(row["protocol"]))
+    remark = ", ".join(filter(None, remarks))
+    return f"{row[metric]:.1f}" + (f" ({remark})" if remark else "")
 
 
 def _column_of(row: dict) -> str:
@@ -134,9 +145,7 @@ def interval_of(row: dict, metric: str = "uar") -> Interval:
     return Interval(row[metric], row[f"{name}_low"], row[f"{name}_high"])
 
 
-def glance(
-    table: pd.DataFrame, most: int = 12
-) -> list[tuple[str, list[tuple[str, dict[str, dict]]], float]]:
+def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     """Pick what a first look shows of each corpus, the best method first.
 
     Parameters
@@ -144,35 +153,29 @@ def glance(
     table
         From `ours_beside_published`.
     most
-        Rows of a corpus: the published methods, the best of ours under either condition, networks
+        Methods of a corpus: the published ones, the best of ours under either condition, networks
         and fusions by their scores, then the others.
 
     Returns
     -------
-    list of tuple
-        Corpus; its rows: label, and by condition (shuffled, held out) the row of the table;
-        chance in percent. Optimistic rows, and label sets other than emotions, are left out.
+    pandas.DataFrame
+        Rows of the table in the order of corpora, with columns label and condition (shuffled, held
+        out). Optimistic rows, and label sets other than emotions, are left out.
     """
-    table = table.assign(condition=table["protocol"].map(condition_of))
+    labels = [label_of(row) for row in table.to_dict("records")]
+    table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
     table = table.sort_values("uar", ascending=False, kind="stable")
-    found = []
-    for corpus, group in sorted(table.groupby("corpus")):
-        ours = group[group["reported_by"] == OURS]
-        best = ours.groupby("condition")["uar"].transform("max").eq(ours["uar"])
-        late = group["kind"].map({"shallow": 2}).fillna(1).where(group["reported_by"] == OURS, 0)
-        late[best.index[best]] = 0
-        rows: dict[str, dict[str, dict]] = {}
-        rank: dict[str, float] = {}
-        for row, when in zip(group.to_dict("records"), late, strict=True):
-            label = label_of(row)
-            rows.setdefault(label, {}).setdefault(row["condition"], row)
-            rank[label] = min(when, rank.get(label, when))
-        first = sorted(rows, key=lambda label: rank[label])[:most]
-        lines = [(label, rows[label]) for label in rows if label in first]
-        found.append((corpus, lines, chance_of(group.iloc[0])))
-    return found
+    table = table.drop_duplicates(["corpus", "label", "condition"])
+    ours = table["reported_by"] == OURS
+    best = ~table.assign(ours=ours).duplicated(["corpus", "condition", "ours"])
+    rank = np.select([~ours | best, table["kind"] != "shallow"], [0, 1], 2)
+    methods = [table["corpus"], table["label"]]
+    first = pd.Series(rank, table.index).groupby(methods, sort=False).min()
+    first = first.sort_values(kind="stable").groupby("corpus").head(most).index
+    table = table[pd.MultiIndex.from_arrays(methods).isin(first)]
+    return table.sort_values("corpus", kind="stable", ignore_index=True)
 
 
 def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -207,53 +210,37 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     return marks
 
 
-def per_speaker(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Score each speaker of one condition.
+def scores_by(predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
+    """Score each emotion or each speaker of one condition.
 
     Parameters
     ----------
     predictions
         From `runs.load_predictions`, of one condition; it may hold several seeds.
+    by
+        ``"emotion"`` or ``"speaker"``.
 
     Returns
     -------
     pandas.DataFrame
-        corpus, speaker, sex, utterances, UAR with its bootstrap interval and WAR with Wilson's, in
-        percent.
+        corpus, emotion, utterances, recall with Wilson's interval, precision and F1; or corpus,
+        speaker, sex, utterances, UAR with its bootstrap interval and WAR with Wilson's. In percent.
     """
     rows = []
-    for row, part in grouped(predictions.sort_values(["corpus", "speaker"]), ["corpus", "speaker"]):
-        seeds, right = part["seed"].nunique(), part["emotion"] == part["predicted"]
-        row |= {"sex": part["sex"].iloc[0], "utterances": part["utterance"].nunique()}
-        row |= pooled_interval(part, "uar").columns("uar")
-        row |= proportion_interval(right.sum() / seeds, len(part) / seeds).columns("war")
+    for row, part in grouped(predictions.sort_values(["corpus", by]), ["corpus", by]):
+        seeds, count = part["seed"].nunique(), len(part)
+        hits = (part["emotion"] == part["predicted"]).sum()
+        share = proportion_interval(hits / seeds, count / seeds)
+        if by == "speaker":
+            row |= {"sex": part["sex"].iloc[0], "utterances": part["utterance"].nunique()}
+            row |= pooled_interval(part, "uar").columns("uar") | share.columns("war")
+        else:
+            where = predictions["corpus"] == row["corpus"]
+            called = (predictions["predicted"][where] == row["emotion"]).sum()
+            row |= {"utterances": count // seeds} | share.columns("recall")
+            row["precision"] = 100 * hits / called if called else np.nan
+            row["f1"] = 200 * hits / (count + called)
         rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def per_emotion(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Score each emotion of one condition.
-
-    Parameters
-    ----------
-    predictions
-        From `runs.load_predictions`, of one condition; it may hold several seeds.
-
-    Returns
-    -------
-    pandas.DataFrame
-        corpus, emotion, utterances, recall with Wilson's interval, precision and F1 in percent.
-    """
-    rows = []
-    for corpus, part in predictions.groupby("corpus"):
-        seeds, emotions = part["seed"].nunique(), sorted(part["emotion"].unique())
-        counted = precision_recall_fscore_support(
-            part["emotion"], part["predicted"], labels=emotions, zero_division=np.nan
-        )
-        for emotion, precision, recall, f1, count in zip(emotions, *counted, strict=True):
-            row = {"corpus": corpus, "emotion": emotion, "utterances": int(count / seeds)}
-            row |= proportion_interval(recall * count / seeds, count / seeds).columns("recall")
-            rows.append(row | {"precision": 100 * precision, "f1": 100 * f1})
     return pd.DataFrame(rows)
 
 
@@ -274,9 +261,8 @@ def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") 
     pandas.DataFrame
         A row per condition, a column per emotion or speaker, in percent.
     """
-    make, score = (per_emotion, "recall") if by == "emotion" else (per_speaker, "uar")
     rows = [
-        row | make(mine).set_index(by)[score].to_dict()
+        row | scores_by(mine, by).set_index(by)[SCORE_OF[by]].to_dict()
         for row, mine in _conditions(runs, predictions)
     ]
     return pd.DataFrame(rows)
@@ -342,14 +328,14 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
         frame = frame.drop(columns=["recipe", "normalisation"])
     hidden = _HIDDEN | {f"{c}{end}" for c in frame for end in ("_low", "_high")}
     hidden |= {f"of_{c}" for c in frame}
-    marked = ["last", OPTIMISTIC] if "optimistic" in frame else ["last"]
-    for usual, values in (("labels", ["emotion"]), ("selection", marked)):
-        if usual in frame and frame[usual].isin(["", *values]).all():
+    marked = ["", "last", OPTIMISTIC] if "optimistic" in frame else ["", "last"]
+    for usual, values in (("labels", ["", "emotion"]), ("selection", marked)):
+        if usual in frame and frame[usual].isin(values).all():
             hidden.add(usual)
-    shown = pd.DataFrame(index=frame.index)
+    rows, shown = frame.to_dict("records"), pd.DataFrame(index=frame.index)
     for name in frame.columns.difference(hidden, sort=False):
-        cells = [_cell(row, name, digits) for row in frame.to_dict("records")]
-        if any(cells) or frame.empty:
+        cells = [_cell(row, name, digits) for row in rows]
+        if any(cells) or not rows:
             shown[HEADINGS.get(str(name), str(name).replace("_", " "))] = cells
     if "optimistic" in frame and "method" in shown:
         shown.loc[frame["optimistic"].eq(True), "method"] += f" {DAGGER}"

@@ -43,16 +43,14 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
     if not stored:
         raise StudyError(f"archive {folder}: expected runs in {store}, got none")
     runs = load_runs(store, [name for name, *_ in stored])
-    predictions = load_predictions(store, runs).drop(columns=["seed", "split"])
-    history = load_history(store, runs).drop(columns=["seed", "split"])
     lines = (
         json.dumps(dict(zip(("run", "spec", "record"), one, strict=True)), sort_keys=True)
         for one in stored
     )
     texts = {
         "runs.jsonl.gz": "\n".join(lines) + "\n",
-        "predictions.csv.gz": _csv(predictions, "%.5f"),
-        "history.csv.gz": _csv(history, "%.5g"),
+        "predictions.csv.gz": _csv(load_predictions(store, runs), "%.5f"),
+        "history.csv.gz": _csv(load_history(store, runs), "%.5g"),
     }
     # Without the time of writing the same runs give the same bytes.
     packed = {name: gzip.compress(text.encode(), mtime=0) for name, text in texts.items()}
@@ -60,5 +58,5 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
 
 
 def _csv(frame: pd.DataFrame, floats: str) -> str:
-    frame = frame.sort_values("run", kind="stable")
+    frame = frame.drop(columns=["seed", "split"]).sort_values("run", kind="stable")
     return frame.to_csv(index=False, float_format=floats, lineterminator="\n")

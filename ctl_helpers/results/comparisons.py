@@ -128,17 +128,15 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
         speech (normalised per speaker or corpus) are compared with the reference that does, too.
     """
     runs = runs[(runs["source"] == "") & (runs["selection"] != OPTIMISTIC)]
-    parts = []
-    places = [*PLACE, runs["normalisation"].isin(_TRANSDUCTIVE)]
-    for _, here in runs.groupby(places, sort=False):
+    parts = [pd.DataFrame()]
+    for _, here in runs.groupby([*PLACE, runs["normalisation"].isin(_TRANSDUCTIVE)], sort=False):
         cpac = here[(here["method"] == "cpac") & here["recipe"].isin(_PREFERRED)]
-        if cpac.empty:
-            continue
-        rank = cpac["recipe"].map(_PREFERRED.index)
-        reference = cpac.loc[rank.idxmin(), _METHOD].to_dict()
-        found = compare(here, reference, predictions)
-        parts.append(found.assign(reference=method_of(reference)))
-    return pd.concat([pd.DataFrame(), *parts], ignore_index=True)
+        if len(cpac):
+            first = cpac["recipe"].map(_PREFERRED.index).idxmin()
+            reference = cpac.loc[first, _METHOD].to_dict()
+            found = compare(here, reference, predictions)
+            parts.append(found.assign(reference=method_of(reference)))
+    return pd.concat(parts, ignore_index=True)
 
 
 def gains(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -178,8 +176,14 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
         Per condition and metric: last, best_test and their difference ``gap`` with its interval
         over folds, in percent and percentage points, and the number of folds and runs.
     """
+    keys = ["run", "split", "seed", "of_folds", *_GROUP]
+    long = runs.melt([*keys, "selection"], ["uar", "war"], "metric")
+    both = long.pivot(index=[*keys, "metric"], columns="selection", values="value")
+    both = both.reindex(columns=["last", OPTIMISTIC]).dropna().reset_index()
+    both = both.sort_values([*_GROUP, "metric"], kind="stable")
+    both = both.assign(gap=both[OPTIMISTIC] - both["last"], metric=both["metric"].str.upper())
     rows = []
-    for row, group in grouped(_twice(runs), [*_GROUP, "metric"]):
+    for row, group in grouped(both, [*_GROUP, "metric"]):
         for selection in ("last", OPTIMISTIC):
             row[selection] = 100 * fold_interval(group, selection).value
         row |= fold_interval(group, "gap", (-1.0, 1.0)).columns("gap")
@@ -188,13 +192,3 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
     columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high"]
     columns += ["folds", "of_folds", "runs"]
     return named_apart(pd.DataFrame(rows, columns=columns)).drop(columns="variant")
-
-
-def _twice(runs: pd.DataFrame) -> pd.DataFrame:
-    """Lay both selections of a training side by side, a row per run and metric."""
-    keys = ["run", "split", "seed", "of_folds", *_GROUP]
-    long = runs.melt([*keys, "selection"], ["uar", "war"], "metric")
-    wide = long.set_index([*keys, "metric", "selection"])["value"].unstack()
-    wide = wide.reindex(columns=["last", OPTIMISTIC]).dropna().reset_index()
-    wide = wide.sort_values([*_GROUP, "metric"], kind="stable")
-    return wide.assign(gap=wide[OPTIMISTIC] - wide["last"], metric=wide["metric"].str.upper())

@@ -71,11 +71,10 @@ def read_runs(
 ) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
     root, wanted = root_of(store), None if only is None else set(only)
-    folders = sorted(root.iterdir()) if root.is_dir() else []
     found, damaged = {}, []
-    for folder in folders:
+    for folder in sorted(root.glob("?" * 12)):
         name = folder.name
-        if not re.fullmatch("[0-9a-f]{12}", name) or (wanted is not None and name not in wanted):
+        if not re.fullmatch("[0-9a-f]*", name) or (wanted is not None and name not in wanted):
             continue
         if fault := damage(folder):
             damaged.append(f"{name} ({fault})")
@@ -86,11 +85,10 @@ def read_runs(
         else:
             damaged.append(f"{name} (expected format {FORMAT}, got {spec.get('format')})")
     if damaged:
-        listed = " ".join(", ".join(damaged).split())
         log.warning(
             "results folder %s: %d damaged run(s) left out, run the study again to have them "
             "computed: %s",
-            *(root, len(damaged), listed),
+            *(root, len(damaged), " ".join(", ".join(damaged).split())),
         )
     for row in read_archive(root.parent):
         if wanted is None or row["run"] in wanted:

@@ -98,18 +98,16 @@ def run_space(run: str | Path) -> Space:
             arrays = dict(kept)
         table = pd.read_csv(run / "predictions.csv", dtype=str, keep_default_na=False)
         source = pd.read_json(run / "spec.json", typ="series")["problem"]["source"]
-        points = arrays["embeddings"]
-        labels = table.loc[table["selection"] == table["selection"].iloc[0]]
-        labels = labels[["corpus", "emotion", "speaker"]]
+        points, labels = arrays["embeddings"], table[table["selection"] == table["selection"][0]]
         if source:
             points = np.concatenate([arrays["source_embeddings"], points])
             first = {"corpus": source, "emotion": arrays["source_emotions"], "speaker": ""}
             labels = pd.concat([pd.DataFrame(first), labels], ignore_index=True)
         if len(points) != len(labels):
             raise ValueError(f"{len(points)} embeddings of {len(labels)} utterances")
-    except (OSError, KeyError, IndexError, ValueError) as error:
+    except (OSError, KeyError, ValueError) as error:
         raise StudyError(f"{run}: expected a run with embeddings: {error}") from None
-    return Space(points, labels.reset_index(drop=True))
+    return Space(points, labels[["corpus", "emotion", "speaker"]].reset_index(drop=True))
 
 
 def neighbours(space: Space, by: tuple[str, ...] = ("emotion", "speaker")) -> pd.DataFrame:
@@ -184,14 +182,12 @@ def proxy_a_distance(points: ArrayLike, corpora: ArrayLike, folds: int = 5, seed
     names, counts = np.unique(corpora, return_counts=True)
     if len(names) != 2:
         raise StudyError(f"proxy A-distance: expected two corpora, got {', '.join(names)}")
-    folds = min(folds, counts.min())
-    if folds < 2:
+    if counts.min() < 2:
         return float("nan")
     classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
-    divided = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    predicted = cross_val_predict(
-        make_pipeline(StandardScaler(), classifier), points, corpora, cv=divided
-    )
+    divided = StratifiedKFold(min(folds, counts.min()), shuffle=True, random_state=seed)
+    pipeline = make_pipeline(StandardScaler(), classifier)
+    predicted = cross_val_predict(pipeline, points, corpora, cv=divided)
     return 2 * (1 - 2 * (1 - uar(corpora, predicted)))
 
 
@@ -213,19 +209,20 @@ def distances(store: object, runs: pd.DataFrame, before: Space | None = None) ->
         Per pair, recipe and method: distance, the mean of `proxy_a_distance` over seeds with its
         interval, and the number of runs.
     """
-    root, kept = _with_embeddings(store, runs)
+    kept = _with_embeddings(store, runs)
     rows = []
     if before is not None and len(kept):
         found = proxy_a_distance(before.points, before.labels["corpus"])
         place = kept.iloc[0][["source", "target"]].to_dict()
         rows.append({**place, "method": BEFORE, "distance": found})
     for row, group in grouped(kept, _CONDITION):
-        spaces = [run_space(root / run) for run in group["run"]]
-        source = row["source"]
-        each = [proxy_a_distance(s.points, s.labels["corpus"] == source) for s in spaces]
+        each = [
+            proxy_a_distance(space.points, space.labels["corpus"] == row["source"])
+            for space in map(run_space, group["folder"])
+        ]
         row |= mean_interval(each, (-2.0, 2.0)).columns("distance", 1)
         rows.append(row | {"runs": len(group)})
-    return _table(rows, [*_KEYS, "distance", "distance_low", "distance_high", "runs"])
+    return _table(rows, ["distance", "distance_low", "distance_high", "runs"])
 
 
 def svm_on_features(
@@ -254,26 +251,23 @@ def svm_on_features(
     Raises
     ------
     StudyError
-        For an unknown split, a run without embeddings, or a target of a single speaker.
+        For a run without embeddings, or a target of a single speaker.
 
     References
     ----------
     Wen, Ye et al., "CTL-MTNet", IJCAI 2022, table S5.
     """
-    if split not in SPLITS:
-        raise StudyError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     space = run_space(run)
-    target = (space.labels["corpus"] == space.labels["corpus"].iloc[-1]).to_numpy()
+    corpora = space.labels["corpus"]
+    target = (corpora == corpora.iloc[-1]).to_numpy()
     points, labels = space.points[target], space.labels[target]
-    speakers, truth = labels["speaker"].to_numpy(str), labels["emotion"].to_numpy(str)
-    if split == "speaker" and len(set(speakers)) < 2:
-        raise StudyError(f"{run}: expected two speakers or more, got {len(set(speakers))}")
+    if split == "speaker" and labels["speaker"].nunique() < 2:
+        raise StudyError(f"{run}: expected two speakers or more, got one")
     found = cross_validate(
-        make_pipeline(StandardScaler(), SVC(kernel="linear")),
-        *(points, truth),
-        groups=speakers if split == "speaker" else None,
-        cv=SPLITS[split](repeats, test_size=0.2, random_state=seed),
+        *(make_pipeline(StandardScaler(), SVC(kernel="linear")), points, labels["emotion"]),
+        groups=labels["speaker"] if split == "speaker" else None,
         scoring={"uar": make_scorer(uar), "war": make_scorer(war)},
+        cv=SPLITS[split](repeats, test_size=0.2, random_state=seed),
     )
     return pd.DataFrame({metric: found[f"test_{metric}"] for metric in ("uar", "war")})
 
@@ -301,15 +295,14 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
         test (left out where the target has but one). UAR and WAR in percent are means over draws
         and runs, that of UAR with its interval over runs.
     """
-    root, kept = _with_embeddings(store, runs)
-    rows = []
+    kept, rows = _with_embeddings(store, runs), []
     for split, (row, group) in product(SPLITS, list(grouped(kept, _CONDITION))):
         try:
-            drawn = [svm_on_features(root / run, split, repeats) for run in group["run"]]
+            drawn = [svm_on_features(run, split, repeats).mean() for run in group["folder"]]
         except StudyError:  # a single speaker
             continue
-        means = 100 * pd.DataFrame([table.mean() for table in drawn])
-        row = row | {"split": split, "runs": len(group), "war": means["war"].mean()}
+        means = 100 * pd.DataFrame(drawn)
+        row |= {"split": split, "runs": len(group), "war": means["war"].mean()}
         row |= mean_interval(means["uar"], (0.0, 100.0)).columns("uar", 1)
         rows.append(row | {"reported_by": OURS})
     theirs = published(across=True).query("protocol == 'svm'").assign(split="random", protocol="")
@@ -317,18 +310,18 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
     theirs = theirs.merge(kept[here].drop_duplicates())
     both = [*theirs.to_dict("records"), *named_apart(pd.DataFrame(rows)).to_dict("records")]
     numbers = ["uar", "uar_low", "uar_high", "war", "runs"]
-    words = ["split", "reported_by", "citation", "note"]
-    return _table(both, [*_KEYS, words[0], *numbers, *words[1:]])
+    return _table(both, ["split", *numbers, "reported_by", "citation", "note"])
 
 
 def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
     """Make a table in which numbers that are not there are missing, and words empty."""
-    table = pd.DataFrame(rows).reindex(columns=columns).astype({"runs": "Int64"})
+    table = pd.DataFrame(rows).reindex(columns=[*_KEYS, *columns]).astype({"runs": "Int64"})
     words = [*_KEYS, "split", "reported_by", "citation", "note"]
-    return table.fillna({word: "" for word in words if word in columns})
+    return table.fillna({word: "" for word in words if word in table})
 
 
-def _with_embeddings(store: object, runs: pd.DataFrame) -> tuple[Path, pd.DataFrame]:
-    root = root_of(store)
-    here = np.array([(root / run / "embeddings.npz").is_file() for run in runs["run"]], bool)
-    return root, runs[(runs["source"] != "") & here].drop_duplicates("run")
+def _with_embeddings(store: object, runs: pd.DataFrame) -> pd.DataFrame:
+    """Pick the runs across corpora whose embeddings were kept, and add their folders."""
+    runs = runs.assign(folder=[root_of(store) / run for run in runs["run"]])
+    here = [(folder / "embeddings.npz").is_file() for folder in runs["folder"]]
+    return runs[(runs["source"] != "") & np.array(here, bool)].drop_duplicates("run")

@@ -95,13 +95,11 @@ def bootstrap_interval(
     if speakers is not None and len(speakers) != len(truth):
         raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(speakers)}")
     classes = truth if metric == "uar" else np.zeros(len(truth), int)
-    groups = np.arange(len(truth)) if speakers is None else np.asarray(speakers)
+    groups, fewest = (np.arange(len(truth)), 2) if speakers is None else (speakers, FEWEST)
     value, sample = _resampled(truth == predicted, classes, groups, resamples, seed)
-    few = len(truth) < 2 if speakers is None else len(np.unique(groups)) < FEWEST
-    low, high = np.quantile(sample, ENDS)
-    if few or np.isclose(low, high, atol=1e-12):
-        return Interval(value)
-    return Interval(value, float(low), float(high))
+    low, high = map(float, np.quantile(sample, ENDS))
+    few = len(np.unique(groups)) < fewest or np.isclose(low, high, atol=1e-12)
+    return Interval(value) if few else Interval(value, low, high)
 
 
 def mean_interval(values: ArrayLike, bounds: tuple[float, float] = (0.0, 1.0)) -> Interval:
@@ -160,9 +158,9 @@ def proportion_interval(hits: float, total: float) -> Interval:
     if not total:
         return Interval(np.nan)
     z, share = float(stats.norm.ppf(ENDS[1])), hits / total
-    middle = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    spread = np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    half = z * float(spread) / (1 + z**2 / total)
+    scale = 1 + z**2 / total
+    middle = (share + z**2 / (2 * total)) / scale
+    half = z * float(np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))) / scale
     return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
 
 
@@ -197,10 +195,9 @@ def corrected_resampled_t_test(first: ArrayLike, second: ArrayLike, rho: float) 
     >>> round(corrected_resampled_t_test([0.9, 0.8, 0.85], [0.8, 0.75, 0.8], rho=0.5).p, 3)
     0.127
     """
-    first, second = np.asarray(first, float), np.asarray(second, float)
-    if first.shape != second.shape or not first.size:
-        raise StudyError(f"expected the same folds of both; got {first.size} and {second.size}")
-    differences = first - second
+    if len(first) != len(second) or not len(first):
+        raise StudyError(f"expected the same folds of both; got {len(first)} and {len(second)}")
+    differences = np.subtract(first, second)
     mean, folds = float(differences.mean()), len(differences)
     if folds < 2:
         return PairedTest(Interval(mean), np.nan)

@@ -1,5 +1,6 @@
 """The verdict: which published numbers hold when they are computed again."""
 
+import numpy as np
 import pandas as pd
 
 from ctl_helpers.results.naming import name_of, place_of
@@ -41,31 +42,23 @@ def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
     """
     rows = []
     for claim in published().to_dict("records"):
-        place = pd.Series({key: claim[key] for key in PLACE})
         method, recipes = TESTED_BY.get(claim["method"], ("", ()))
-        here = runs[runs[PLACE].eq(place).all(axis=1) & runs["method"].eq(method)]
+        here = runs[runs[PLACE].eq(pd.Series(claim)[PLACE]).all(axis=1) & runs["method"].eq(method)]
         for recipe in recipes:
             ours = here[here["recipe"] == recipe]
-            last = ours[ours["selection"] == "last"]
-            if len(last):
-                rows.append(_row(claim, recipe, last, ours, metric))
+            last, best = (ours[ours["selection"] == one] for one in ("last", OPTIMISTIC))
+            if last.empty:
+                continue
+            row = {key: claim[key] for key in ("corpus", "source", "target", "citation")}
+            row |= {"claim": f"{name_of(claim['method'])}, {place_of(claim)}", "recipe": recipe}
+            row |= {"published": claim[metric]} | fold_interval(last, metric).columns("last")
+            row[OPTIMISTIC] = 100 * fold_interval(best, metric).value if len(best) else np.nan
+            row |= {"folds": last["split"].nunique(), "seeds": last["seed"].nunique()}
+            row["of_folds"] = last["of_folds"].astype(float).max()
+            rows.append(row | {"verdict": judge(row)})
     columns = ["claim", "corpus", "source", "target", "recipe", "published", "citation"]
     columns += ["last", "last_low", "last_high", OPTIMISTIC, "folds", "of_folds", "seeds"]
     return pd.DataFrame(rows, columns=[*columns, "verdict"])
-
-
-def _row(claim: dict, recipe: str, last: pd.DataFrame, ours: pd.DataFrame, metric: str) -> dict:
-    score = fold_interval(last, metric)
-    best = ours[ours["selection"] == OPTIMISTIC]
-    row = {
-        **{key: claim[key] for key in ("corpus", "source", "target", "citation")},
-        "claim": f"{name_of(claim['method'])}, {place_of(claim)}",
-        **{"recipe": recipe, "published": claim[metric]} | score.columns("last"),
-        OPTIMISTIC: 100 * fold_interval(best, metric).value if len(best) else float("nan"),
-        **{"folds": last["split"].nunique(), "of_folds": last["of_folds"].astype(float).max()},
-        "seeds": last["seed"].nunique(),
-    }
-    return row | {"verdict": judge(row)}
 
 
 def judge(row: dict) -> str:

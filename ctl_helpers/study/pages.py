@@ -50,6 +50,10 @@ FEATURES, INSIDE, ACROSS, TABLES = (
     "4_result_tables",
 )
 _USUAL = ("own", "transductive", "emotion", "")
+_PARAMETERS = {
+    "network": ("corpus", "method", "protocol", "folds", "selection"),
+    "adaptation": ("source", "target", "methods", "scoring", "labels"),
+}
 
 
 def list_notebooks(
@@ -79,7 +83,7 @@ def list_notebooks(
     notebooks, looked_at = [], {}
     for group in complete:
         settings, runs = plan.settings[group], plan.runs[group]
-        if not settings.notebooks or group.kind not in ("network", "adaptation"):
+        if not settings.notebooks or group.kind not in _PARAMETERS:
             continue
         notebooks.append(_of_group(group, settings, plan, common))
         features = runs[0].method.features[0]
@@ -96,47 +100,34 @@ def list_notebooks(
 
 
 def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Notebook:
-    chosen = asdict(settings) | {"changes": settings.changes[0]}
+    chosen = asdict(settings) | {"changes": settings.changes[0], "method": settings.methods[0]}
+    chosen |= {"normalisation": group.normalisation, "labels": group.labels}
+    chosen |= {"protocol": group.protocol, "scoring": group.protocol}
+    chosen |= {"corpus": group.place[0], "source": group.place[0], "target": group.place[-1]}
     chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
     seldom = ("epochs", "divisions", "only", "changes")
     more = common["more"] | {name: chosen[name] for name in seldom if chosen[name]}
-    parameters = common | {"more": more, "seeds": chosen["seeds"]}
-    parameters |= {"normalisation": group.normalisation}
-    if group.kind == "adaptation":
-        parameters |= dict(zip(("source", "target"), group.place, strict=True))
-        parameters |= {"methods": chosen["methods"], "scoring": group.protocol}
-        parameters |= {"labels": group.labels}
-    else:
-        parameters |= {"corpus": group.place[0], "method": settings.methods[0]}
-        parameters |= {"protocol": group.protocol} | {k: chosen[k] for k in ("folds", "selection")}
+    names = ("seeds", "normalisation", *_PARAMETERS[group.kind])
+    parameters = common | {"more": more} | {name: chosen[name] for name in names}
     # A page tells of other protocols of its corpus, too.
     read = [run for other in plan.runs if other.place == group.place for run in plan.runs[other]]
     inputs = tuple(sorted({run.name for run in read}))
-    return Notebook(
-        _kind(group), _words(group), _title(group, plan.runs[group]), parameters, inputs
-    )
+    return Notebook(*_page_of(group, plan.runs[group]), parameters, inputs)
 
 
-def _kind(group: Group) -> str:
-    return ACROSS if group.kind == "adaptation" else INSIDE
-
-
-def _words(group: Group) -> list[str]:
-    """Say what sets a page apart from others of its kind; what is usual is left out."""
-    label = dict.fromkeys(group.label.split("/"))
-    words = (*group.place, *label, group.protocol, group.normalisation, group.labels)
-    return [word for word in words if word not in _USUAL]
-
-
-def _title(group: Group, runs: list[Run]) -> str:
-    method: Any = runs[0].method
+def _page_of(group: Group, runs: list[Run]) -> tuple[str, list[str], str]:
+    """Say which notebook tells of runs, what sets its page apart, and its title."""
+    said = (*group.place, *dict.fromkeys(group.label.split("/")))
+    said += (group.protocol, group.normalisation, group.labels)
+    words = [word for word in said if word not in _USUAL]
     if group.kind == "adaptation":
-        usual = [word for word in (group.protocol, group.labels) if word not in _USUAL]
         places = " → ".join(map(name_of, group.place))
-        return ", ".join([places, group.label, *usual])
+        unusual = [word for word in (group.protocol, group.labels) if word not in _USUAL]
+        return ACROSS, words, ", ".join([places, group.label, *unusual])
+    method: Any = runs[0].method
     row = {"corpus": group.place[0], "protocol": group.protocol, "method": method.name}
     row |= {"recipe": method.recipe.name, "normalisation": method.recipe.normalisation}
-    return title_of(row)
+    return INSIDE, words, title_of(row)
 
 
 def _listed(*sentences: str):
@@ -184,11 +175,9 @@ class OpenedCorpus:
         """Draw one utterance per emotion, of one speaker and sentence as far as that goes."""
         settings, rows = self.features.settings, figures.one_per_emotion(self.manifest)
         signals = {row["emotion"]: self.signal(row) for _, row in rows.iterrows()}
-        coefficients = {
-            emotion: teaching.mfcc_steps(signal, settings).coefficients
-            for emotion, signal in signals.items()
-        }
-        return figures.utterance_panels(signals, coefficients, settings.sampling_rate)
+        steps = {name: teaching.mfcc_steps(signal, settings) for name, signal in signals.items()}
+        images = {name: one.coefficients for name, one in steps.items()}
+        return figures.utterance_panels(signals, images, settings.sampling_rate)
 
     def seen(self):
         """Say in sentences what was seen."""
@@ -292,9 +281,8 @@ class OpenedInside(Opened):
         train = problem.train
         if method.selection == "validation":
             train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
-        inputs = normalised(problem, method.recipe, train)
-        predicted = self.honest[self.honest["run"] == run.name].iloc[utterance]
-        return inputs[problem.test[[utterance]]][0], predicted
+        inputs = normalised(problem, method.recipe, train)[problem.test[[utterance]]]
+        return inputs[0], self.honest[self.honest["run"] == run.name].iloc[utterance]
 
     @cached_property
     def both_protocols(self) -> pd.DataFrame:
@@ -305,32 +293,29 @@ class OpenedInside(Opened):
         """
         runs = index.study_runs(self.page.out)
         runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
-        runs = runs.assign(condition=runs["protocol"].map(tables.condition_of))
-        runs = runs[runs["condition"].isin([tables.SHUFFLED, tables.HELD_OUT])]
-        methods = runs.groupby(["method", "recipe", "normalisation"])["condition"]
-        both = methods.transform("nunique") > 1
-        runs = runs[both] if both.any() else self._shallow()
-        table = tables.ours_beside_published(runs)
+        condition = runs["protocol"].map(tables.condition_of)
+        runs = runs[condition.isin([tables.SHUFFLED, tables.HELD_OUT])]
+        methods = [runs[name] for name in ("method", "recipe", "normalisation")]
+        both = condition[runs.index].groupby(methods).transform("nunique") > 1
+        table = tables.ours_beside_published(runs[both] if both.any() else self._shallow())
         return table[table["reported_by"] == OURS]
 
     def _shallow(self) -> pd.DataFrame:
         problem, method = self.problem, parse("mfcc+linear")
         with tempfile.TemporaryDirectory() as folder:
             try:
-                problems = problems_inside(problem.manifest, "kfold", problem.folds or 5)
-                problems = [*problems, *problems_inside(problem.manifest, "loso")]
-                store = RunStore(Path(folder))
-                compute([seeded(one, method, 0) for one in problems], store, jobs=1)
+                problems = list(problems_inside(problem.manifest, "kfold", problem.folds or 5))
+                problems += problems_inside(problem.manifest, "loso")
+                runs = [seeded(one, method, 0) for one in problems]
+                compute(runs, RunStore(Path(folder)), jobs=1)
             except StudyError:  # the corpus names no speakers, or a single one
                 pass
             return load_runs(folder)
 
     def leak(self):
         """Say what a voice is worth that was heard in training."""
-        both = self.both_protocols
-        both = both.assign(condition=both["protocol"].map(tables.condition_of))
-        both["method"] = [method_of(row) for row in both.to_dict("records")]
-        means = both.pivot_table("uar", "method", "condition", sort=False)
+        scores = tables.glance(self.both_protocols, most=len(self.both_protocols))
+        means = scores.pivot(index="label", columns="condition", values="uar")
         means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT])
         lines = [
             f"{method}: {shuffled:.1f} % with shuffled folds, {held_out:.1f} % with speakers that "
@@ -344,8 +329,8 @@ class OpenedInside(Opened):
         honest, gap = self.honest, comparisons.gap(self.runs).query("metric == 'UAR'")
         mine = self.scores[self.scores["reported_by"] == OURS]
         score = mine[~mine["optimistic"]].iloc[0]
-        emotions = tables.per_emotion(honest).sort_values("recall")
-        speakers = tables.per_speaker(honest)["uar"]
+        emotions = tables.scores_by(honest).sort_values("recall")
+        speakers = tables.scores_by(honest, "speaker")["uar"]
         weak, strong = emotions.iloc[0], emotions.iloc[-1]
         wrong = honest[honest["emotion"].eq(weak.emotion) & honest["predicted"].ne(weak.emotion)]
         taken = f", most often taken for *{wrong['predicted'].mode()[0]}*" if len(wrong) else ""
@@ -414,26 +399,16 @@ class OpenedReport:
     ----------
     page : Page
         Where figures and tables are kept.
-    runs : DataFrame
-        See :func:`ctl_helpers.results.runs.load_runs`.
+    found : Findings
+        The report's runs, tables and sentences.
     store : RunStore
-        Where they are.
+        Where the runs are.
     """
 
     page: Page
-    runs: pd.DataFrame
+    found: Findings
     store: RunStore
     rule = RULE  # of the verdict
-
-    @cached_property
-    def found(self) -> Findings:
-        """The report's tables and sentences."""
-        return findings(self.store, self.runs)
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """A row per test utterance and run."""
-        return load_predictions(self.store, self.runs)
 
     def seen(self):
         """Say in sentences what was seen."""
@@ -442,12 +417,11 @@ class OpenedReport:
 
 def features_of_recipes() -> pd.DataFrame:
     """List the recipes with the features that they look at."""
-    recipes = [("inside", one) for one in RECIPES.values()]
-    recipes += [("across", one) for one in TRANSFER_RECIPES.values()]
-    rows = [
-        (one.name, where, one.features, FEATURE_SETS[one.features], one.normalisation)
-        for where, one in recipes
-    ]
+    rows = []
+    for where, recipes in (("inside", RECIPES), ("across", TRANSFER_RECIPES)):
+        for one in recipes.values():
+            sets = "; ".join(FEATURE_SETS[name] for name in one.features.split("+"))
+            rows.append((one.name, where, one.features, sets, one.normalisation))
     return pd.DataFrame(rows, columns=["recipe", "used", "features", "these are", "scaled"])
 
 
@@ -467,21 +441,15 @@ def open_corpus(
     **more
         ``emotions`` and ``columns``; see :class:`ctl_helpers.study.settings.Settings`.
     """
-    root = _root(read_study(None, {"corpora": corpora} | more))
+    root, synthetic = _root(read_study(None, {"corpora": corpora} | more))
     options = {"labels": more.get("emotions"), "columns": more.get("columns")}
     manifest = load_manifest(root, corpus, **options)
-    page = Page(Path(out), page_name(FEATURES, (corpus, features)), is_miniature(root))
+    page = Page(Path(out), page_name(FEATURES, (corpus, features)), synthetic)
     return OpenedCorpus(page, audit(root, corpus, **options), manifest, extract(manifest, features))
 
 
 def open_inside(
-    corpora: str | None,
-    corpus: str,
-    method: str = "cpac/quick",
-    protocol: str = "kfold",
-    normalisation: str = "own",
-    out: str = "reports",
-    **more,
+    corpora: str | None, corpus: str, method: str = "cpac/quick", protocol: str = "kfold", **more
 ) -> OpenedInside:
     """Open the runs of one method inside a corpus for a notebook, computing what is missing.
 
@@ -489,15 +457,14 @@ def open_inside(
     ----------
     corpora : path or None
         Folder that holds the corpora; None for the miniature ones.
-    corpus, method, protocol, normalisation : str
+    corpus, method, protocol : str
         The condition; see :class:`ctl_helpers.study.settings.Settings`.
-    out : path
-        Folder of the report.
     **more
-        Further fields of `Settings`, such as folds, only, seeds, selection, epochs, jobs.
+        ``normalisation``, and further fields of `Settings`: out (the report's folder), folds,
+        only, seeds, selection, epochs, jobs.
     """
     chosen = {"names": [corpus], "protocols": [protocol], "pairs": "none"}
-    return OpenedInside(*_open(corpora, out, chosen | more, [method], normalisation))
+    return OpenedInside(*_open(chosen | more | {"corpora": corpora}, [method]))
 
 
 def open_across(
@@ -507,8 +474,6 @@ def open_across(
     methods: Iterable[str] = ("source-only/quick", "caam-mdd/quick"),
     scoring: str = "transductive",
     labels: str = "emotion",
-    normalisation: str = "own",
-    out: str = "reports",
     **more,
 ) -> OpenedAcross:
     """Open the runs of methods of one recipe between two corpora, computing what is missing.
@@ -517,55 +482,48 @@ def open_across(
     ----------
     corpora : path or None
         Folder that holds the corpora; None for the miniature ones.
-    source, target, methods, scoring, labels, normalisation
+    source, target, methods, scoring, labels
         The condition; see :class:`ctl_helpers.study.settings.Settings`.
-    out : path
-        Folder of the report.
     **more
-        Further fields of `Settings`: seeds, epochs, changes, jobs.
+        ``normalisation``, and further fields of `Settings`: out (the report's folder), seeds,
+        epochs, changes, jobs.
     """
     chosen = {"protocols": "none", "pairs": [f"{source}:{target}"], "scorings": [scoring]}
     chosen |= {"names": source.split("+") + target.split("+"), "labels": [labels]}
-    return OpenedAcross(*_open(corpora, out, chosen | more, list(methods), normalisation))
+    return OpenedAcross(*_open(chosen | more | {"corpora": corpora}, methods))
 
 
 def open_report(out: str = "reports") -> OpenedReport:
-    """Open all runs of a report for a notebook.
-
-    Parameters
-    ----------
-    out : path
-        Folder of the report.
-    """
-    runs = index.study_runs(out)
-    synthetic = len(runs) > 0 and bool(runs["synthetic"].all())
-    if synthetic:
+    """Open all runs of a report, the folder ``out``, for a notebook."""
+    store = RunStore(Path(out) / "runs")
+    found = findings(store, index.study_runs(out))
+    if found.synthetic:
         print(SYNTHETIC)
-    return OpenedReport(Page(Path(out), TABLES, synthetic), runs, RunStore(Path(out) / "runs"))
+    return OpenedReport(Page(Path(out), TABLES, found.synthetic), found, store)
 
 
-def _root(study: Study) -> Path:
+def _root(study: Study) -> tuple[Path, bool]:
     """Find the corpora of a study, and say first if their speech is synthetic."""
     root, _ = open_corpora(study)
     if is_miniature(root):
         print(SYNTHETIC)
-    return root
+    return root, is_miniature(root)
 
 
-def _open(corpora, out, chosen, methods, normalisation) -> tuple:
-    study = read_study(None, chosen | {"corpora": corpora, "out": str(out)})
+def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], RunStore]:
+    normalisation = chosen.pop("normalisation", "own")
+    study = read_study(None, chosen)
     block = replace(study.settings, methods=tuple(methods), normalisations=(normalisation,))
     study = replace(study, settings=block, blocks={"": block})
-    root = _root(study)
-    plan = plan_study(study)
-    store = RunStore(Path(out) / "runs")
+    _, synthetic = _root(study)
+    plan, out = plan_study(study), Path(study.settings.out)
     if plan.problems and not plan.runs:
         raise StudyError("; ".join(plan.problems))
     (group, runs), *others = plan.runs.items()
     if others:
         raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
-    failures = compute(plan.all_runs, store, study.settings.jobs)
-    if failures:
+    store = RunStore(out / "runs")
+    if failures := compute(runs, store, study.settings.jobs):
         raise StudyError("; ".join(dict.fromkeys(failures.values())))
-    page = Page(Path(out), page_name(_kind(group), _words(group)), is_miniature(root))
-    return page, _title(group, runs), runs, store
+    notebook, words, title = _page_of(group, runs)
+    return Page(out, page_name(notebook, words), synthetic), title, runs, store

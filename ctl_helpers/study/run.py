@@ -3,14 +3,13 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from ctl_helpers.corpora import is_miniature
 from ctl_helpers.errors import StudyError
-from ctl_helpers.parallel import engine, parallel_map
+from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
-from ctl_helpers.report.notebooks import SYNTHETIC, execute
+from ctl_helpers.report.notebooks import SYNTHETIC, execute_in_parallel
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import estimate, sentence
@@ -69,8 +68,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     notebooks = list_notebooks(study, plan, complete, out)
     missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
-    said = parallel_map(partial(execute, out=out), missing, jobs, "notebooks", unit="notebook")
-    problems += filter(None, said)
+    problems += execute_in_parallel(missing, out, jobs)
     return Report(write_index(out, problems), tuple(problems))
 
 

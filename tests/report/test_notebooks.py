@@ -12,7 +12,13 @@ import pytest
 from conftest import REPOSITORY
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ctl_helpers.report.notebooks import NOTEBOOKS, Notebook, execute, page_name
+from ctl_helpers.report.notebooks import (
+    NOTEBOOKS,
+    Notebook,
+    execute,
+    execute_in_parallel,
+    page_name,
+)
 
 NAMES = ["1_feature_exploration", "2_cpac_kfold", "3_caam_transfer", "4_result_tables"]
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -26,7 +32,7 @@ from ctl_helpers.results.runs import load_predictions, load_runs
 page = Page(out, "1_toy-{{}}".format(word), synthetic=True)
 runs = load_runs("runs")
 predictions = load_predictions("runs", runs)
-display(page.table(tables.per_emotion(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
+display(page.table(tables.scores_by(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
 display(page.table(pd.DataFrame({{"speaker": [{HOSTILE!r}]}}), "speakers", "Speakers"))
 page.figure(figures.confusion_matrix(predictions), "confusion")
 """
@@ -76,7 +82,7 @@ def test_names_of_files_are_plain_and_never_meet():
 def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
     notebook = notebook_of(tmp_path, CODE)
     assert not notebook.is_done(report)
-    assert execute(notebook, report) == ""
+    assert execute([notebook], report) == [""]
     assert notebook.is_done(report)
     written, page = notebook.files(report)
     cells = nbformat.read(written, as_version=4).cells
@@ -91,7 +97,7 @@ def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
     for place in (str(report), str(tmp_path), str(REPOSITORY)):
         assert place not in text and place not in written.read_text()
     first = written.read_bytes(), page.read_bytes()
-    assert execute(notebook, report) == ""
+    assert execute([notebook], report) == [""]
     assert (written.read_bytes(), page.read_bytes()) == first
     if browser.COMMAND is not None:
         with browser.Browser() as opened:
@@ -121,16 +127,38 @@ def test_a_notebook_that_fails_says_so_in_a_line_and_leaves_no_page(
     for path in notebook.files(report):
         path.parent.mkdir(exist_ok=True)
         path.write_text("of an earlier time")
-    message = execute(notebook, report)
+    (message,) = execute([notebook], report)
     assert message.startswith(f"notebook 1_toy-a: {expected}") and "\n" not in message
     assert not any(path.exists() for path in notebook.files(report))
 
 
+def test_notebooks_of_one_kernel_know_nothing_of_each_other(report, tmp_path):
+    seen = "print('left' in globals(), os.getpid() if 'os' in globals() else 'no os'); left = 1"
+    one = notebook_of(tmp_path, f"{seen}; import os", name="1_one")
+    failing = notebook_of(tmp_path, "import os; os._exit(1)", name="2_fails")
+    three = notebook_of(tmp_path, seen, name="3_three")
+    said = execute([one, three, failing, one, three], report)
+    assert [bool(line) for line in said] == [False, False, True, False, False]
+    for notebook in (one, three):
+        cells = nbformat.read(notebook.files(report)[0], as_version=4).cells
+        assert cells[-1].outputs[0].text == "False no os\n"
+        assert [cell.execution_count for cell in cells[1:]] == [1, 2, 3]
+
+
+def test_notebooks_in_parallel_say_which_failed(report, tmp_path):
+    fine = [notebook_of(tmp_path, "print(1)", name=f"1_{i}") for i in range(3)]
+    failing = notebook_of(tmp_path, "1 / 0", name="2_fails")
+    said = execute_in_parallel([fine[0], failing, *fine[1:]], report, 2)
+    assert said == ["notebook 2_fails-a: ZeroDivisionError: division by zero"]
+    assert all(notebook.is_done(report) for notebook in fine)
+    assert execute_in_parallel([], report, 2) == []
+
+
 def test_a_notebook_that_cannot_be_read_is_named(report, tmp_path):
     (tmp_path / "1_toy.ipynb").write_text("{")
-    message = execute(Notebook("1_toy", [], "A toy", {}, folder=tmp_path), report)
+    (message,) = execute([Notebook("1_toy", [], "A toy", {}, folder=tmp_path)], report)
     assert message.startswith("notebook 1_toy: ") and "\n" not in message
-    message = execute(Notebook("2_gone", [], "A toy", {}, folder=tmp_path), report)
+    (message,) = execute([Notebook("2_gone", [], "A toy", {}, folder=tmp_path)], report)
     assert message.startswith("notebook 2_gone: FileNotFoundError")
 
 

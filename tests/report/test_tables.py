@@ -115,13 +115,13 @@ def test_a_full_disk_leaves_what_was_there(tmp_path):
 
 def test_per_speaker_and_per_emotion_by_counting(runs, predictions):
     mine = fabricated.one_condition(runs, predictions, corpus="emodb", protocol="loso")
-    speakers = tables.per_speaker(mine).set_index("speaker")
+    speakers = tables.scores_by(mine, "speaker").set_index("speaker")
     of_03 = mine[mine["speaker"] == "03"]
     assert speakers.loc["03", "uar"] == pytest.approx(
         100 * scores.uar(of_03["emotion"], of_03["predicted"])
     )
     assert speakers["utterances"].sum() == len(mine) and len(speakers) == 10
-    emotions = tables.per_emotion(mine).set_index("emotion")
+    emotions = tables.scores_by(mine).set_index("emotion")
     angry, called = mine["emotion"] == "angry", mine["predicted"] == "angry"
     hits = 100 * (angry & called).sum()
     assert emotions.loc["angry", "recall"] == pytest.approx(hits / angry.sum())
@@ -137,10 +137,10 @@ def test_seeds_do_not_narrow_an_interval(runs, predictions):
     )
     one = mine[mine["seed"] == 0]
     copies = pd.concat([one, one.assign(seed=1)])
-    pd.testing.assert_frame_equal(tables.per_emotion(one), tables.per_emotion(copies))
+    pd.testing.assert_frame_equal(tables.scores_by(one), tables.scores_by(copies))
     pd.testing.assert_frame_equal(
-        tables.per_speaker(one).drop(columns="utterances"),
-        tables.per_speaker(copies).drop(columns="utterances"),
+        tables.scores_by(one, "speaker").drop(columns="utterances"),
+        tables.scores_by(copies, "speaker").drop(columns="utterances"),
     )
 
 

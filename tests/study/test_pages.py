@@ -199,7 +199,7 @@ def test_reading_what_is_there_starts_no_backend(report, notebooks, tmp_path):
     for backend in ("keras", "tensorflow"):
         (tmp_path / f"{backend}.py").write_text("raise SystemError('nothing is to be trained')")
     with environment(PYTHONPATH=str(tmp_path)):
-        assert execute(notebooks[INSIDE], report) == ""
+        assert execute([notebooks[INSIDE]], report) == [""]
 
 
 @pytest.mark.skipif(browser.COMMAND is None, reason="needs Chromium")
@@ -239,7 +239,7 @@ def test_committed_notebooks_open_with_one_import_and_close_with_what_was_seen(p
 def test_the_tables_open_with_the_verdict(tmp_path):
     notebook = Notebook(TABLES, (), "all results", {"corpora": ".", "out": "."})
     fabricated.fill(tmp_path / "runs")
-    assert execute(notebook, tmp_path) == ""
+    assert execute([notebook], tmp_path) == [""]
     outputs = outputs_of(notebook, tmp_path)
     assert "image/png" in outputs[0]["data"], "the figure comes first"
     assert [out.text for out in outputs if out.get("name") == "stderr"] == []

@@ -7,8 +7,7 @@ from ctl_helpers.report.figures.scores import (
     gap,
     learning_curves,
     overview,
-    recall_per_emotion,
-    recall_per_speaker,
+    recalls,
     reliability,
     verdicts,
 )

@@ -1,7 +1,6 @@
-"""Figures of results."""
+"""Figures of results: mostly dots with their intervals, the one form all comparisons take."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,16 +8,22 @@ import seaborn
 from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as count_confusions
 
-from ctl_helpers.errors import StudyError
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.dots import Dot, Panel, dot_plot
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
 from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
-from ctl_helpers.results.runs import grouped
 from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
-_BEST: dict[str, Any] = {"colour": ORANGE, "hollow": True}
+_GAP = 6.0  # points of room on either side of the outermost dot
+_USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "panel": "", "legend": ""}
+_USUAL |= {"colour": BLUE, "marker": "o", "hollow": False, "thin": False}
+_OURS = {"colour": BLUE, "marker": "o", "legend": OURS}
+_THEIRS = {"colour": GREY, "marker": "D", "legend": "published"}
+_BEST = {"colour": ORANGE, "hollow": True}
+_CONDITIONS = {
+    tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
+    tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
+}
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
     "discrepancy": ("loss", "discrepancy", GREY, "--"),
@@ -44,7 +49,6 @@ def confusion_matrix(
     title
         Of the figure.
     """
-    _check_rows(predictions, "predictions")
     columns = [predictions["emotion"], predictions["predicted"]]
     names = list(emotions) if emotions is not None else sorted(set(pd.concat(columns)))
     counts = count_confusions(*columns, labels=names)
@@ -76,65 +80,51 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
     title
         Of the figure.
     """
-    _check_rows(history, "history")
     measured = {c: look for c, look in _CURVES.items() if c in history and history[c].notna().any()}
-    kinds = list(dict.fromkeys(look[0] for look in measured.values()))
+    kinds = list(dict.fromkeys(kind for kind, *_ in measured.values()))
     figure, axes = panels(1, len(kinds), 5.0, 3.3)
     for column, (kind, label, colour, line) in measured.items():
-        ax, scale = axes[0][kinds.index(kind)], 1 if kind == "loss" else 100
-        values = history[["epoch", column]].assign(score=scale * history[column])
+        ax, loss = axes[0][kinds.index(kind)], kind == "loss"
+        values = history[["epoch"]].assign(score=history[column] * (1 if loss else 100))
         look = {"color": colour, "ls": line, "label": label, "err_kws": {"alpha": 0.18, "lw": 0}}
         seaborn.lineplot(values, x="epoch", y="score", errorbar="sd", ax=ax, **look)
-        ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if kind == "loss" else 100))
-    for ax, kind in zip(axes[0], kinds, strict=True):
-        ax.grid()
+        ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if loss else 100))
+        ax.grid(True)
         ax.margins(x=0.01)
-        ax.legend(loc="upper right" if kind == "loss" else "lower right")
-    runs = history["run"].nunique() if "run" in history else 1
+        ax.legend(loc="upper right" if loss else "lower right")
+    runs = history["run"].nunique()
     band = f"mean of {runs} runs, band: one standard deviation" if runs > 1 else "one run"
     figure.suptitle(f"{title} ({band})" if title else band[0].upper() + band[1:])
     return figure
 
 
 @styled
-def recall_per_speaker(predictions: pd.DataFrame, title: str = "") -> Figure:
-    """Draw the UAR of each speaker with its 95 % interval, the weakest at the bottom."""
-    _check_rows(predictions, "predictions")
-    table = tables.per_speaker(predictions).assign(colour=BLUE)
-    who = table["speaker"].replace("", "unknown") + (" (" + table["sex"] + ")").replace(" ()", "")
-    return _recalls(table.assign(who=who), "uar", predictions, title)
-
-
-@styled
-def recall_per_emotion(predictions: pd.DataFrame, title: str = "") -> Figure:
-    """Draw the recall of each emotion with its 95 % interval, the weakest at the bottom."""
-    _check_rows(predictions, "predictions")
-    table = tables.per_emotion(predictions)
-    colours = [colour_of(emotion, i) for i, emotion in enumerate(table["emotion"])]
-    table = table.assign(who=table["emotion"], colour=colours)
-    return _recalls(table, "recall", predictions, title)
-
-
-def _recalls(table: pd.DataFrame, score: str, predictions: pd.DataFrame, title: str) -> Figure:
-    columns = [score, f"{score}_low", f"{score}_high", "colour"]
-    table = table.sort_values(score, ascending=False)
-    labels = table["who"] + ", n = " + table["utterances"].astype(str)
-    rows = [(label, [Dot(*dot)]) for label, dot in zip(labels, table[columns].values, strict=True)]
+def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> Figure:
+    """Draw the recall of each emotion or the UAR of each speaker, the weakest at the bottom."""
+    table, score = tables.scores_by(predictions, by), tables.SCORE_OF[by]
+    table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
+    names = enumerate(table[by])
+    table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
+    dots = _stacked(table.sort_values(score, ascending=False), {score: {}})
     pooled = 100 * pooled_interval(predictions, "uar").value
     label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
-    return dot_plot([Panel(title, rows, {pooled: "--"})], label)
+    return _dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
 
 
-def _dot(row: dict, metric: str = "uar", **look) -> Dot:
-    """Make a dot with the interval over folds or seeds, or else over utterances."""
-    if row["reported_by"] != OURS:
-        look = {"colour": GREY, "marker": "D", "legend": "published"}
-    look |= {"thin": pd.isna(row[f"{metric}_low"]), "hollow": bool(row["optimistic"])}
-    return Dot(*tables.interval_of(row, metric), **look)
+def _dots(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+    """Make a dot of each score, with its interval over folds or seeds, or else over utterances."""
+    rows = table.to_dict("records")
+    dots = pd.DataFrame([tables.interval_of(row, metric) for row in rows])
+    dots["row"] = [label_of(row) for row in rows]
+    dots["line"] = [tables.chance_of(row) for row in rows]
+    dots["thin"] = table[f"{metric}_low"].isna().to_numpy()
+    dots["hollow"] = table["optimistic"].eq(True).to_numpy()
+    looks = [_OURS if row["reported_by"] == OURS else _THEIRS for row in rows]
+    return dots.join(pd.DataFrame(looks))
 
 
 @styled
-def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Figure:
+def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     """Compare methods: a panel per place (corpus or pair, protocol, labels), chance dotted.
 
     Parameters
@@ -145,36 +135,34 @@ def comparison(table: pd.DataFrame, metric: str = "uar", title: str = "") -> Fig
         corpora panels stand side by side and have all methods in the order of their means.
     metric
         ``"uar"`` or ``"war"``.
-    title
-        Of the figure.
     """
-    _check_rows(table, "scores")
     table = table[table["source"] != "mean"]
-    across = bool((table["source"] != "").all())
-    rows = table.to_dict("records")
-    parts = [f" ({part})" if (part := part_of(row)) else "" for row in rows]
-    labels = [label_of(row) + part for row, part in zip(rows, parts, strict=True)]
-    table = table.assign(label=labels)
-    means = table.groupby("label")[metric].mean().sort_values(ascending=False)
-    plots = []
-    for _, group in table.groupby(tables.PLACE, sort=False):
-        rows = group.sort_values(metric, ascending=False).to_dict("records")
-        dots = {row["label"]: [_dot(row, metric, legend=OURS)] for row in rows}
-        if across:
-            dots = {label: dots.get(label, []) for label in means.index}
-        said = [place_of(rows[0]), name_of(rows[0]["protocol"]), rows[0]["labels"]]
-        name = ", ".join(word for word in said if word not in ("transductive", "emotion"))
-        plots.append(Panel(name, list(dots.items()), {tables.chance_of(rows[0]): ":"}))
+    rows, across = table.to_dict("records"), bool((table["source"] != "").all())
+    dots = _dots(table, metric)
+    dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
+    dots["panel"] = [_panel(row) for row in rows]
+    order = list(dots["panel"].unique())
+    dots = dots.sort_values("value", ascending=False)
+    dots = dots.sort_values("panel", key=lambda names: names.map(order.index), kind="stable")
+    if across:
+        means = dots.groupby("row")["value"].mean().sort_values(ascending=False)
+        dots["row"] = pd.Categorical(dots["row"], means.index)
     marks = "dotted: chance; bars: 95 %, thin ones over utterances"
-    if table["optimistic"].any():
+    if dots["hollow"].any():
         marks += f"; hollow, {DAGGER}: epoch picked on the test part"
-    columns = min(3, len(plots)) if across else 1
-    label = f"{metric.upper()} % ({marks})"
-    return dot_plot(plots, label, title, columns=columns)
+    columns = min(3, len(order)) if across else 1
+    return _dot_plot(dots, f"{metric.upper()} % ({marks})", columns=columns)
+
+
+def _panel(row: dict, *more: str) -> str:
+    """Say what a panel is of; what is usual is left out."""
+    said = [place_of(row), *(name_of(row[key]) for key in ("protocol", "labels", *more))]
+    usual = ("", "emotion", "none") if more else ("transductive", "emotion")
+    return ", ".join(word for word in said if word not in usual)
 
 
 @styled
-def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
+def overview(table: pd.DataFrame, most: int = 12) -> Figure:
     """Compare shuffled folds with held-out speakers: a panel per corpus, a row per method.
 
     Parameters
@@ -183,58 +171,45 @@ def overview(table: pd.DataFrame, most: int = 12, title: str = "") -> Figure:
         From `tables.ours_beside_published`; see `tables.glance` for what is shown of it.
     most
         Rows of a panel.
-    title
-        Of the figure.
     """
-    looks = {
-        tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
-        tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
-    }
-    plots = []
-    for corpus, rows, chance in tables.glance(table, most):
-        dots = [
-            (label, [_dot(row, **looks[how]) for how, row in scores.items()])
-            for label, scores in rows
-        ]
-        plots.append(Panel(name_of(corpus), dots, {chance: ":"}))
-    label = "UAR % (dotted: chance; bars: 95 % intervals)"
-    return dot_plot(plots, label, title, joined=True)
+    table = tables.glance(table, most)
+    dots = _dots(table).assign(panel=table["corpus"].map(name_of))
+    for condition, look in _CONDITIONS.items():
+        mine = table["condition"].eq(condition) & table["reported_by"].eq(OURS)
+        dots.loc[mine, list(look)] = list(look.values())
+    return _dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
 
 
 @styled
-def verdicts(table: pd.DataFrame, title: str = "") -> Figure:
+def verdicts(table: pd.DataFrame) -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
-    rows = []
-    for row in table.to_dict("records"):
-        ours = [Dot(row["last"], row["last_low"], row["last_high"], legend="ours, last epoch")]
-        if pd.notna(row["best_test"]):
-            ours.append(Dot(row["best_test"], legend=f"ours, best test epoch {DAGGER}", **_BEST))
-        ours.append(Dot(row["published"], colour=GREY, marker="D", legend="published"))
-        rows.append((f"{row['claim']} ({row['recipe']}): {row['verdict']}", ours))
-    return dot_plot([Panel(title, rows)], "UAR % (bars: 95 % intervals over folds or seeds)")
+    rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
+    looks: dict[str, dict] = {"last": {"legend": "ours, last epoch"}}
+    looks |= {"best_test": {"legend": f"ours, best test epoch {DAGGER}", **_BEST}}
+    dots = _stacked(table.assign(row=rows), looks | {"published": _THEIRS})
+    label = "UAR % (bars: 95 % intervals over folds or seeds)"
+    return _dot_plot(dots, label)
 
 
 @styled
-def gap(table: pd.DataFrame, title: str = "") -> Figure:
+def gap(table: pd.DataFrame) -> Figure:
     """Draw the last epoch's score and what picking the epoch on the test part adds.
 
     Parameters
     ----------
     table
         From `comparisons.gap`.
-    title
-        Of the figure.
     """
-    rows = []
-    for row in table.to_dict("records"):
-        best = Dot(row["best_test"], legend=f"best test epoch {DAGGER}", **_BEST)
-        dots = [Dot(row["last"], legend="last epoch"), best]
-        rows.append((f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}", dots))
-    return dot_plot([Panel(title, rows)], "score %", joined=True)
+    rows = table.to_dict("records")
+    words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
+    looks: dict[str, dict] = {"last": {"legend": "last epoch"}}
+    looks |= {"best_test": {"legend": f"best test epoch {DAGGER}", **_BEST}}
+    dots = _stacked(table.assign(row=words), looks)
+    return _dot_plot(dots, "score %", joined=True)
 
 
 @styled
-def gains(table: pd.DataFrame, title: str = "") -> Figure:
+def gains(table: pd.DataFrame) -> Figure:
     """Draw what adaptation adds to source-only: a panel per pair, protocol and recipe.
 
     Parameters
@@ -242,25 +217,16 @@ def gains(table: pd.DataFrame, title: str = "") -> Figure:
     table
         From `comparisons.gains`. Thick bars are its intervals over seeds, thin ones those over
         utterances, where it has them.
-    title
-        Of the figure.
     """
-    _check_rows(table, "gains")
-    plots = []
     table = table.sort_values("difference", ascending=False, kind="stable")
-    keys = ["source", "target", "protocol", "labels", "recipe", "normalisation"]
-    for place, group in sorted(grouped(table, keys), key=lambda one: place_of(one[0])):
-        rows = []
-        for row in group.to_dict("records"):
-            low, high = (row.get(f"pooled_difference_{end}", np.nan) for end in ("low", "high"))
-            dots = [Dot(row["difference"], low, high, thin=True)]
-            dots += [Dot(row["difference"], row["difference_low"], row["difference_high"])]
-            rows.append((name_of(row["method"]), dots))
-        said = [place_of(place), *(place[key] for key in keys[2:])]
-        name = ", ".join(word for word in said if word not in ("", "emotion", "none"))
-        plots.append(Panel(name, rows, {0.0: "-"}))
+    rows = table.to_dict("records")
+    table["panel"] = [_panel(row, "recipe", "normalisation") for row in rows]
+    table["row"] = table["method"].map(name_of)
+    thin = {"thin": True, "value": table["difference"]}
+    dots = _stacked(table, {"pooled_difference": thin, "difference": {"thin": False}})
+    dots = dots.assign(line=0.0).sort_values("panel", kind="stable")
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return dot_plot(plots, label, title, limits=(-100.0, 100.0))
+    return _dot_plot(dots, label, limits=(-100.0, 100.0), line_style="-")
 
 
 @styled
@@ -280,16 +246,13 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     ----------
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
-    _check_rows(predictions, "predictions")
     ece, table = calibration(predictions, bins)
     figure, axes = panels(2, 1, 4.4, 2.5, sharex=True, height_ratios=[3, 1])
     (ax,), (below,) = axes
     width = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
     ax.bar(table["low"], table["accuracy"].fillna(0), color=BLUE, label="accuracy", **width)
-    ax.hlines(
-        *(table["confidence"], table["low"], table["high"]),
-        **{"color": ORANGE, "lw": 2.5, "label": "mean confidence"},
-    )
+    ends = table["low"], table["high"]
+    ax.hlines(table["confidence"], *ends, color=ORANGE, lw=2.5, label="mean confidence")
     ax.plot([0, 1], [0, 1], color="black", ls="--", lw=1)
     ax.set(xlim=(0, 1), ylim=(0, 1), ylabel="accuracy")
     ax.set_title(", ".join(filter(None, [title, f"ECE {100 * ece:.1f} %"])))
@@ -299,6 +262,84 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     return figure
 
 
-def _check_rows(table: pd.DataFrame, what: str) -> None:
-    if table.empty:
-        raise StudyError(f"figure: expected {what} to draw; got an empty frame")
+def _stacked(table: pd.DataFrame, looks: dict[str, dict]) -> pd.DataFrame:
+    """Make dots of several columns of a table: each with its interval, and a look."""
+    parts = []
+    for column, look in looks.items():
+        names = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
+        values = {kind: table.get(name, np.nan) for kind, name in names.items()}
+        parts.append(table.assign(**(values | look)))
+    return pd.concat(parts, ignore_index=True).dropna(subset="value")
+
+
+def _dot_plot(
+    dots: pd.DataFrame,
+    xlabel: str,
+    *,
+    limits: tuple[float, float] = (0.0, 100.0),
+    columns: int = 1,
+    joined: bool = False,
+    line_style: str = ":",
+) -> Figure:
+    """Draw panels of rows of dots.
+
+    Parameters
+    ----------
+    dots
+        A row per dot. Column ``row`` is the label of the row it is on, the first on top (or the
+        categories, which all panels then have), ``value`` where it is. Others may be left out:
+        panel (title of its panel), low and high (its interval), line (where its panel has a
+        vertical line), colour, marker, hollow (only outlined, as optimistic scores are), thin (its
+        interval is of the second kind, such as that over utterances), legend.
+    xlabel
+        Of the axis.
+    limits
+        Beyond which no axis goes.
+    columns
+        Panels side by side; these share the labels of the first.
+    joined
+        Whether the dots of a row are joined by a line.
+    line_style
+        Of the vertical lines.
+    """
+    dots = dots.assign(**{name: usual for name, usual in _USUAL.items() if name not in dots})
+    dots = dots.fillna({name: _USUAL[name] for name in ("colour", "marker", "hollow")})
+    parts = list(dots.groupby("panel", sort=False))
+    shared = isinstance(dots["row"].dtype, pd.CategoricalDtype)
+    orders = [
+        list(part["row"].cat.categories if shared else part["row"].unique()) for _, part in parts
+    ]
+    lines, heights = -(-len(parts) // columns), [len(order) + 1.6 for order in orders]
+    width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines
+    look = {"sharex": True, "sharey": columns > 1, "height_ratios": heights[:lines]}
+    figure, axes = panels(lines, columns, width, tall, **look)
+    flat, handles = [ax for line in axes for ax in line], {}
+    for ax, (name, part), order in zip(flat, parts, orders, strict=False):
+        for x in part["line"].dropna().unique():
+            ax.axvline(x, color="black", ls=line_style, lw=1, zorder=1)
+        part = part.assign(y=part["row"].map(order.index).astype(int))
+        for _, row in part.groupby("y") if joined else ():
+            ax.plot(row["value"], row["y"], color="#bbbbbb", lw=1.5)
+        for dot in part.itertuples():
+            bar = {"lw": 1, "color": "black"} if dot.thin else {"lw": 2.5, "color": dot.colour}
+            bar |= {"alpha": 0.55, "solid_capstyle": "butt", "zorder": 2}
+            ax.plot([dot.low, dot.high], [dot.y, dot.y], **bar)
+            face = {"mfc": "white" if dot.hollow else dot.colour, "color": dot.colour}
+            face |= {"ls": "", "marker": dot.marker, "ms": 6.5, "zorder": 3}
+            handles[dot.legend] = ax.plot(dot.value, dot.y, **face)[0]
+        ax.set_yticks(range(len(order)), order)
+        ax.set_ylim(len(order) - 0.4, -0.7)
+        ax.set_title(name, loc="left")
+        ax.grid(axis="x")
+        ax.tick_params(axis="y", length=0)
+    for ax in flat[len(parts) :]:
+        ax.set_visible(False)
+    reach = dots[["value", "low", "high", "line"]]
+    low, high = reach.min().min() - _GAP, reach.max().max() + _GAP
+    flat[0].set_xlim(max(limits[0], low), min(limits[1] + 0.8, high))
+    figure.supxlabel(xlabel, fontsize=10)
+    handles.pop("", None)
+    if len(handles) > 1:
+        place = {"loc": "outside upper center", "ncols": min(4, len(handles))}
+        figure.legend(handles.values(), handles.keys(), **place)
+    return figure

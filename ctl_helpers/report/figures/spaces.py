@@ -15,23 +15,16 @@ from ctl_helpers.report.figures.style import MARKERS, colour_of, panels, styled
 from ctl_helpers.results.naming import name_of
 from ctl_helpers.results.spaces import Space, neighbours
 
-_DIMENSIONS_OF_TSNE = 50  # more are first reduced by PCA, as its authors do
-_FEWEST_FOR_TSNE = 5
 _SPEAKERS_IN_LEGEND = 24
 
 
-def project(embeddings: ArrayLike, method: str = "pca", seed: int = 0) -> np.ndarray:
-    """Project utterances to a plane.
+def project(embeddings: ArrayLike) -> np.ndarray:
+    """Project utterances to the plane of their first two principal components.
 
     Parameters
     ----------
     embeddings
         Shape (utterances, ...); further dimensions are flattened. Standardised per dimension.
-    method
-        ``"pca"``, or ``"tsne"`` (perplexity 30, less for few utterances; fewer than 5 fall to
-        PCA), which shows groups better and takes many seconds.
-    seed
-        Of the random numbers.
 
     Returns
     -------
@@ -41,35 +34,19 @@ def project(embeddings: ArrayLike, method: str = "pca", seed: int = 0) -> np.nda
     Raises
     ------
     StudyError
-        For an unknown method or fewer than two utterances.
-
-    References
-    ----------
-    van der Maaten & Hinton, Visualizing Data using t-SNE, JMLR 9, 2008.
+        For fewer than two utterances.
     """
     embeddings = np.asarray(embeddings, float)
-    if method not in ("tsne", "pca"):
-        raise StudyError(f"expected the projection tsne or pca; got {method!r}")
-    if embeddings.ndim < 2 or len(embeddings) < 2:
+    if len(embeddings) < 2:
         raise StudyError(f"expected two or more utterances to project; got {embeddings.shape}")
     points = StandardScaler().fit_transform(embeddings.reshape(len(embeddings), -1))
-    few = method == "pca" or len(points) < _FEWEST_FOR_TSNE
-    kept = min(2 if few else _DIMENSIONS_OF_TSNE, *points.shape)
-    points = PCA(kept, random_state=seed).fit_transform(points)
-    if few:
-        return np.pad(points, ((0, 0), (0, 2 - kept)))
-    from sklearn.manifold import TSNE
-
-    perplexity = min(30.0, (len(points) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+    points = PCA(min(2, *points.shape), random_state=0).fit_transform(points)
+    return np.pad(points, ((0, 0), (0, 2 - points.shape[1])))
 
 
 @styled
 def embedding_scatter(
-    spaces: Space | Mapping[str, Space],
-    by: Sequence[str] = ("emotion",),
-    title: str = "",
-    method: str = "pca",
+    spaces: Space | Mapping[str, Space], by: Sequence[str] = ("emotion",)
 ) -> Figure:
     """Scatter utterances, coloured by emotion, corpus or speaker, with a number under each panel.
 
@@ -80,16 +57,11 @@ def embedding_scatter(
     by
         Columns of the labels: a column of panels each. Under each panel: how often an
         utterance's nearest neighbour, in all dimensions, shares it.
-    title
-        Of the figure.
-    method
-        How points are projected; see `project`.
     """
     spaces = spaces if isinstance(spaces, Mapping) else {"": spaces}
     figure, axes = panels(len(spaces), len(by), 4.6 if len(by) > 1 else 5.2, 3.9)
     for row, (name, space) in zip(axes, spaces.items(), strict=True):
-        points = project(space.points, method)
-        shares = neighbours(space, tuple(by)).set_index("by")
+        points, shares = project(space.points), neighbours(space, tuple(by)).set_index("by")
         for ax, key in zip(row, by, strict=True):
             _scatter(ax, points, space.labels[key].to_numpy(str), key)
             ax.set_title(", ".join(filter(None, [name, f"by {key}" if len(by) > 1 else ""])))
@@ -97,7 +69,6 @@ def embedding_scatter(
                 share, chance = 100 * shares.loc[key, ["share", "chance"]]
                 words = f"nearest neighbour: same {key} {share:.0f} % (chance {chance:.0f} %)"
                 ax.set_xlabel(words, fontsize=9)
-    figure.suptitle(title)
     return figure
 
 

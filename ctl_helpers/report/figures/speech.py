@@ -7,8 +7,10 @@ import pandas as pd
 import seaborn
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.mlab import specgram
 from numpy.typing import ArrayLike
-from scipy.signal import spectrogram
+from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.report.figures.style import BLUE, colour_of, panels, styled
 from ctl_helpers.results.naming import name_of
@@ -40,7 +42,6 @@ def utterance_panels(
     signals: Mapping[str, ArrayLike],
     coefficients: Mapping[str, ArrayLike],
     sampling_rate: int,
-    title: str = "",
 ) -> Figure:
     """Show one utterance per emotion as waveform, spectrogram and MFCC.
 
@@ -53,90 +54,77 @@ def utterance_panels(
         loudness and would drown the others, is not shown.
     sampling_rate
         Of the signals, in Hz.
-    title
-        Of the figure.
     """
-    emotions = list(signals)
-    figure, axes = panels(
-        3, len(emotions), max(1.9, 9 / len(emotions)), 1.9, sharex="col", sharey="row"
-    )
-    arrays = [np.asarray(signal, np.float32) for signal in signals.values()]
-    images = [np.asarray(coefficients[emotion]).T[1:] for emotion in emotions]
-    peak = max(np.abs(signal).max() for signal in arrays) or 1.0
-    extent = np.quantile(np.abs(np.concatenate(images, axis=1)), 0.99)
-    for column, (emotion, signal) in enumerate(zip(emotions, arrays, strict=True)):
-        seconds = len(signal) / sampling_rate
-        wave, spectrum, cepstrum = (axes[row][column] for row in range(3))
+    wide = max(1.9, 9 / len(signals))
+    figure, axes = panels(3, len(signals), wide, 1.9, sharex="col", sharey="row")
+    images = {emotion: np.asarray(coefficients[emotion]).T[1:] for emotion in signals}
+    peak = max(np.abs(signal).max() for signal in signals.values()) or 1.0
+    extent = np.quantile(np.abs(np.concatenate(list(images.values()), axis=1)), 0.99)
+    for i, (emotion, signal) in enumerate(signals.items()):
+        wave, spectrum, cepstrum = (row[i] for row in axes)
+        end, width = len(signal) / sampling_rate, min(len(signal), int(0.032 * sampling_rate))
         times = np.arange(len(signal)) / sampling_rate
-        wave.plot(times, signal, lw=0.4, color=colour_of(emotion, column))
-        wave.set(title=emotion, xlim=(0, seconds), ylim=(-peak, peak))
-        _spectrogram(spectrum, signal, sampling_rate)
-        image = cepstrum.imshow(
-            images[column],
-            **{"origin": "lower", "cmap": "RdBu_r", "vmin": -extent, "vmax": extent},
-            extent=(0, seconds, 0.5, len(images[column]) + 0.5),
-        )
-        cepstrum.set(xlabel="time (s)")
-    axes[0][0].set_ylabel("amplitude")
-    axes[1][0].set_ylabel("frequency (kHz)")
-    axes[2][0].set_ylabel("MFCC")
-    decibels = axes[1][-1].images[0]
-    figure.colorbar(decibels, ax=axes[1], label="dB", pad=0.01, aspect=12)
+        wave.plot(times, signal, lw=0.4, color=colour_of(emotion, i))
+        wave.set(title=emotion, xlim=(0, end), ylim=(-peak, peak))
+        power, *_ = specgram(signal, width, sampling_rate, noverlap=3 * width // 4)
+        decibels = 10 * np.log10(np.maximum(power, 1e-12) / max(power.max(), 1e-12))
+        box = {"origin": "lower", "extent": (0, end, 0, sampling_rate / 2000)}
+        loud = spectrum.imshow(decibels, cmap="magma", vmin=-80, vmax=0, **box)
+        spectrum.set_ylim(0, min(8, sampling_rate / 2000))
+        image = draw_image(cepstrum, images[emotion], end, extent)
+        cepstrum.set_xlabel("time (s)")
+    for row, name in zip(axes, ("amplitude", "frequency (kHz)", "MFCC"), strict=True):
+        row[0].set_ylabel(name)
+    figure.colorbar(loud, ax=axes[1], label="dB", pad=0.01, aspect=12)
     figure.colorbar(image, ax=axes[2], label="value", pad=0.01, aspect=12)
-    figure.suptitle(title)
     return figure
 
 
-def _spectrogram(ax: Axes, signal: np.ndarray, sampling_rate: int) -> None:
-    """Draw power in dB below the loudest, up to 8 kHz, in windows of 32 ms."""
-    width = min(len(signal), int(0.032 * sampling_rate))
-    _, _, power = spectrogram(signal, sampling_rate, nperseg=width, noverlap=3 * width // 4)
-    decibels = 10 * np.log10(np.maximum(power, 1e-12) / max(power.max(), 1e-12))
-    nyquist = sampling_rate / 2000
-    extent = (0, len(signal) / sampling_rate, 0, nyquist)
-    ax.imshow(decibels, origin="lower", cmap="magma", extent=extent, vmin=-80, vmax=0)
-    ax.set_ylim(0, min(8, nyquist))
+def draw_image(ax: Axes, rows: np.ndarray, end: float, extent: float | None = None) -> AxesImage:
+    """Draw rows of numbers from beginning to end, red above zero and blue below."""
+    extent = extent or np.quantile(np.abs(rows), 0.99) or 1.0
+    box = {"extent": (0, end, 0.5, len(rows) + 0.5), "vmin": -extent, "vmax": extent}
+    return ax.imshow(rows, origin="lower", cmap="RdBu_r", **box)
 
 
 @styled
-def durations(manifest: pd.DataFrame, lengths: Mapping[str, float] | None = None) -> Figure:
+def durations(manifest: pd.DataFrame, length: float | None = None) -> Figure:
     """Show how long utterances are, per emotion, a panel per corpus.
 
     Parameters
     ----------
     manifest
         With columns corpus, emotion, duration (s).
-    lengths
-        Corpus -> length in seconds that signals are padded or cropped to: a dashed line.
+    length
+        Seconds that signals are padded or cropped to: a dashed line.
     """
-    corpora = list(manifest["corpus"].unique())
-    widest = manifest.groupby("corpus")["emotion"].nunique().max()
-    figure, axes = panels(1, len(corpora), max(3.0, 0.62 * widest), 3.4, sharey=True)
-    for ax, corpus in zip(axes[0], corpora, strict=True):
-        part = manifest[manifest["corpus"] == corpus].sort_values("emotion")
+    parts = list(manifest.sort_values("emotion").groupby("corpus", sort=False))
+    widest = max(part["emotion"].nunique() for _, part in parts)
+    figure, axes = panels(1, len(parts), max(3.0, 0.62 * widest), 3.4, sharey=True)
+    for ax, (corpus, part) in zip(axes[0], parts, strict=True):
         colours = {name: colour_of(name, i) for i, name in enumerate(part["emotion"].unique())}
         drawn = {"x": "emotion", "y": "duration", "hue": "emotion", "palette": colours, "ax": ax}
         seaborn.violinplot(part, inner="box", cut=0, linewidth=0.8, legend=False, **drawn)
-        if lengths and corpus in lengths:
-            words = f"cut or padded to {lengths[corpus]:.1f} s"
-            ax.axhline(lengths[corpus], color="black", ls="--", lw=1, label=words)
+        if length is not None:
+            words = f"cut or padded to {length:.1f} s"
+            ax.axhline(length, color="black", ls="--", lw=1, label=words)
             ax.legend(loc="upper left")
         ax.set(title=f"{name_of(corpus)} (n = {len(part)})", xlabel="", ylabel="duration (s)")
         ax.tick_params("x", rotation=45)
         ax.grid(axis="y")
-    top = max(manifest["duration"].max(), *(lengths or {"": 0.0}).values())
-    axes[0][0].set_ylim(0, 1.15 * top)  # room for the legend; the axis is shared
+    # Room for the legend; the axis is shared.
+    axes[0][0].set_ylim(0, 1.15 * max(manifest["duration"].max(), length or 0))
     return figure
 
 
 @styled
 def class_balance(manifest: pd.DataFrame) -> Figure:
     """Count utterances per emotion, a panel per corpus; a dashed line marks perfect balance."""
-    corpora = list(manifest["corpus"].unique())
-    tallest = manifest.groupby("corpus")["emotion"].nunique().max()
-    figure, axes = panels(1, len(corpora), 3.3, 0.9 + 0.32 * tallest)
-    for ax, corpus in zip(axes[0], corpora, strict=True):
-        counts = manifest.loc[manifest["corpus"] == corpus, "emotion"].value_counts().sort_index()
+    parts = list(manifest.groupby("corpus", sort=False)["emotion"])
+    tallest = max(part.nunique() for _, part in parts)
+    figure, axes = panels(1, len(parts), 3.3, 0.9 + 0.32 * tallest)
+    for ax, (corpus, part) in zip(axes[0], parts, strict=True):
+        counts = part.value_counts().sort_index()
         colours = [colour_of(emotion, i) for i, emotion in enumerate(counts.index)]
         bars = ax.barh(counts.index, counts, color=colours, height=0.75)
         ax.axvline(counts.mean(), color="black", ls="--", lw=1)
@@ -150,7 +138,7 @@ def class_balance(manifest: pd.DataFrame) -> Figure:
 
 
 @styled
-def feature_statistics(values: np.ndarray, manifest: pd.DataFrame, title: str = "") -> Figure:
+def feature_statistics(values: np.ndarray, manifest: pd.DataFrame) -> Figure:
     """Show what sets emotions apart in the MFCC: per coefficient, each emotion's mean and spread.
 
     Parameters
@@ -159,8 +147,6 @@ def feature_statistics(values: np.ndarray, manifest: pd.DataFrame, title: str = 
         Shape (utterances, frames, coefficients).
     manifest
         A row per utterance.
-    title
-        Of the figure.
 
     Notes
     -----
@@ -168,23 +154,18 @@ def feature_statistics(values: np.ndarray, manifest: pd.DataFrame, title: str = 
     utterances in units of their standard deviation. Right: the same of the deviation over frames.
     """
     figure, axes = panels(1, 2, 5.2, 3.4, sharex=True)
-    emotions = manifest["emotion"].to_numpy(str)
     statistics = {"mean over time": values.mean(axis=1), "variation over time": values.std(axis=1)}
     for ax, (name, table) in zip(axes[0], statistics.items(), strict=True):
-        spread = table.std(axis=0)
-        scores = (table - table.mean(axis=0)) / np.where(spread > 0, spread, 1)
-        for position, emotion in enumerate(np.unique(emotions)):
-            ax.plot(
-                scores[emotions == emotion].mean(axis=0),
-                **{"color": colour_of(emotion, position), "lw": 1.4, "label": emotion},
-            )
+        scores = pd.DataFrame(StandardScaler().fit_transform(table))
+        means = scores.groupby(manifest["emotion"].to_numpy()).mean()
+        for i, (emotion, line) in enumerate(means.iterrows()):
+            ax.plot(line, color=colour_of(emotion, i), lw=1.4, label=emotion)
         ax.axhline(0, color="black", lw=0.8)
         ax.grid()
         ax.margins(x=0.01)
         ax.set(title=name, xlabel="coefficient")
     axes[0][0].set_ylabel("standard deviations from all")
     axes[0][1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.suptitle(title)
     return figure
 
 
@@ -235,15 +216,15 @@ def timeline(table: pd.DataFrame) -> Figure:
         where it is a whole recording), emotion, and a column of probability per emotion.
     """
     emotions = list(table.columns[4:])
+    colours = [colour_of(name, i) for i, name in enumerate(emotions)]
     recordings = list(table.groupby("file", sort=False))
     figure, axes = panels(len(recordings), 1, 8.0, 2.2)
     for (ax,), (file, rows) in zip(axes, recordings, strict=True):
-        middle = ((rows["start"].fillna(0) + rows["end"].fillna(1)) / 2).to_numpy()
-        colours = [colour_of(name, i) for i, name in enumerate(emotions)]
+        shares = 100 * rows[emotions].to_numpy(float).T
         if len(rows) == 1:
-            ax.bar(emotions, 100 * rows[emotions].to_numpy(float)[0], color=colours)
+            ax.bar(emotions, shares[:, 0], color=colours)
         else:
-            shares = 100 * rows[emotions].to_numpy(float).T
+            middle = rows[["start", "end"]].mean(axis=1).to_numpy()
             ax.stackplot(middle, shares, labels=emotions, colors=colours, lw=0)
             ax.set(xlabel="time (s)", xlim=(middle[0], middle[-1]))
             ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

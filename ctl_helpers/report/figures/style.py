@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
@@ -34,7 +35,7 @@ _STYLE = {
     **{"legend.frameon": False, "lines.linewidth": 1.6, "figure.dpi": 100},
     **{"image.aspect": "auto", "figure.constrained_layout.use": True},
 }
-_SAVED = {"dpi": 160, "bbox_inches": "tight", "facecolor": "white"}
+_DPI = 160
 
 
 def colour_of(name: str, position: int = 0, among: int = 0) -> str | tuple:
@@ -69,6 +70,10 @@ def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
 
     @functools.wraps(function)
     def wrapper(*arguments, **options):
+        if any(isinstance(one, pd.DataFrame) and one.empty for one in arguments):
+            raise StudyError(
+                f"figure {function.__name__}: expected rows to draw, got an empty frame"
+            )
         with plt.rc_context(_STYLE):
             figure = function(*arguments, **options)
             plt.close(figure)
@@ -81,17 +86,24 @@ def panels(
     rows: int, columns: int, width: float, height: float, **options
 ) -> tuple[Figure, list[list[Axes]]]:
     """Make a figure of rows x columns panels, each of width x height inches."""
-    if not rows * columns:
-        raise StudyError("figure: expected something to draw; got nothing")
     size = (columns * width, rows * height)
     figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False, **options)
     return figure, axes.tolist()
 
 
+def _laid_out(figure: Figure) -> dict:
+    """Lay a figure out, once for all its files, and say what of it they show."""
+    if engine := figure.get_layout_engine():
+        figure.set_dpi(_DPI)
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    return {"dpi": _DPI, "bbox_inches": figure.get_tightbbox().padded(0.1), "facecolor": "white"}
+
+
 def png_of(figure: Figure) -> bytes:
     """Draw a figure as PNG with 256 colours of its own: it looks the same and is much smaller."""
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", metadata={"Software": None}, **_SAVED)
+    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 1}, **_laid_out(figure))
     picture = Image.open(drawn).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG")
     return small.getvalue()
@@ -121,6 +133,8 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     """
     drawn = io.BytesIO()
     with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None}, **_SAVED)
+        figure.savefig(
+            drawn, format="svg", metadata={"Date": None, "Creator": None}, **_laid_out(figure)
+        )
     contents = {"png": png_of(figure), "svg": drawn.getvalue()}
     return [write_text(Path(folder) / f"{name}.{end}", data) for end, data in contents.items()]

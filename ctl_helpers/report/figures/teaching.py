@@ -19,10 +19,12 @@ import numpy as np
 import scipy.fft
 from matplotlib.figure import Figure
 from scipy.special import softmax
+from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS, FeatureSettings
 from ctl_helpers.features.mfcc import mfcc
+from ctl_helpers.report.figures.speech import draw_image
 from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
 
 _ENVELOPE = 13  # coefficients whose smooth curve is drawn over the mel bands
@@ -90,7 +92,7 @@ def mfcc_steps(signal: np.ndarray, settings: FeatureSettings) -> Steps:
 
 @styled
 def mfcc_step_by_step(
-    signal: np.ndarray, settings: FeatureSettings, frame: int | None = None, title: str = ""
+    signal: np.ndarray, settings: FeatureSettings, frame: int | None = None
 ) -> Figure:
     """Draw how one frame of a waveform becomes a column of MFCC, in six panels.
 
@@ -100,8 +102,6 @@ def mfcc_step_by_step(
         As for `mfcc_steps`.
     frame
         The frame to look at; the loudest by default.
-    title
-        Of the figure.
     """
     steps, rate, length = mfcc_steps(signal, settings), settings.sampling_rate, settings.n_fft
     t = steps.power.sum(axis=1).argmax() if frame is None else frame
@@ -110,10 +110,11 @@ def mfcc_step_by_step(
     wave.plot(np.arange(len(signal)) / rate, signal, lw=0.4, color=BLUE)
     wave.axvspan(centre - half, centre + half, color=ORANGE, alpha=0.45, lw=0)
     wave.set(title="1  take a frame", xlabel="time (s)", ylabel="amplitude")
-    times, peak = 1000 * (np.arange(length) - length / 2) / rate, np.abs(steps.pieces[t]).max()
-    piece.plot(times, steps.pieces[t], lw=0.5, color=GREY, label="frame")
-    piece.plot(times, peak * steps.window, color="black", lw=1, ls="--", label="window")
-    piece.plot(times, steps.pieces[t] * steps.window, lw=0.7, color=ORANGE, label="product")
+    frame, times = steps.pieces[t], 1000 * (np.arange(length) - length / 2) / rate
+    piece.plot(times, frame, lw=0.5, color=GREY, label="frame")
+    window = steps.window * np.abs(frame).max()
+    piece.plot(times, window, color="black", lw=1, ls="--", label="window")
+    piece.plot(times, frame * steps.window, lw=0.7, color=ORANGE, label="product")
     piece.set(title="2  fade its ends: a window", xlabel="time in the frame (ms)")
     piece.legend(loc="lower right", ncols=3, fontsize=7.5, columnspacing=0.8, handlelength=1.2)
     kilohertz = np.arange(steps.power.shape[1]) * rate / length / 1000
@@ -130,30 +131,20 @@ def mfcc_step_by_step(
     bands.legend(loc="lower left", fontsize=7.5)
     column.bar(np.arange(1, len(values)), values[1:], color=ORANGE)
     column.set(title="5  cosine transform: MFCC", xlabel=f"coefficient (0 is {values[0]:.0f})")
-    _image(image, steps.coefficients[:, 1:].T, len(signal) / rate)
+    draw_image(image, steps.coefficients[:, 1:].T, len(signal) / rate)
     image.axvline(centre, color="black", lw=1)
     image.set(title="6  frame by frame: an image", xlabel="time (s)", ylabel="coefficient")
-    figure.suptitle(title)
     return figure
 
 
 @styled
-def pitch_and_moments(signal: np.ndarray, title: str = "") -> Figure:
-    """Draw one utterance as its pitch, as plain MFCC and as moments.
-
-    Parameters
-    ----------
-    signal
-        Shape (samples,), at 22 050 Hz.
-    title
-        Of the figure.
-    """
+def pitch_and_moments(signal: np.ndarray) -> Figure:
+    """Draw one utterance, of samples at 22 050 Hz, as its pitch, as plain MFCC and as moments."""
     pitch, released, moments = (
         mfcc(signal, replace(PRESETS[name], samples=None, trim=None))[0].T
         for name in ("pitch", "released", "moments")
     )
-    figure, axes = panels(1, 3, 3.4, 2.8)
-    melody, plain, slow = axes[0]
+    figure, ((melody, *images),) = panels(1, 3, 3.4, 2.8)
     seconds = len(signal) / PRESETS["pitch"].sampling_rate
     times, hertz = np.linspace(0, seconds, pitch.shape[1]), 2 ** pitch[1]
     voiced = hertz[pitch[0] > 0.5] if (pitch[0] > 0.5).any() else hertz
@@ -163,21 +154,11 @@ def pitch_and_moments(signal: np.ndarray, title: str = "") -> Figure:
     melody.set(title="pitch", xlabel="time (s)", ylabel="Hz", ylim=limits)
     melody.grid()
     blocks = [block / np.abs(block).max() for block in np.split(moments, 3)]
-    for ax, image, name in (
-        (plain, released[1:], "released"),
-        (slow, np.concatenate(blocks), "moments"),
-    ):
-        _image(ax, image, seconds)
+    shown = {"released": released[1:], "moments": np.concatenate(blocks)}
+    for ax, (name, image) in zip(images, shown.items(), strict=True):
+        draw_image(ax, image, seconds)
         ax.set(title=f"features: {name}", xlabel="time (s)", ylabel="row of the image")
-    figure.suptitle(title)
     return figure
-
-
-def _image(ax, rows: np.ndarray, end: float) -> None:
-    """Draw rows of numbers from beginning to end, red above zero and blue below."""
-    extent = np.quantile(np.abs(rows), 0.99) or 1.0
-    box = {"extent": (0, end, 0.5, len(rows) + 0.5), "vmin": -extent, "vmax": extent}
-    ax.imshow(rows, origin="lower", cmap="RdBu_r", **box)
 
 
 class SavedLayer(NamedTuple):
@@ -240,9 +221,12 @@ def read_network(path: str | Path) -> list[SavedLayer]:
             name, kind, inputs = layer["name"], layer["class_name"], _inputs(layer)
             # Keras files the weights under the class, and numbers classes that come again.
             group = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", kind).lower()
-            arrays = _weights(weights[f"{group}_{seen[kind]}" if seen[kind] else group])
+            group += f"_{seen[kind]}" * bool(seen[kind])
             seen[kind] += 1
-            shape = shapes.get(name) or next(iter(inputs.values()))
+            shape, arrays = (
+                shapes.get(name) or next(iter(inputs.values())),
+                _weights(weights[group]),
+            )
             layers.append(SavedLayer(name, kind, layer["config"], tuple(inputs), shape, arrays))
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise StudyError(f"network {path}: expected a saved network, got {error!r}") from None
@@ -258,14 +242,9 @@ def _inputs(layer: dict) -> dict[str, tuple[int, ...]]:
 
 def _weights(group) -> list[np.ndarray]:
     """Read the weights of a layer and of those inside it, without states of random generators."""
-    found: list[np.ndarray] = []
-
-    def keep(_, item) -> None:
-        if getattr(item, "dtype", None) == "f4":
-            found.append(item[()])
-
-    group.visititems(keep)
-    return found
+    found: list = []
+    group.visititems(lambda _, item: found.append(item))
+    return [item[()] for item in found if getattr(item, "dtype", None) == "f4"]
 
 
 @styled
@@ -280,46 +259,28 @@ def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
         Of the figure.
     """
     layers = [layer for layer in layers if layer.kind not in ("Card", "Dropout")]
-    layers = [row for layer in layers for row in _unfolded(layer, layers[0].shape)]
-    figure, axes = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
-    ax, places = axes[0][0], {}
-    total = f"parameters: {_number(sum(layer.parameters for layer in layers))}"
-    texts = [(1.45, -0.9, "output"), (2.15, -0.9, total)]
+    figure, ((ax,),) = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
+    places: dict[str, int] = {}
+    write = {"ha": "right", "va": "center", "fontsize": 9}
+    ax.text(1.45, -0.9, "output", **write)
+    total = sum(layer.parameters for layer in layers)
+    ax.text(2.15, -0.9, f"parameters: {total:,}".replace(",", " "), **write)
     for y, layer in enumerate(layers):
         width = 0.35 + 0.3 * np.log10(np.prod(layer.shape))
-        colour = BLUE if layer.parameters else GREY
-        ax.barh(y, width, 0.65, -width / 2, color=colour, alpha=0.3 if layer.parameters else 0.15)
-        ax.text(0, y, layer.name.replace("_", " "), ha="center", va="center", fontsize=9)
-        texts.append((1.45, y, " × ".join(map(str, layer.shape))))
-        texts.append((2.15, y, _number(layer.parameters) if layer.parameters else "–"))
+        look = {"color": BLUE, "alpha": 0.3} if layer.parameters else {"color": GREY, "alpha": 0.15}
+        ax.barh(y, width, 0.65, -width / 2, **look)
+        ax.text(0, y, layer.name.replace("_", " "), **write | {"ha": "center"})
+        ax.text(1.45, y, " × ".join(map(str, layer.shape)), **write)
+        numbers = f"{layer.parameters:,}".replace(",", " ") if layer.parameters else "–"
+        ax.text(2.15, y, numbers, **write)
         for before in (places.get(name, y - 1) for name in layer.inputs):
             if before < y - 1:  # it does not come from the layer above
                 arrow = {"arrowstyle": "->", "color": ORANGE, "connectionstyle": "arc3,rad=0.35"}
                 ax.annotate("", (-width / 2, y), (-0.9, before), arrowprops=arrow)
         places[layer.name] = y
-    for x, y, text in texts:
-        ax.text(x, y, text, ha="right", va="center", fontsize=9)
     ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
     ax.axis("off")
     return figure
-
-
-def _number(value: int) -> str:
-    return f"{value:,}".replace(",", " ")
-
-
-def _unfolded(layer: SavedLayer, shape: tuple[int, ...]) -> list[SavedLayer]:
-    """Take TIM-Net's temporal blocks apart, a row per level, for features of a shape."""
-    if layer.kind != "TemporalBlocks":
-        return [layer]
-    first, stacks = layer.weights[:2], layer.weights[2:]
-    both = layer._replace(inputs=(), shape=(2, shape[0], layer.config["channels"]), weights=first)
-    levels = [
-        both._replace(name=f"level {i}: dilation {2**i}", weights=[stack[i] for stack in stacks])
-        for i in range(len(stacks[0]))
-    ]
-    mean = layer._replace(name="mean over time of each level", inputs=(), weights=[])
-    return [both._replace(name="forward and backward"), *levels, mean]
 
 
 def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
@@ -351,9 +312,8 @@ def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.n
         elif layer.kind in _REPLAYED:
             outputs = _REPLAYED[layer.kind](layer, *inputs)
         else:
-            raise StudyError(
-                f"replay: expected the layers of CPAC, got {layer.name} ({layer.kind})"
-            )
+            got = f"{layer.name} ({layer.kind})"
+            raise StudyError(f"replay: expected the layers of CPAC, got {got}")
         values[layer.name] = outputs
     return values
 
@@ -431,7 +391,7 @@ _REPLAYED: dict[str, Callable] = {
 
 
 @styled
-def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figure:
+def routing(coupling: np.ndarray, features: np.ndarray) -> Figure:
     """Draw what routing does to one utterance: its features, and who gives whom how much.
 
     Parameters
@@ -440,25 +400,21 @@ def routing(coupling: np.ndarray, features: np.ndarray, title: str = "") -> Figu
         From `replay`, shape (routings, capsules in, capsules out).
     features
         Of the utterance, shape (frames, coefficients).
-    title
-        Of the figure.
     """
     rounds, count, outputs = coupling.shape
     figure, axes = panels(rounds + 1, 1, 9.0, 1.35, sharex=True)
-    top = axes[0][0]
-    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)
-    _image(top, scaled.T, count)
+    (top,), *below = axes
+    draw_image(top, StandardScaler().fit_transform(features).T, count)
     top.set(title="features, from beginning to end", ylabel="row")
     brightest = max(2 / outputs, coupling.max())
-    for (ax,), shares, number in zip(axes[1:], coupling, range(1, rounds + 1), strict=True):
-        box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": brightest}
+    box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": brightest}
+    for number, ((ax,), shares) in enumerate(zip(below, coupling, strict=True), 1):
         drawn = ax.imshow(shares.T, cmap="viridis", interpolation="nearest", **box)
-        largest = shares.max(axis=1)
         ax.set(yticks=range(1, outputs + 1), ylabel="to capsule")
-        ax.set_title(f"round {number}: the largest share is {largest.mean():.2f} on average")
-    axes[-1][0].set_xlabel("primary capsules in order of time")
-    figure.colorbar(drawn, ax=[row[0] for row in axes[1:]], label="share", pad=0.01, aspect=30)
-    figure.suptitle(title)
+        largest = shares.max(axis=1).mean()
+        ax.set_title(f"round {number}: the largest share is {largest:.2f} on average")
+    ax.set_xlabel("primary capsules in order of time")
+    figure.colorbar(drawn, ax=[ax for (ax,) in below], label="share", pad=0.01, aspect=30)
     return figure
 
 
@@ -535,23 +491,22 @@ def margin_disparity(
 @styled
 def margin_disparity_on_clouds(distances: Sequence[float] = (1.0, 0.5, 0.0)) -> Figure:
     """Draw what margin disparity measures, on two clouds that come closer."""
-    figure, axes = panels(1, len(distances) + 1, 2.7, 2.9)
+    figure, ((*planes, curve),) = panels(1, len(distances) + 1, 2.7, 2.9)
     first = np.array([1.0, 0.0, 0.0])
-    for ax, distance in zip(axes[0], distances, strict=False):
+    for ax, distance in zip(planes, distances, strict=True):
         source, target, labels = clouds(distance)
         second, disparity = margin_disparity(source, target, first)
         said = [np.sign(target @ line[:2] + line[2]) for line in (first, second)]
-        for label, colour in ((-1, BLUE), (1, ORANGE)):
-            ax.scatter(*source[labels == label].T, s=10, color=colour, alpha=0.35, lw=0)
+        colours = np.where(labels == 1, ORANGE, BLUE)
+        ax.scatter(*source.T, s=10, c=colours, alpha=0.35, lw=0)
         ax.scatter(*target.T, s=12, color=GREY, marker="x", lw=0.9)
-        apart = target[said[0] != said[1]]
-        ax.scatter(*apart.T, s=42, facecolors="none", edgecolors="black", lw=0.8)
-        for line, style in ((first, "-"), (second, "--")):
-            point, along = -line[2] * line[:2], np.array([-line[1], line[0]])
-            ax.axline(point, point + along, color="black", lw=1.4, ls=style)
+        circles = {"facecolors": "none", "edgecolors": "black", "lw": 0.8}
+        ax.scatter(*target[said[0] != said[1]].T, s=42, **circles)
+        for (a, b, c), style in ((first, "-"), (second, "--")):
+            ax.axline((-c * a, -c * b), (-c * a - b, -c * b + a), color="black", lw=1.4, ls=style)
         ax.set(xlim=(-2.5, 5), ylim=(-2.5, 5), xticks=[], yticks=[], aspect="equal")
         ax.set_title(f"disparity {disparity:.2f}")
-    curve, steps = axes[0][-1], np.linspace(0, 1, 11)
+    steps = np.linspace(0, 1, 11)
     found = [margin_disparity(*clouds(step)[:2], first)[1] for step in steps]
     curve.plot(steps, found, color="black")
     curve.plot(distances, np.interp(distances, steps, found), "o", color="black")
