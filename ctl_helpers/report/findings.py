@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from ctl_helpers.features import SECONDS
 from ctl_helpers.report import tables
 from ctl_helpers.report.markup import Table
-from ctl_helpers.results import comparisons
+from ctl_helpers.results import choice, comparisons
+from ctl_helpers.results.choice import chosen_without_labels
+from ctl_helpers.results.goals import goals
 from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
+from ctl_helpers.results.voices import seconds_of_a_new_voice
 
 
 @dataclass(frozen=True)
@@ -48,20 +52,40 @@ class Findings:
     def questions(self) -> dict[str, Table]:
         """Return a table per question, those that have rows."""
         inside, across = self.inside, self.across
+        whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
         wide = "UAR in percent; best in bold; in brackets, how much of it ran."
         all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora)."
         found = {
             "Do the published numbers hold?": (self.claims, RULE),
             "Which method is best inside a corpus, and with new speakers?": (
-                tables.at_a_glance(inside),
-                " ".join([wide, *tables.notes_of(inside)]),
+                tables.at_a_glance(whole),
+                " ".join([wide, *tables.notes_of(whole)]),
             ),
             "Which method is best across corpora?": (
                 tables.at_a_glance(across),
                 " ".join([wide, *tables.notes_of(across)]),
             ),
+            "How far from CPAC are the others on the same folds?": (
+                comparisons.against_cpac(
+                    self.runs[~self.runs["normalisation"].isin(SECONDS)], self.predictions
+                ),
+                "In points of UAR, paired; with other statistics of the test voices apart.",
+            ),
+            "How much speech of a new voice does its normalisation need?": (
+                seconds_of_a_new_voice(self.runs),
+                "UAR in percent, by how much of a held-out speaker is known, without labels.",
+            ),
             "What does adaptation add to source only?": (self.gains, "In points of UAR."),
+            "Which method, if the target has no labels to choose by?": (
+                chosen_without_labels(self.runs),
+                choice.RULE,
+            ),
             "What does picking the epoch on the test part add?": (self.gap, ""),
+            "What was aimed at, and what was reached?": (
+                goals(self.runs),
+                "UAR in percent at the last epoch. Recipes and the members of means were chosen on "
+                "inner folds (`studies/search-*.yaml`), across corpora by the rule above.",
+            ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),
         }

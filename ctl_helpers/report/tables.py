@@ -194,7 +194,7 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         True where a cell is to be bold, the shape of ``shown``. Optimistic rows never are.
     """
     marks = pd.DataFrame(False, shown.index, shown.columns)
-    if "method" not in frame or len(frame) < 2:
+    if "method" not in frame or len(frame) < 2 or {"uar", "war"} & set(frame) == {"uar"}:
         return marks
     honest = ~shown["method"].str.endswith(DAGGER)
     places = [frame[column] for column in PLACE if column in frame]

@@ -34,7 +34,8 @@ def name_of(identifier: str) -> str:
     if identifier in NAMES:
         return NAMES[identifier]
     if fused := re.fullmatch(r"(\w+)\((.+)\)", identifier):
-        return f"{fused[1]} of {', '.join(map(name_of, fused[2].split(', ')))}"
+        mean = fused[1].replace("geometric", "geometric mean")
+        return f"{mean} of {', '.join(map(name_of, fused[2].split(', ')))}"
     if identifier.startswith("given:"):
         return identifier.removeprefix("given:")
     for mark, joint in (("+", " + "), ("/", " ")):
