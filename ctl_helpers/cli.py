@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import shtab
+
 from ctl_helpers import __version__
 from ctl_helpers.errors import StudyError
 from ctl_helpers.study.settings import FIELDS
@@ -117,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    shtab.add_argument_to(parser, "--print-completion")  # of bash, zsh or tcsh
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
 
     def command(name, function, summary, text="", epilog=""):

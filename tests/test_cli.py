@@ -68,6 +68,16 @@ def test_help_is_there_at_once():
     assert used < 0.5  # 0.3 s on an idle machine
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_shell_completes_commands_and_options():
+    code = start("--print-completion", "bash").stdout
+    code += "\nCOMP_WORDS=(ctl-mtnet WORDS); COMP_CWORD=AT; _shtab_ctl_mtnet; echo ${COMPREPLY[*]}"
+    for words, position, expected in [("pre", 1, "predict"), ("study --prot", 2, "--protocols")]:
+        command = ["bash", "-c", code.replace("WORDS)", f"{words})").replace("AT;", f"{position};")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [expected]
+
+
 def test_help_loads_nothing_heavy():
     code = "import sys; from ctl_helpers import cli\ntry: cli.main(['study', '--help'])\n"
     code += "except SystemExit: pass\nprint(sorted(sys.modules), file=sys.stderr)"
