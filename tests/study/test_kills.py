@@ -20,20 +20,21 @@ pytestmark = pytest.mark.skipif(
     not Path("/proc/self/environ").exists(), reason="finds processes in /proc"
 )
 SHALLOW = ("mfcc+linear", "mfcc+logistic", "mean(mfcc+linear,mfcc+logistic)")
+ONE = ("--names", "emodb", "--pairs", "none")
+BOTH = ("--names", "emodb", "casia", "--pairs", "emodb:casia")
 NETWORKS = ("mfcc+linear", "cpac/quick", "source-only/quick")
 MARK = "CTL_TEST_STUDY"
 
 
 class Command:
-    """`ctl-mtnet study` on two miniature corpora, as a process group that can be found again."""
+    """`ctl-mtnet study` on miniature corpora, as a process group that can be found again."""
 
     def __init__(self, corpora, folder, methods, *words):
         self.out, self.mark = folder / "report", uuid.uuid4().hex
         variables = {MARK: self.mark, "CTL_CACHE": str(folder / "cache")}
         self.environment = os.environ | variables | {"CTL_PROGRESS": "0"}
-        given = ["--corpora", corpora, "--names", "emodb", "casia", "--methods", *methods]
-        given += ["--folds", 3, "--epochs", 2, "--jobs", 2, "--no-notebooks", "--out", self.out]
-        given += ["--protocols", "kfold", "stratified", *words]
+        given = ["--corpora", corpora, "--methods", *methods, "--folds", 3, "--epochs", 2]
+        given += ["--jobs", 2, "--no-notebooks", "--out", self.out, *words]
         self.words = [sys.executable, "-m", "ctl_helpers", "study", *map(str, given)]
 
     def start(self):
@@ -90,8 +91,8 @@ def whole(miniature, tmp_path_factory):
     """Make a study that nobody disturbs, once for all tests, and the seconds that it takes."""
 
     @cache
-    def make(methods=SHALLOW, pairs="none"):
-        study = Command(miniature, tmp_path_factory.mktemp("whole"), methods, "--pairs", pairs)
+    def make(methods=SHALLOW, places=ONE):
+        study = Command(miniature, tmp_path_factory.mktemp("whole"), methods, *places)
         started = time.monotonic()
         study.finish()
         return study.out, time.monotonic() - started
@@ -102,8 +103,8 @@ def whole(miniature, tmp_path_factory):
 @pytest.mark.parametrize(
     ("kills", "words"),
     [
-        pytest.param(3, (SHALLOW, "none"), id="3 kills"),
-        pytest.param(20, (NETWORKS, "emodb:casia"), id="20 kills", marks=pytest.mark.slow),
+        pytest.param(3, (SHALLOW, ONE), id="3 kills"),
+        pytest.param(20, (NETWORKS, BOTH), id="20 kills", marks=pytest.mark.slow),
     ],
 )
 def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
@@ -113,7 +114,7 @@ def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
     while killed < kills:
         if study is None:
             folder = tmp_path / f"after {killed}"
-            study, finished = Command(miniature, folder, words[0], "--pairs", words[1]), {}
+            study, finished = Command(miniature, folder, words[0], *words[1]), {}
         process = study.start()
         try:
             process.wait(rng.uniform(0.2, 1) * seconds)
@@ -135,7 +136,7 @@ def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
 @pytest.mark.slow
 def test_a_worker_of_a_cluster_that_is_killed(whole, miniature, tmp_path):
     pytest.importorskip("distributed")
-    there = Command(miniature, tmp_path / "there", SHALLOW, "--pairs", "none", "--engine", "dask")
+    there = Command(miniature, tmp_path / "there", SHALLOW, *ONE, "--engine", "dask")
     process = there.start()
     while not there.finished() and process.poll() is None:
         time.sleep(0.01)
@@ -151,7 +152,7 @@ def test_a_worker_of_a_cluster_that_is_killed(whole, miniature, tmp_path):
 
 @pytest.mark.slow
 def test_two_studies_at_once_on_one_folder(whole, miniature, tmp_path):
-    both = Command(miniature, tmp_path / "both", SHALLOW, "--pairs", "none")
+    both = Command(miniature, tmp_path / "both", SHALLOW, *ONE)
     processes = [both.start(), both.start()]
     said = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
