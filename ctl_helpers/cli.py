@@ -6,7 +6,10 @@ import logging
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
+
+import shtab
 
 from ctl_helpers import __version__
 from ctl_helpers.errors import StudyError
@@ -117,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
+    shtab.add_argument_to(parser, "--print-completion")  # of bash, zsh or tcsh
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
 
     def command(name, function, summary, text="", epilog=""):
@@ -154,9 +158,6 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
     sub.add_argument("--card", action="store_true", help="print what is known of the model")
-    sub = command("runs", _runs, "list the runs of a report, a row each")
-    sub.add_argument("out", metavar="OUT", nargs="?", default="reports", help="[reports]")
-    sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub = command("archive", _archive, "pack the runs of a report into three small files")
     sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
     sub = command("results", _results, "rewrite the results in README and docs from a report")
@@ -192,19 +193,24 @@ def _default(value: object) -> str:
     return f" [{' '.join(map(str, value)) if isinstance(value, tuple) else value}]"
 
 
+def _given(parsed: argparse.Namespace) -> dict:
+    return {name: value for name, value in vars(parsed).items() if name in FIELDS}
+
+
 def _study(parsed: argparse.Namespace) -> int:
     from ctl_helpers.study.run import dry_run, run_study
     from ctl_helpers.study.settings import read_study
 
-    given = {name: value for name, value in vars(parsed).items() if name in FIELDS}
+    given = _given(parsed)
     file = parsed.file
     if file is None and "corpora" not in given:
         file = _STUDIES / "miniature.yaml"
     study = read_study(file, given, parsed.blocks)
+    say = partial(print, flush=True)
     if parsed.dry_run:
-        dry_run(study, _say)
+        dry_run(study, say)
         return 0
-    report = run_study(study, _say)
+    report = run_study(study, say)
     for problem in report.problems:
         print(f"left out: {' '.join(problem.split())}", file=sys.stderr)
     print(f"report: {report.index}")
@@ -215,13 +221,8 @@ def _splits(parsed: argparse.Namespace) -> int:
     from ctl_helpers.study.plan import list_splits
     from ctl_helpers.study.settings import read_study
 
-    given = {name: value for name, value in vars(parsed).items() if name in FIELDS}
-    print(list_splits(read_study(None, given)).to_csv(index=False), end="")
+    print(list_splits(read_study(None, _given(parsed))).to_csv(index=False), end="")
     return 0
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
 
 
 def _corpora(parsed: argparse.Namespace) -> int:
@@ -281,18 +282,6 @@ def _predict(parsed: argparse.Namespace) -> int:
 
         timeline(table).savefig(parsed.plot, dpi=160)
     return 1 if problems else 0
-
-
-def _runs(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.results.runs import load_runs
-
-    runs = load_runs(Path(parsed.out) / "runs")
-    if runs.empty:
-        raise StudyError(f"report {parsed.out}: no runs in {Path(parsed.out) / 'runs'}")
-    columns = ["run", "corpus", "source", "target", "protocol", "split", "method", "recipe"]
-    columns += ["normalisation", "seed", "selection", "uar", "war", "epochs", "seconds"]
-    _print(runs[[column for column in columns if not runs[column].eq("").all()]], parsed.csv)
-    return 0
 
 
 def _print(table, as_csv: bool) -> None:

@@ -21,7 +21,7 @@ from ctl_helpers.corpora import load_manifest
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
 
-COMMANDS = ("study", "splits", "corpora", "train", "predict", "runs", "archive", "results")
+COMMANDS = ("study", "splits", "corpora", "train", "predict", "archive", "results")
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +66,16 @@ def test_help_is_there_at_once():
     assert done.returncode == 0 and "--methods" in done.stdout
     used = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
     assert used < 0.5  # 0.3 s on an idle machine
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_shell_completes_commands_and_options():
+    code = start("--print-completion", "bash").stdout
+    code += "\nCOMP_WORDS=(ctl-mtnet WORDS); COMP_CWORD=AT; _shtab_ctl_mtnet; echo ${COMPREPLY[*]}"
+    for words, position, expected in [("pre", 1, "predict"), ("study --prot", 2, "--protocols")]:
+        command = ["bash", "-c", code.replace("WORDS)", f"{words})").replace("AT;", f"{position};")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [expected]
 
 
 def test_help_loads_nothing_heavy():
@@ -127,7 +137,6 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["predict"], "expected recordings"),
         (["predict", "a.wav", "--model", "{empty}"], "model.keras"),
         (["predict", "a.wav", "--model", "{file}"], "not a network that can be loaded"),
-        (["runs", "{empty}"], "no runs"),
     ],
 )
 def test_each_mistake_says_what_was_expected(words, expected, capsys, tmp_path, root, monkeypatch):
@@ -158,9 +167,6 @@ def test_words_take_the_place_of_the_files(root, tmp_path, capsys):
     runs = load_runs(out / "runs")
     assert set(runs["method"]) == {"mfcc-statistics+linear"}
     assert runs.groupby("protocol").size().to_dict() == {"kfold": 4, "loso": 6}
-    capsys.readouterr()
-    assert cli.main(["runs", str(out), "--csv"]) == 0
-    assert capsys.readouterr().out.count("\n") == 11
 
 
 def test_what_was_left_out_is_a_line_each_and_status_1(root, tmp_path, capsys):
@@ -261,14 +267,11 @@ def test_an_archive_holds_the_runs_of_a_report(tmp_path, capsys):
     assert cli.main(["archive", str(tmp_path)]) == 0
     assert capsys.readouterr().out.count(" MB\n") == 3
     shutil.rmtree(tmp_path / "runs")
-    assert cli.main(["runs", str(tmp_path)]) == 0
-    assert "caam-mdd" in capsys.readouterr().out
     assert load_runs(tmp_path / "runs")["run"].tolist() == before["run"].tolist()
 
 
-def test_a_closed_pipe_is_no_error(tmp_path):
-    fill(tmp_path / "runs", folds=2)
-    command = f'"{sys.executable}" -m ctl_helpers runs "{tmp_path}" | head -1'
+def test_a_closed_pipe_is_no_error(root):
+    command = f'"{sys.executable}" -m ctl_helpers splits --corpora "{root}" | head -1'
     options = {"shell": True, "capture_output": True, "text": True, "cwd": REPOSITORY}
     done = subprocess.run(command, check=True, env=os.environ, **options)
-    assert "Traceback" not in done.stderr and "run" in done.stdout
+    assert "Traceback" not in done.stderr and "corpus,protocol" in done.stdout

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +14,17 @@ from ctl_helpers.versions import version_of
 _LEAST = 1e-7  # no probability is less, so that one member alone cannot rule a class out
 
 
-def arithmetic(probabilities: np.ndarray) -> np.ndarray:
-    """Mean over the members, shape (members, utterances, classes) to (utterances, classes)."""
-    return probabilities.mean(axis=0)
-
-
-def geometric(probabilities: np.ndarray) -> np.ndarray:
-    """Geometric mean over the members, brought back to a sum of 1."""
-    product = np.exp(np.log(np.maximum(probabilities, _LEAST)).mean(axis=0))
+def geometric(probabilities: np.ndarray, axis: int) -> np.ndarray:
+    """Geometric mean over the members (axis 0), brought back to a sum of 1."""
+    product = np.exp(np.log(np.maximum(probabilities, _LEAST)).mean(axis))
     return product / product.sum(axis=1, keepdims=True)
 
 
-MEANS = {"mean": arithmetic, "geometric": geometric}
+MEANS = {"mean": np.mean, "geometric": geometric}
 
 
 @dataclass(frozen=True)
-class FusionMethod:
+class FusionMethod(Method):
     """Average the probabilities of other methods, all with the same weight. It trains nothing.
 
     Parameters
@@ -43,17 +39,14 @@ class FusionMethod:
     members: tuple[Method, ...]
 
     kind = "fusion"
-    selection = "last"
     features = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The mean and its members."""
         return f"{self.mean}({', '.join(member.label for member in self.members)})"
 
-    label = name
-
-    @property
+    @cached_property
     def seeded(self) -> bool:
         """Whether the seed changes any member."""
         return any(member.seeded for member in self.members)
@@ -75,13 +68,9 @@ class FusionMethod:
         """Give the version of NumPy; the members' are in the specification."""
         return {"numpy": version_of("numpy")}
 
-    def work(self, problem: Problem) -> float:
-        """Nothing to speak of."""
-        return 0.0
-
     def run(
         self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
     ) -> Outcome:
         """Average the members' probabilities."""
-        averaged = MEANS[self.mean](np.stack(list(members)))
+        averaged = MEANS[self.mean](np.stack(members), 0)
         return Outcome({"last": averaged}, details={"calibrated": False})

@@ -1,6 +1,7 @@
 """Given predictions: those of another tool, put beside ours on the same splits."""
 
 import hashlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.methods.outcome import Outcome
+from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.protocols import Problem
 
 
 @dataclass(frozen=True)
-class GivenMethod:
+class GivenMethod(Method):
     """Predictions of another tool.
 
     Parameters
@@ -29,12 +30,9 @@ class GivenMethod:
     file: str
 
     kind = "given"
-    selection = "last"
-    seeded = False
     features = ()
-    members = ()
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The file's name."""
         return f"given:{Path(self.file).name}"
@@ -45,15 +43,21 @@ class GivenMethod:
         return f"given:{self.file}"
 
     @cached_property
+    def _content(self) -> bytes:
+        try:
+            return Path(self.file).read_bytes()
+        except OSError as error:
+            raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
+
+    @cached_property
     def table(self) -> pd.DataFrame:
         """The predictions, text but for the probabilities."""
+        words = dict.fromkeys(["utterance", "split", "corpus"], str)
         try:
-            table = pd.read_csv(self.file, dtype={"utterance": str, "split": str, "corpus": str})
-        except (OSError, ValueError) as error:
+            table = pd.read_csv(io.BytesIO(self._content), dtype=words)
+        except ValueError as error:
             raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
-        if "utterance" not in table or not (
-            "predicted" in table or table.filter(regex="^p_").shape[1]
-        ):
+        if "utterance" not in table or table.filter(regex="^(p_.*|predicted)$").empty:
             raise StudyError(
                 f"{self.label}: expected the columns utterance and p_<emotion> (or predicted), got "
                 f"{', '.join(map(str, table.columns))}"
@@ -67,20 +71,9 @@ class GivenMethod:
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
-        try:
-            content = hashlib.blake2b(Path(self.file).read_bytes(), digest_size=12).hexdigest()
-        except OSError as error:
-            raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
+        content = hashlib.blake2b(self._content, digest_size=12).hexdigest()
         recipe = {"name": "", "normalisation": "", "content": content}
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
-
-    def versions(self) -> dict[str, str]:
-        """Give no versions: nothing is computed."""
-        return {}
-
-    def work(self, problem: Problem) -> float:
-        """Nothing to speak of."""
-        return 0.0
 
     def run(
         self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
@@ -100,16 +93,16 @@ class GivenMethod:
                 f"{self.label}, {problem.place} {problem.split}: expected a prediction for each of "
                 f"{len(wanted)} utterances, got {what}"
             )
-        table = table.loc[wanted]
-        if "predicted" in table and f"p_{problem.classes[0]}" not in table:
-            said = table["predicted"].to_numpy(str)
-            if unknown := sorted(set(said) - set(problem.classes)):
+        table, classes = table.loc[wanted], list(problem.classes)
+        if "predicted" in table and f"p_{classes[0]}" not in table:
+            if unknown := sorted(set(table["predicted"].astype(str)) - set(classes)):
                 raise StudyError(
-                    f"{self.label}: expected predictions among {', '.join(problem.classes)}, got "
-                    f"{str(unknown[0])!r}"
+                    f"{self.label}: expected predictions among {', '.join(classes)}, got "
+                    f"{unknown[0]!r}"
                 )
-            return Outcome({"last": (said[:, None] == np.array(problem.classes)).astype(float)})
-        columns = [f"p_{name}" for name in problem.classes]
+            table = pd.get_dummies(table["predicted"].astype(str)).reindex(columns=classes)
+            return Outcome({"last": table.fillna(0).to_numpy(float)})
+        columns = [f"p_{name}" for name in classes]
         if absent := [column for column in columns if column not in table]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
         probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)

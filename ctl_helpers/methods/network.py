@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from ctl_helpers.features import (
     normalise,
     with_versions,
 )
-from ctl_helpers.methods.outcome import Outcome
+from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
@@ -27,7 +28,7 @@ from ctl_helpers.versions import version_of
 
 
 @dataclass(frozen=True)
-class NetworkMethod:
+class NetworkMethod(Method):
     """A network, trained by a recipe on the training part.
 
     Parameters
@@ -51,14 +52,13 @@ class NetworkMethod:
     kind: str = "network"
 
     seeded = True
-    members = ()
 
     @property
     def label(self) -> str:
         """The method and its recipe, as a study names it."""
         return f"{self.name}/{self.recipe.name}"
 
-    @property
+    @cached_property
     def features(self) -> tuple[str | FeatureSettings, ...]:
         """The recipe's features, and those of its recordings played faster or slower."""
         if not self.recipe.resampled:

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ctl_helpers.features import FeatureSettings
 from ctl_helpers.protocols import Problem
 
 if TYPE_CHECKING:
@@ -47,54 +46,58 @@ class Outcome:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Method(Protocol):
+class Method:
     """A method turns a problem and a seed into an outcome.
 
     It knows no protocols, stores or reports. Everything that may change its numbers is in
-    :meth:`spec`.
+    :meth:`spec`. What stands here suits a method that draws and extracts nothing.
+
+    Attributes
+    ----------
+    name : str
+        What tables call it.
+    kind : str
+        ``"network"``, ``"adaptation"``, ``"shallow"``, ``"fusion"`` or ``"given"``.
+    selection : str
+        The epoch that is scored.
+    seeded : bool
+        Whether the seed changes anything.
+    features : tuple of str or FeatureSettings
+        What has to be extracted for it, in the order of `Problem.features`.
+    members : sequence of Method
+        Methods whose predictions on the same problem it needs.
     """
 
-    @property
-    def name(self) -> str:
-        """What tables call it."""
-
-    @property
-    def kind(self) -> str:
-        """``"network"``, ``"adaptation"``, ``"shallow"``, ``"fusion"`` or ``"given"``."""
-
-    @property
-    def selection(self) -> str:
-        """The epoch that is scored."""
-
-    @property
-    def seeded(self) -> bool:
-        """Whether the seed changes anything."""
+    name: Any  # so that it may be a property or a field
+    kind: str
+    features: Any
+    members: Any = ()
+    seeded: Any = False
+    selection: str = "last"
 
     @property
     def label(self) -> str:
         """The method and its recipe, as a study names it."""
-
-    @property
-    def features(self) -> tuple[str | FeatureSettings, ...]:
-        """What has to be extracted for it, in the order of `Problem.features`."""
-
-    @property
-    def members(self) -> Sequence["Method"]:
-        """Methods whose predictions on the same problem it needs."""
+        return self.name
 
     def suits(self, problem: Problem) -> bool:
         """Whether it is meant for problems of this kind."""
+        return True
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
+        raise NotImplementedError
 
     def versions(self) -> dict[str, str]:
         """Give the versions of the packages that may change its numbers."""
+        return {}
 
     def work(self, problem: Problem) -> float:
         """Utterances times epochs, to put long runs first."""
+        return 0.0
 
     def run(
         self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
     ) -> Outcome:
         """Solve a problem; ``folder`` is for checkpoints, ``members`` are probabilities."""
+        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.methods.outcome import Outcome
+from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.methods.vectors import check_normalisation, vectors
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.protocols import Problem
@@ -28,7 +29,7 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class ShallowMethod:
+class ShallowMethod(Method):
     """A classifier on one vector per utterance.
 
     Parameters
@@ -55,24 +56,15 @@ class ShallowMethod:
     normalisation: str = "global"
 
     kind = "shallow"
-    selection = "last"
-    seeded = False
-    members = ()
 
     def __post_init__(self) -> None:
         """Check the normalisation."""
         check_normalisation(self.normalisation, self.name)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Feature sets and classifier, joined by plus signs."""
         return "+".join([*self.features, self.classifier])
-
-    label = name
-
-    def suits(self, problem: Problem) -> bool:
-        """Yes: it is meant for all problems."""
-        return True
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""

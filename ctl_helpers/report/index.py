@@ -15,6 +15,7 @@ from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.markup import template
 from ctl_helpers.report.notebooks import SYNTHETIC
 from ctl_helpers.results.naming import OURS, label_of, name_of
+from ctl_helpers.results.references import references
 from ctl_helpers.results.runs import CONDITION, load_runs
 from ctl_helpers.runs.store import write_text
 
@@ -25,6 +26,7 @@ _FOLDERS = {
     "tables": "tables (CSV, Markdown, LaTeX)",
     "figures": "figures (PNG, SVG)",
     "runs": "runs",
+    "references.bib": "what to cite (BibTeX)",
 }
 
 
@@ -69,6 +71,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     """
     out = Path(out)
     found, pages = findings(out / "runs", study_runs(out)), _pages(out)
+    write_text(out / "references.bib", references(found.runs))
     first = tables.glance(found.scores, _ROWS)
     panels: list[dict[str, Any]] = [
         {
@@ -93,7 +96,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         notebooks=_WORDS["notebooks"],
         pages=pages,
         problems=problems,
-        folders={name: text for name, text in _FOLDERS.items() if (out / name).is_dir()},
+        folders={name: text for name, text in _FOLDERS.items() if (out / name).exists()},
     )
     return write_text(out / "index.html", text)
 

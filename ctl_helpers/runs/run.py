@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import resource
 import subprocess
 import sys
 import time
@@ -206,9 +207,15 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
     for leftover in folder.glob("checkpoint*"):
         leftover.unlink()
     files = {f.name: file_hash(f) for f in sorted(folder.iterdir()) if f.name != "spec.json"}
+    aside = outcome.details.get("validation", 0)
     record = {
         "scores": _scores(predictions, outcome.epochs),
-        "utterances": _utterances(problem, outcome),
+        "utterances": {
+            "train": len(problem.train) - aside,
+            "validation": aside,
+            "adapt": len(problem.adapt),
+            "test": len(problem.test),
+        },
         "of_folds": problem.of_folds,
         "of_utterances": problem.of_utterances,
         "synthetic": problem.synthetic,
@@ -254,28 +261,14 @@ def _scores(predictions: pd.DataFrame, epochs: Mapping[str, int]) -> dict[str, d
     return found
 
 
-def _utterances(problem: Problem, outcome: Outcome) -> dict[str, int]:
-    aside = outcome.details.get("validation", 0)
-    return {
-        "train": len(problem.train) - aside,
-        "validation": aside,
-        "adapt": len(problem.adapt),
-        "test": len(problem.test),
-    }
-
-
 def _probabilities_of(run: Run, store: RunStore) -> np.ndarray:
     table = store.read_predictions(run.name)
     table = table[table["selection"] == run.method.selection]
     return table[[f"p_{name}" for name in run.problem.classes]].to_numpy(float)
 
 
-def peak_memory() -> int | None:
-    """Greatest resident memory of this process so far, in MB; None where it is not known."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
+def peak_memory() -> int:
+    """Greatest resident memory of this process so far, in MB."""
     unit = 1024**2 if sys.platform == "darwin" else 1024
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
 

@@ -5,6 +5,7 @@ its folder is named after the specification's hash.
 """
 
 import contextlib
+import fcntl
 import gzip
 import hashlib
 import json
@@ -23,11 +24,6 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-
-try:
-    import fcntl
-except ImportError:  # Windows: two processes may then compute the same run, and one is discarded
-    fcntl = None
 
 log = logging.getLogger("ctl_helpers")
 
@@ -301,8 +297,6 @@ def _claimed(final: Path) -> Iterator[Path]:
     with open(lock, "a", encoding="utf-8") as handle:
         partial = final.with_name(final.name + ".partial")
         try:
-            if fcntl is None:
-                raise OSError("no file locks on this platform")
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -335,8 +329,6 @@ def _move_into_place(partial: Path, final: Path) -> None:
 
 def _flush(path: Path) -> None:
     """Make sure that a file or folder has reached the disk."""
-    if path.is_dir() and os.name == "nt":
-        return
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

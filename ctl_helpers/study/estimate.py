@@ -1,8 +1,6 @@
 """How long runs will take: from the seconds of past runs, or from a few timed steps."""
 
-import statistics
 import time
-from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,15 +68,11 @@ def sentence(count: int, seconds: float, jobs: int | None = None) -> str:
 def _past_seconds(store: RunStore) -> dict[tuple[str, str], float]:
     """Seconds per unit of work (utterances times epochs) by method and recipe, the median run."""
     runs = load_runs(store).drop_duplicates("run")
-    found = defaultdict(list)
-    for row in runs.itertuples():
-        epochs = row.epochs if row.epochs and np.isfinite(row.epochs) else 1
-        if row.seconds and row.train_utterances:
-            sides = 2 if row.kind == "adaptation" else 1
-            found[row.method, row.recipe].append(
-                row.seconds / (sides * row.train_utterances * epochs)
-            )
-    return {key: statistics.median(values) for key, values in found.items()}
+    epochs = runs["epochs"].where(runs["epochs"] > 0, 1)
+    sides = runs["kind"].eq("adaptation") + 1
+    seconds = (runs["seconds"] / (sides * runs["train_utterances"] * epochs)).astype(float)
+    seconds = seconds[np.isfinite(seconds) & (seconds > 0)]
+    return seconds.groupby([runs["method"], runs["recipe"]]).median().to_dict()
 
 
 def _time_steps(run: Run, steps: int = 3) -> float:

@@ -1,6 +1,6 @@
 """The plan of a study: every run that it asks for, before anything is computed."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import permutations, product
@@ -74,7 +74,7 @@ class Plan:
     @property
     def all_runs(self) -> list[Run]:
         """Every run once."""
-        return list({run.name: run for runs in self.runs.values() for run in runs}.values())
+        return _each_once(run for runs in self.runs.values() for run in runs)
 
     @property
     def blocks(self) -> dict[str, list[Run]]:
@@ -83,6 +83,10 @@ class Plan:
         for group, runs in self.runs.items():
             found.setdefault(group.block, []).extend(runs)
         return found
+
+
+def _each_once(runs: Iterable[Run]) -> list[Run]:
+    return list({run.name: run for run in runs}.values())
 
 
 def open_corpora(study: Study) -> tuple[Path, list[str]]:
@@ -117,12 +121,9 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     for settings in study.blocks.values():
         _check(settings, found)
     wanted = {n: None for settings in study.blocks.values() for n in _corpora_of(settings, found)}
-    labels, columns = study.settings.emotions, study.settings.columns
     for name in wanted:
         try:
-            plan.manifests[name] = manifest = load_manifest(
-                root, name, labels=labels, columns=columns
-            )
+            plan.manifests[name] = manifest = _manifest(root, name, study.settings)
         except StudyError as error:
             plan.problems.append(str(error))
             continue
@@ -192,23 +193,13 @@ def _add(
         suiting = [problem for problem in problems if method.suits(problem)]
         if not suiting:
             continue
-        label = method.label
-        if isinstance(method, NetworkMethod) and method.kind == "adaptation":
-            label = method.recipe.name
-        kind = method.kind
-        first = suiting[0]
+        kind, first = method.kind, suiting[0]
+        label = method.recipe.name if isinstance(method, NetworkMethod) and across else method.label
         group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
         with _naming_problems(plan, f"{' -> '.join(place)}: {text}"):
-            runs = [
-                seeded(problem, method, seed)
-                for problem in suiting
-                for seed in (seeds or settings.seeds)
-            ]
-            names = {run.name for run in plan.runs.get(group, [])}
-            for run in runs:
-                if run.name not in names:
-                    names.add(run.name)
-                    plan.runs.setdefault(group, []).append(run)
+            more = product(suiting, seeds or settings.seeds)
+            runs = plan.runs.get(group, []) + [seeded(one, method, seed) for one, seed in more]
+            plan.runs[group] = _each_once(runs)
             asked = plan.settings.get(group)
             texts = (*asked.methods, text) if asked else (text,)
             plan.settings[group] = replace(

@@ -64,7 +64,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
             failures |= compute(runs, store, jobs, block or "training")
     problems += dict.fromkeys(failures.values())
     problems += _left_out(plan)
-    complete = {group: runs for group, runs in plan.runs.items() if _complete(runs, failures)}
+    failed = set(failures)
+    complete = [g for g, runs in plan.runs.items() if failed.isdisjoint(run.name for run in runs)]
     notebooks = list_notebooks(study, plan, complete, out)
     missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
@@ -89,10 +90,6 @@ def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
     if not plan.runs:
         raise StudyError("; ".join(plan.problems) or "study: nothing to do")
     return plan, RunStore(out / "runs")
-
-
-def _complete(runs: list, failures: dict[str, str]) -> bool:
-    return not any(run.name in failures for run in runs)
 
 
 def _left_out(plan: Plan) -> list[str]:

@@ -230,24 +230,20 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _number(value: Any) -> int:
-    if isinstance(value, bool) or (not isinstance(value, int) and not _is_whole(value)):
-        raise ValueError("a whole number")
-    return int(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().lstrip("-").isdigit()
+    try:
+        return int(str(value))  # neither 2.5 nor true
+    except ValueError:
+        raise ValueError("a whole number") from None
 
 
 def _count(value: Any) -> int:
-    if _number(value) < 1:
+    if (number := _number(value)) < 1:
         raise ValueError("a whole number from 1")
-    return _number(value)
+    return number
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    values = value if isinstance(value, list | tuple) else [value]
-    return tuple(_number(one) for one in values)
+    return tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
 
 
 def _flag(value: Any) -> bool:
@@ -257,25 +253,27 @@ def _flag(value: Any) -> bool:
     return words[str(value).lower()]
 
 
+def _pairs(words: Iterable[Any], sign: str, example: str) -> dict[str, str]:
+    pairs = [str(word).partition(sign) for word in words]
+    if not all(key and word for key, _, word in pairs):
+        raise ValueError(example)
+    return {key.strip(): word.strip() for key, _, word in pairs}
+
+
 def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
         return {str(key): _word(word) for key, word in value.items()}
-    pairs = [str(word).partition(":") for word in ([value] if isinstance(value, str) else value)]
-    if not all(key and word for key, _, word in pairs):
-        raise ValueError("pairs such as excited:happy")
-    return {key: word for key, _, word in pairs}
+    return _pairs([value] if isinstance(value, str) else value, ":", "pairs such as excited:happy")
 
 
 def _changes(value: Any) -> tuple[dict[str, Any], ...]:
     values = [value] if isinstance(value, str | Mapping) else value
-    return tuple(dict(v) if isinstance(v, Mapping) else _assignments(v) for v in values)
+    return tuple(dict(v) if isinstance(v, Mapping) else _assignments(str(v)) for v in values)
 
 
 def _assignments(text: str) -> dict[str, Any]:
-    pairs = [part.partition("=") for part in str(text).split(",")]
-    if not all(name and word for name, _, word in pairs):
-        raise ValueError("assignments such as epochs=20,shift=4")
-    return {name.strip(): _literal(word.strip()) for name, _, word in pairs}
+    example = "assignments such as epochs=20,shift=4"
+    return {k: _literal(word) for k, word in _pairs(text.split(","), "=", example).items()}
 
 
 def _literal(word: str) -> Any:

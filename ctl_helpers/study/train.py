@@ -82,7 +82,8 @@ def train_network(
         outcome = chosen.run(problem, seed, folder)
         card = dict(outcome.card) | _about(problem, chosen, report)
         inputs = normalised(problem, chosen.recipe, problem.train)
-        distances = [distance_from_mean(inputs[rows]) for rows in _chunks(problem.train)]
+        chunks = problem.train, -(-len(problem.train) // 256)
+        distances = [distance_from_mean(inputs[rows]) for rows in np.array_split(*chunks)]
         card["reach"] = float(np.quantile(np.concatenate(distances), 0.99))
         save_network(outcome.model, card, folder / out.name)
         (folder / out.name).replace(out)
@@ -90,10 +91,6 @@ def train_network(
         raise StudyError(f"train: cannot write {out} ({error.strerror or error})") from error
     shutil.rmtree(folder)
     return out
-
-
-def _chunks(rows: np.ndarray, size: int = 256) -> list[np.ndarray]:
-    return np.array_split(rows, -(-len(rows) // size))
 
 
 def _whole_problem(manifests: Sequence[pd.DataFrame]) -> Problem:

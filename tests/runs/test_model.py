@@ -13,7 +13,7 @@ from ctl_helpers.corpora import load_manifest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
 from ctl_helpers.protocols import problems_inside
-from ctl_helpers.runs.model import load_network, save_network
+from ctl_helpers.runs.model import MODEL, load_network, save_network
 from ctl_helpers.runs.predict import predict_files
 from ctl_helpers.runs.run import Run, compute
 from ctl_helpers.runs.store import RunStore
@@ -113,6 +113,21 @@ def test_a_network_comes_back_with_its_card(tmp_path):
     assert found == card
     x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
     np.testing.assert_allclose(np.asarray(loaded(x)), np.asarray(model(x)), atol=1e-6)
+
+
+def test_litert_gives_the_same_probabilities(tmp_path):
+    tensorflow = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow" or not hasattr(tensorflow, "lite"):
+        pytest.skip("needs TensorFlow's converter")
+    model, _ = load_network(MODEL)
+    x = np.random.default_rng(0).normal(size=(1, *model.input_shape[1:])).astype(np.float32)
+    model.export(tmp_path / "model.tflite", format="litert", verbose=False)
+    lite = tensorflow.lite.Interpreter(str(tmp_path / "model.tflite"))
+    lite.allocate_tensors()
+    lite.set_tensor(lite.get_input_details()[0]["index"], x)
+    lite.invoke()
+    said = lite.get_tensor(lite.get_output_details()[0]["index"])
+    np.testing.assert_allclose(said, np.asarray(model(x)), atol=1e-6)
 
 
 def damaged(folder, how):

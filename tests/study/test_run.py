@@ -1,15 +1,8 @@
 """Studies from their file to their tables: what is computed, kept, left out, and killed."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
-import pandas as pd
 import pytest
-from conftest import REPOSITORY, lay_out
-from toys import CLASSIFIER, toy_corpus, write_code
+from conftest import lay_out
+from toys import toy_corpus, write_code
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.runs import load_runs
@@ -117,44 +110,6 @@ def test_a_dry_run_lists_the_runs_and_computes_nothing(study, tmp_path, monkeypa
     assert "cpac/quick" in said and "one -> two" in said
     assert f"{2 * (2 + 3) * 3 + 2 * 2} runs to compute: about" in said
     assert not (tmp_path / "report").exists() and not (tmp_path / "cache" / "features").exists()
-
-
-SLOW = CLASSIFIER.replace("def classifier():", "def classifier():\n    time.sleep(0.3)").replace(
-    "\nfrom", "\nimport time\nfrom", 1
-)
-
-
-def table_of(folder):
-    runs = load_runs(folder / "runs").drop(columns=["seconds", "peak_memory_mb", "finished"])
-    return runs.sort_values("run", ignore_index=True)
-
-
-def test_a_killed_study_ends_with_the_same_table(study, root, tmp_path):
-    """SIGKILL of its process group; only what was under way is computed again."""
-    method = f"mfcc+{write_code(tmp_path, 'slow.py', SLOW)}:classifier"
-    words = ["study", "--corpora", root, "--methods", method, "--folds", "4", "--pairs", "none"]
-    words += ["--no-notebooks", "--jobs", "2", "--out"]
-    command = [sys.executable, "-m", "ctl_helpers", *map(str, words)]
-    options = {"cwd": REPOSITORY, "stdout": subprocess.DEVNULL, "start_new_session": True}
-    killed = tmp_path / "killed"
-    process = subprocess.Popen([*command, str(killed)], **options)
-    while len(stamps(killed)) < 2 and process.poll() is None:
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    before = stamps(killed)
-    before = {path: time for path, time in before.items() if len(path.parent.name) == 12}
-    assert 1 <= len(before) < 8
-    settings = {"methods": [method], "folds": 4, "pairs": "none"}
-    run(study(out=str(killed), **settings))
-    run(study(**settings))
-    assert before.items() <= stamps(killed).items()
-    pd.testing.assert_frame_equal(table_of(killed), table_of(tmp_path / "report"))
-    names = [path.name for path in (killed / "runs").iterdir()]
-    assert len(names) == 8 and all(len(name) == 12 for name in names)
-    for name in names:
-        tables = [out / "runs" / name / "predictions.csv" for out in (killed, tmp_path / "report")]
-        assert tables[0].read_bytes() == tables[1].read_bytes()
 
 
 FATAL = """
