@@ -36,9 +36,9 @@ _log = logging.getLogger("ctl_helpers")
 
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
-    listing = Listing()
+    listing, emotions = Listing(), entry.emotions_in(folder) if entry else {}
     for path in recordings(folder, _KNOWN if entry else READ, listing):
-        found = entry.parse(path) if entry else parse_generic(path, labels)
+        found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
         if entry and isinstance(found, Labels):
             emotion = emotion_named(found.emotion, labels)
             found = replace(found, emotion=emotion) if emotion else "left out by the label map"
@@ -244,10 +244,10 @@ def load_manifest(
     StudyError
         If the folder, the corpus or a column is not there, or nothing in it can be used.
     """
-    name, place = place_of(root, name)
+    name, place = place_of(root, name, columns)
     entry, is_file = LAYOUTS.get(name), place.is_file()
     folder = place.parent if is_file else place
-    native = not is_file and (entry or not has_tables(place))
+    native = not is_file and (entry or not has_tables(place, columns))
     try:
         if native:
             listing = _list_folder(entry, folder, labels)

@@ -27,7 +27,10 @@ class Settings:
     )
     names: tuple[str, ...] = _option((), "words", "which corpora; by default all that are found")
     emotions: Mapping[str, str] = _option(
-        {}, "mapping", "what words of your labels mean, such as excited:happy", "WORD:EMOTION"
+        {},
+        "mapping",
+        "what words of your labels mean, such as excited:happy; WORD: leaves it out",
+        "WORD:EMOTION",
     )
     columns: Mapping[str, str] = _option(
         {}, "mapping", "what columns of your tables mean, such as file:path", "COLUMN:MEANING"
@@ -259,9 +262,9 @@ def _flag(value: Any) -> bool:
 
 def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
-        return {str(key): _word(word) for key, word in value.items()}
+        return {str(key): "" if word in (None, "") else _word(word) for key, word in value.items()}
     pairs = [str(word).partition(":") for word in ([value] if isinstance(value, str) else value)]
-    if not all(key and word for key, _, word in pairs):
+    if not all(key and colon for key, colon, _ in pairs):
         raise ValueError("pairs such as excited:happy")
     return {key: word for key, _, word in pairs}
 
