@@ -76,7 +76,9 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
         by_file[part.file].append(part)
     items = [(str(folder / f), [(p.start, p.end) for p in parts]) for f, parts in by_file.items()]
     jobs = 1 if jobs is None and len(listing.parts) < _INLINE else jobs
-    read = parallel_map(inspect, items, jobs=jobs, description=f"reading {name}", unit="file")
+    read = parallel_map(
+        inspect, items, jobs=jobs, description=f"reading {name}", unit="file", dead=_dead
+    )
     records = []
     for (path, _), parts, signals in zip(items, by_file.values(), read, strict=True):
         for part, signal in zip(parts, signals, strict=True):
@@ -91,6 +93,11 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
                 place = {"path": path, "corpus": name, "utterance": utterance, "end": end}
                 records.append(vars(part) | signal | place)
     return records
+
+
+def _dead(item: tuple[str, list]) -> list[dict]:
+    reason = "the process that reads it dies; is there enough memory?"
+    return [{"kind": "unreadable", "reason": reason}] * len(item[1])
 
 
 def _decimals(seconds: float) -> str:
