@@ -36,6 +36,8 @@ _log = logging.getLogger("ctl_helpers")
 
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
+    if entry:  # its codes may be in the map, as well as what they mean
+        labels = {emotion_named(word) or word: label for word, label in (labels or {}).items()}
     listing, emotions = Listing(), entry.emotions_in(folder) if entry else {}
     for path in recordings(folder, _KNOWN if entry else READ, listing):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)

@@ -1,5 +1,6 @@
 """Read tables of utterances: CSV and TSV files, audiofolder metadata, audformat databases."""
 
+import codecs
 import csv
 import math
 import os
@@ -60,9 +61,12 @@ def tally(kinds: Iterable[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kinds).items()))
 
 
-def _lines(table: Path) -> Iterable[list[str]]:
+def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
     """Cells of a table, separated by what its first line has most of: comma, semicolon or tab."""
-    with open(table, encoding="utf-8-sig", newline="") as lines:
+    with open(table, "rb") as start:
+        wide = start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Excel writes it
+    encoding = "utf-16" if wide else "utf-8-sig"
+    with open(table, encoding=encoding, errors=errors, newline="") as lines:
         first = lines.readline()
         lines.seek(0)
         yield from csv.reader(lines, delimiter=max(",;\t", key=first.count))
@@ -74,7 +78,7 @@ def is_table(path: Path, columns: Mapping[str, str] | None = None) -> bool:
         return False
     asked = _asked(columns)
     try:
-        header = {asked.get(name, name) for name in _plain(next(iter(_lines(path)), []))}
+        header = {asked.get(name, name) for name in _plain(next(iter(_lines(path, "replace")), []))}
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
     found = {ours for ours in REQUIRED if not header.isdisjoint((ours, *ALIASES[ours]))}
@@ -306,7 +310,7 @@ def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> d
 
 
 def _whole(word: str) -> str:
-    return re.sub(r"^([0-9]+)\.0*$", r"\1", word)
+    return re.sub(r"^([0-9]+)[.,]0*$", r"\1", word)
 
 
 def _number(word: str) -> str:
