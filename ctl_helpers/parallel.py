@@ -1,5 +1,6 @@
 """One way to go parallel: joblib, on this machine's cores or on a Dask cluster."""
 
+import logging
 import os
 import sys
 import threading
@@ -7,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from ctl_helpers.errors import StudyError
 ENGINES = ("local", "dask")
 _WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
 _WATCH = "ends with its parent"
+_log = logging.getLogger("ctl_helpers")
 
 
 def cache_folder() -> Path:
@@ -52,29 +55,8 @@ def environment(**changes: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def end_with(parent: int) -> None:
-    """Let this process end soon after its parent does, where it is a worker of it.
-
-    Workers of joblib otherwise wait minutes for the next task of a study that was killed.
-
-    Parameters
-    ----------
-    parent : int
-        Process that hands out the tasks; nothing happens where it is not the parent of this one.
-    """
-    if os.getppid() != parent or any(t.name == _WATCH for t in threading.enumerate()):
-        return
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, name=_WATCH, daemon=True).start()
-
-
 class WorkerError(StudyError):
-    """A process died while it was working."""
+    """A process died while it was working, and again when it was tried once more."""
 
 
 def parallel_map(
@@ -84,6 +66,7 @@ def parallel_map(
     description: str = "",
     unit: str = "it",
     apart: bool = False,
+    dead: Callable[[Any], Any] | None = None,
 ) -> list:
     """Apply a function to every item, in parallel, with a progress bar.
 
@@ -101,6 +84,9 @@ def parallel_map(
     apart : bool
         Work in new processes of this machine, even with one job, and end them afterwards: for
         libraries that do not bear others in their process.
+    dead : callable, optional
+        Takes an item whose process dies whenever it is worked on, such as for want of memory, and
+        gives its result.
 
     Returns
     -------
@@ -112,7 +98,7 @@ def parallel_map(
     StudyError
         When `jobs` is less than one.
     WorkerError
-        When a process died, such as for want of memory.
+        When a process dies again and again, and there is no `dead`.
 
     Examples
     --------
@@ -122,42 +108,81 @@ def parallel_map(
     items = list(items)
     if jobs is not None and jobs < 1:
         raise StudyError(f"jobs: expected a whole number from 1 or None for all cores, got {jobs}")
-    results = (_results_apart if apart else _results)(function, items, jobs)
-    # A log file wants a line now and then, a terminal a bar that moves.
-    interval = 0.2 if sys.stderr.isatty() else 10
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory has grown, as it does over a few trainings.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        bar = tqdm(
-            results,
-            desc=description or None,
-            total=len(items),
-            unit=unit,
-            delay=1,
-            mininterval=interval,
-            disable=os.environ.get("CTL_PROGRESS") == "0",
+        return list(
+            tqdm(
+                _surviving(function, items, jobs, apart, dead, description),
+                desc=description or None,
+                total=len(items),
+                unit=unit,
+                delay=1,
+                # A log file wants a line now and then, a terminal a bar that moves.
+                mininterval=0.2 if sys.stderr.isatty() else 10,
+                disable=os.environ.get("CTL_PROGRESS") == "0",
+            )
         )
+
+
+def _surviving(
+    function: Callable,
+    items: list,
+    jobs: int | None,
+    apart: bool,
+    dead: Callable[[Any], Any] | None,
+    description: str,
+) -> Iterator:
+    """Give the results in order; where a process dies, try once more, then one item at a time."""
+    done = deaths = 0
+    while done < len(items):
+        alone = deaths == 2
         try:
-            return list(bar)
-        except BrokenProcessPool as error:
-            raise WorkerError(f"{description}: a process died; was there enough memory?") from error
+            for result in _results(function, items[done:], 1 if alone else jobs, alone or apart):
+                yield result
+                done += 1
         except Exception as error:
-            if type(error).__name__ == "KilledWorker":  # Dask's
-                raise WorkerError(f"{description}: a worker died: {error}") from error
-            raise
+            # The second is Dask's, which need not be installed.
+            if not isinstance(error, BrokenProcessPool) and type(error).__name__ != "KilledWorker":
+                raise
+            if alone and dead is None:
+                reason = f"{description}: a process died; was there enough memory?"
+                raise WorkerError(reason) from error
+            if alone:
+                yield dead(items[done])
+                done += 1
+            else:
+                _log.warning("%s: a process died; what it left is tried once more", description)
+            deaths = 1 if alone else deaths + 1
 
 
-def _results(function: Callable, items: list, jobs: int | None) -> Iterator:
-    workers = min(joblib.effective_n_jobs(-1 if jobs is None else jobs), len(items))
-    if jobs == 1 or not items:
-        return map(function, items)
-    pool = joblib.Parallel(n_jobs=workers, return_as="generator")
-    return pool(joblib.delayed(function)(item) for item in items)
+def _results(function: Callable, items: list, jobs: int | None, apart: bool) -> Iterator:
+    task = partial(_work, function=function, parent=os.getpid())
+    if apart:
+        with ProcessPoolExecutor(min(jobs or cores(), len(items))) as pool:
+            yield from pool.map(task, items)
+    elif jobs == 1:
+        yield from map(function, items)
+    else:
+        workers = min(joblib.effective_n_jobs(jobs or -1), len(items))
+        pool = joblib.Parallel(n_jobs=workers, return_as="generator")
+        yield from pool(joblib.delayed(task)(item) for item in items)
 
 
-def _results_apart(function: Callable, items: list, jobs: int | None) -> Iterator:
-    with ProcessPoolExecutor(min(jobs or joblib.cpu_count(), max(1, len(items)))) as pool:
-        yield from pool.map(function, items)
+def _work(item: Any, function: Callable, parent: int) -> Any:
+    """Do a task in a worker, which ends soon after its parent does.
+
+    Workers of joblib otherwise wait minutes for the next task of a study that was killed.
+    """
+    if os.getppid() == parent and not any(t.name == _WATCH for t in threading.enumerate()):
+        threading.Thread(target=_watch, args=[parent], name=_WATCH, daemon=True).start()
+    return function(item)
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """What the repository says of itself in several places agrees, and travels to any machine."""
 
 import ast
-import gzip
+import bz2
 import json
 import re
 import subprocess
@@ -76,7 +76,7 @@ def tracked_text() -> dict[str, str]:
         path = REPOSITORY / name
         if path.is_file() and path.suffix not in BINARY:
             data = path.read_bytes()
-            texts[name] = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+            texts[name] = (bz2.decompress(data) if path.suffix == ".bz2" else data).decode()
     return texts
 
 

@@ -1,14 +1,17 @@
 import math
 import os
+import signal
+import subprocess
 import sys
 import time
+from functools import partial
 
 import joblib
 import pytest
 
 from ctl_helpers import parallel
 from ctl_helpers.errors import StudyError
-from ctl_helpers.parallel import cache_folder, engine, parallel_map
+from ctl_helpers.parallel import WorkerError, cache_folder, engine, parallel_map
 
 
 def slow_first(item):
@@ -48,6 +51,54 @@ def test_nothing_to_do():
 def test_an_error_reaches_the_caller(jobs):
     with pytest.raises(StudyError, match="item 1"):
         parallel_map(refuse, [1, 1], jobs)
+
+
+def die_of_three(item, calls=None, deaths=0):
+    if item == 3:
+        with open(calls, "a") as file:
+            file.write("x")
+        if os.path.getsize(calls) <= deaths:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_item_whose_process_dies_is_tried_again_then_named(tmp_path, apart):
+    def work(calls, deaths, **options):
+        task = partial(die_of_three, calls=str(tmp_path / calls), deaths=deaths)
+        return parallel_map(task, range(8), 2, "work", apart=apart, **options)
+
+    assert work("once", 1) == list(range(8))
+    assert work("always", 99, dead=lambda item: -item) == [0, 1, 2, -3, 4, 5, 6, 7]
+    with pytest.raises(WorkerError, match="work: a process died; was there enough memory") as error:
+        work("nobody", 99)
+    assert "\n" not in str(error.value)
+
+
+WAITING = """
+import os, sys, time
+from ctl_helpers.parallel import parallel_map
+def pid(item):
+    print(os.getpid(), flush=True)
+    time.sleep(0.2)
+if __name__ == "__main__":
+    parallel_map(pid, [1, 2], 2)
+    print("done", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    (tmp_path / "waiting.py").write_text(WAITING)
+    command = [sys.executable, str(tmp_path / "waiting.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        pids = [int(line) for line in iter(process.stdout.readline, "done\n")]
+        process.kill()
+    assert len(pids) == 2 and process.pid not in pids
+    end = time.monotonic() + 10
+    while any(os.path.exists(f"/proc/{pid}") for pid in pids) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
 @pytest.mark.parametrize("jobs", [0, -1])

@@ -4,6 +4,7 @@ import math
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import product
@@ -125,13 +126,23 @@ class Corpus:
     def _spelled(self) -> dict[str, str]:
         return {_plain(speaker): speaker for speaker in self.speakers}
 
-    def parse(self, path: PurePath) -> Labels | str:
+    def emotions_in(self, folder: Path) -> dict[str, str]:
+        """Emotion codes by names of recordings, from the label files below a folder."""
+        if not (rules := self.rules.get("labels")):
+            return {}
+        files = [f for f in sorted(folder.rglob(rules["files"])) if not f.name.startswith(".")]
+        texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+        return dict(pair for text in texts for pair in re.findall(rules["line"], text, re.M))
+
+    def parse(self, path: PurePath, emotions: Mapping[str, str] | None = None) -> Labels | str:
         """Read the name of a file.
 
         Parameters
         ----------
         path : PurePath
             Relative to the corpus's folder.
+        emotions : mapping, optional
+            As `emotions_in` gives them.
 
         Returns
         -------
@@ -149,6 +160,7 @@ class Corpus:
         if "blocks" in rules:
             block, number = divmod(int(parts["text"]) - 1, rules["blocks"])
             parts |= {"code": str(block), "text": str(number + 1)}
+        parts["emotion"] = parts.get("emotion") or (emotions or {}).get(stem, "")
         folders = path.parts[:-1]
         who, word = rules.get("who", "speaker"), rules.get("code", "emotion code")
         holders = [speaker for folder in folders if (speaker := self.speaker_named(folder))]

@@ -10,7 +10,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.signals import READ
 from ctl_helpers.corpora.tables import Listing, has_tables, is_table, tables_in
-from ctl_helpers.corpora.words import emotion_named
+from ctl_helpers.corpora.words import emotion_named, reason_against
 from ctl_helpers.errors import StudyError
 
 OWN = "<emotion>/*.wav or a manifest.csv with the columns path and emotion"
@@ -54,15 +54,19 @@ def _sample(folder: Path) -> list[PurePosixPath]:
     return list(islice(recordings(folder), _SAMPLE))
 
 
+def _has_form(path: PurePosixPath, entry: Corpus) -> bool:
+    """Whether a recording has a name of the right form, whatever it means."""
+    return not str(entry.parse(path)).startswith("its name is not")
+
+
 def _holds(sample: list[PurePosixPath], entry: Corpus) -> bool:
     """Whether most recordings are named as those of a corpus."""
-    parts = sum(isinstance(entry.parse(path), Labels) for path in sample)
+    elsewhere = "labels" in entry.rules  # in files, where the names do not say the emotion
+    parts = sum(
+        _has_form(path, entry) if elsewhere else isinstance(entry.parse(path), Labels)
+        for path in sample
+    )
     return bool(sample) and 2 * parts >= len(sample)
-
-
-def _may_hold(sample: list[PurePosixPath], entry: Corpus) -> bool:
-    """Whether any recording has a name of the right form."""
-    return any(not str(entry.parse(path)).startswith("its name is not") for path in sample)
 
 
 def _same_name(name: str) -> str:
@@ -86,7 +90,11 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
         return not samples[folder], "song" in name, name not in entry.folders, name, folder
 
     plain = [folder for folder in samples if _same_name(folder.name) in entry.folders]
-    others = [f for f in samples if _is_named(f, entry) and _may_hold(samples[f], entry)]
+    others = [
+        f
+        for f in samples
+        if _is_named(f, entry) and any(_has_form(path, entry) for path in samples[f])
+    ]
     return min({*plain, *others}, key=rank, default=None)
 
 
@@ -120,29 +128,32 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
         return f"its folders {' and '.join(emotions.values())} contradict each other"
     if len(path.parts) < 2:
         return "not in a folder named after an emotion"
-    return f"unknown emotion {path.parts[0]!r}"
+    return reason_against(path.parts[0], labels)
 
 
-def _is_own(place: Path) -> bool:
+def _is_own(place: Path, columns: Mapping[str, str] | None) -> bool:
     """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
-    return has_tables(place) or any(
+    return has_tables(place, columns) or any(
         isinstance(parse_generic(path), Labels) for path in _sample(place)
     )
 
 
-def _own_corpora(root: Path, children: list[Path], taken: set[Path]) -> dict[str, Path]:
+def _own_corpora(
+    root: Path, children: list[Path], taken: set[Path], columns: Mapping[str, str] | None
+) -> dict[str, Path]:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
     by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
-    if not taken and (has_tables(root) or any(map(_sample, by_emotion))):
+    if not taken and (has_tables(root, columns) or any(map(_sample, by_emotion))):
         return {root.name: root}
-    found = {p.name: p for p in children if p.is_dir() and p not in taken and _is_own(p)}
-    for table in filter(is_table, children):
+    folders = [p for p in children if p.is_dir() and p not in taken]
+    found = {folder.name: folder for folder in folders if _is_own(folder, columns)}
+    for table in (child for child in children if is_table(child, columns)):
         name = table.stem.casefold()
         found.setdefault(name if name in CATALOGUE else table.stem, table)
     return found
 
 
-def _look(root: Path) -> tuple[dict[str, Path], str]:
+def _look(root: Path, columns: Mapping[str, str] | None) -> tuple[dict[str, Path], str]:
     """Corpora under a folder by name, and a line on what holds recordings but is none."""
     expected = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
     try:
@@ -155,18 +166,21 @@ def _look(root: Path) -> tuple[dict[str, Path], str]:
         raise StudyError(f"corpora root {root}: the folder is empty; {expected}")
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
-        found = _own_corpora(root, children, set(found.values())) | found
+        found = _own_corpora(root, children, set(found.values()), columns) | found
     others = [] if root in found.values() else [p for p in children if p not in found.values()]
     strange = [p.name for p in others if p.suffix.lower() in READ or (p.is_dir() and _sample(p))]
     line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")
     # The table of a corpus's folder, where there is one, says what counts.
-    places = {name: [t for t in tables_in(p) if t.parent == p] or [p] for name, p in found.items()}
-    return {name: places[name][0] for name in sorted(found)}, line
+    tables = {
+        place: [t for t in tables_in(place, columns) if t.parent == place]
+        for place in found.values()
+    }
+    return {name: (tables[found[name]] or [found[name]])[0] for name in sorted(found)}, line
 
 
-def find_corpora(root: str | Path) -> dict[str, Path]:
+def find_corpora(root: str | Path, columns: Mapping[str, str] | None = None) -> dict[str, Path]:
     """Find the corpora under one folder.
 
     Corpora whose file names are known are found by the name of their folder, whatever its case and
@@ -179,6 +193,9 @@ def find_corpora(root: str | Path) -> dict[str, Path]:
     ----------
     root : str or Path
         The folder that holds the corpora.
+    columns : mapping, optional
+        Names of columns here by their names in tables, as for
+        :func:`~ctl_helpers.corpora.load_manifest`.
 
     Returns
     -------
@@ -191,18 +208,20 @@ def find_corpora(root: str | Path) -> dict[str, Path]:
         If there is no such folder, or no corpus in it.
     """
     root = Path(root).expanduser().absolute()
-    found, strange = _look(root)
+    found, strange = _look(root, columns)
     if strange:
         _log.warning("corpora root %s%s", root, strange)
     return found
 
 
-def place_of(root: str | Path, name: str) -> tuple[str, Path]:
+def place_of(
+    root: str | Path, name: str, columns: Mapping[str, str] | None = None
+) -> tuple[str, Path]:
     """Find the name as spelled and the folder (or table) of a corpus asked for by name."""
     root = Path(root).expanduser().absolute()
     tables = [table for suffix in (".csv", ".tsv") if (table := root / (name + suffix)).is_file()]
     try:
-        found, strange = _look(root)
+        found, strange = _look(root, columns)
     except StudyError:
         if not tables:
             raise

@@ -36,9 +36,11 @@ _log = logging.getLogger("ctl_helpers")
 
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
-    listing = Listing()
+    if entry:  # its codes may be in the map, as well as what they mean
+        labels = {emotion_named(word) or word: label for word, label in (labels or {}).items()}
+    listing, emotions = Listing(), entry.emotions_in(folder) if entry else {}
     for path in recordings(folder, _KNOWN if entry else READ, listing):
-        found = entry.parse(path) if entry else parse_generic(path, labels)
+        found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
         if entry and isinstance(found, Labels):
             emotion = emotion_named(found.emotion, labels)
             found = replace(found, emotion=emotion) if emotion else "left out by the label map"
@@ -76,7 +78,9 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
         by_file[part.file].append(part)
     items = [(str(folder / f), [(p.start, p.end) for p in parts]) for f, parts in by_file.items()]
     jobs = 1 if jobs is None and len(listing.parts) < _INLINE else jobs
-    read = parallel_map(inspect, items, jobs=jobs, description=f"reading {name}", unit="file")
+    read = parallel_map(
+        inspect, items, jobs=jobs, description=f"reading {name}", unit="file", dead=_dead
+    )
     records = []
     for (path, _), parts, signals in zip(items, by_file.values(), read, strict=True):
         for part, signal in zip(parts, signals, strict=True):
@@ -91,6 +95,11 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
                 place = {"path": path, "corpus": name, "utterance": utterance, "end": end}
                 records.append(vars(part) | signal | place)
     return records
+
+
+def _dead(item: tuple[str, list]) -> list[dict]:
+    reason = "the process that reads it dies; is there enough memory?"
+    return [{"kind": "unreadable", "reason": reason}] * len(item[1])
 
 
 def _decimals(seconds: float) -> str:
@@ -244,10 +253,10 @@ def load_manifest(
     StudyError
         If the folder, the corpus or a column is not there, or nothing in it can be used.
     """
-    name, place = place_of(root, name)
+    name, place = place_of(root, name, columns)
     entry, is_file = LAYOUTS.get(name), place.is_file()
     folder = place.parent if is_file else place
-    native = not is_file and (entry or not has_tables(place))
+    native = not is_file and (entry or not has_tables(place, columns))
     try:
         if native:
             listing = _list_folder(entry, folder, labels)

@@ -1,5 +1,6 @@
 """Read tables of utterances: CSV and TSV files, audiofolder metadata, audformat databases."""
 
+import codecs
 import csv
 import math
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import Labels
-from ctl_helpers.corpora.words import emotion_named, fold
+from ctl_helpers.corpora.words import emotion_named, fold, reason_against
 from ctl_helpers.errors import StudyError
 
 ALIASES = {
@@ -60,42 +61,55 @@ def tally(kinds: Iterable[str]) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(kinds).items()))
 
 
-def _lines(table: Path) -> Iterable[list[str]]:
+def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
     """Cells of a table, separated by what its first line has most of: comma, semicolon or tab."""
-    with open(table, encoding="utf-8-sig", newline="") as lines:
+    with open(table, "rb") as start:
+        wide = start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Excel writes it
+    encoding = "utf-16" if wide else "utf-8-sig"
+    with open(table, encoding=encoding, errors=errors, newline="") as lines:
         first = lines.readline()
         lines.seek(0)
         yield from csv.reader(lines, delimiter=max(",;\t", key=first.count))
 
 
-def is_table(path: Path) -> bool:
+def is_table(path: Path, columns: Mapping[str, str] | None = None) -> bool:
     """Whether a file is a table that names recordings or emotions."""
     if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return False
+    asked = _asked(columns)
     try:
-        header = {name.strip().lower() for name in next(iter(_lines(path)), [])}
+        header = {asked.get(name, name) for name in _plain(next(iter(_lines(path, "replace")), []))}
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
     found = {ours for ours in REQUIRED if not header.isdisjoint((ours, *ALIASES[ours]))}
     return bool(found & header) or len(found) == len(REQUIRED)
 
 
-def tables_in(folder: Path) -> list[Path]:
+def tables_in(folder: Path, columns: Mapping[str, str] | None = None) -> list[Path]:
     """Tables that say what a folder holds: its own, or one in each of its sub-folders (splits)."""
     own = [folder / name for name in ("manifest.csv", "manifest.tsv", "metadata.csv")]
-    own = [t for t in own if is_table(t) or (t.is_file() and t.stem == "manifest")]
-    return own[:1] or [t for split in _SPLITS if is_table(t := folder / split / "metadata.csv")]
+    own = [t for t in own if is_table(t, columns) or (t.is_file() and t.stem == "manifest")]
+    splits = [folder / split / "metadata.csv" for split in _SPLITS]
+    return own[:1] or [table for table in splits if is_table(table, columns)]
 
 
-def has_tables(folder: Path) -> bool:
+def has_tables(folder: Path, columns: Mapping[str, str] | None = None) -> bool:
     """Whether tables, or an audformat database, say what a folder holds."""
-    return bool(tables_in(folder)) or (folder / "db.yaml").is_file()
+    return bool(tables_in(folder, columns)) or (folder / "db.yaml").is_file()
+
+
+def _plain(header: Iterable) -> list[str]:
+    return [str(name).strip().lower() for name in header]
+
+
+def _asked(columns: Mapping[str, str] | None) -> dict[str, str]:
+    return {theirs.strip().lower(): ours for theirs, ours in (columns or {}).items()}
 
 
 def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> list[str]:
     """Name the columns of a table as they are named here, as far as they are read."""
-    asked = {theirs.strip().lower(): ours for theirs, ours in (columns or {}).items()}
-    names = [str(name).strip().lower() or f"column {at}" for at, name in enumerate(header)]
+    asked = _asked(columns)
+    names = [name or f"column {at}" for at, name in enumerate(_plain(header))]
     if absent := [name for name in asked if name not in names]:
         raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
     names = [asked.get(name, name) for name in names]
@@ -180,7 +194,7 @@ def _file(path: str, above: Path, folder: Path) -> str:
 def _rows(place: Path, columns: Mapping[str, str] | None) -> list[dict[str, str]]:
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if place.is_dir() else place.parent
-    tables = tables_in(place) if place.is_dir() else [place]
+    tables = tables_in(place, columns) if place.is_dir() else [place]
     parts = [(table.parent, _table(table, columns)) for table in tables]
     rows = []
     for above, frame in parts or [(folder, _audformat(folder, columns))]:
@@ -220,7 +234,7 @@ def list_table(
         if row["too many"]:
             unused[path, "extra", "its row has more cells than the table has columns"] += 1
         elif not path or emotion is None:
-            what = f"unknown emotion {row['emotion']!r}" if path else "no path in its row"
+            what = reason_against(row["emotion"], labels) if path else "no path in its row"
             unused[path, "extra", what] += 1
         elif segment is None:
             unused[path, "segment", f"no segment from {row['start']!r} to {row['end']!r}"] += 1
@@ -296,7 +310,7 @@ def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> d
 
 
 def _whole(word: str) -> str:
-    return re.sub(r"^([0-9]+)\.0*$", r"\1", word)
+    return re.sub(r"^([0-9]+)[.,]0*$", r"\1", word)
 
 
 def _number(word: str) -> str:

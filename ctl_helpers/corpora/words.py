@@ -51,3 +51,9 @@ def emotion_named(word: str, labels: Mapping[str, str] | None = None) -> str | N
         labels = {fold(ours): theirs for ours, theirs in labels.items()}
         known = labels.get(fold(word), labels.get(known, known))
     return known or None
+
+
+def reason_against(word: str, labels: Mapping[str, str] | None = None) -> str:
+    """Why utterances with a word that `emotion_named` does not know are left out."""
+    mapped = labels and (emotion_named(word) or fold(word) in map(fold, labels))
+    return "left out by the label map" if mapped else f"unknown emotion {word!r}"

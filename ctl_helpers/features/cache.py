@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import short_hash
+from ctl_helpers.parallel import parallel_map
 
 _CHUNK = 32  # rows per task: few tasks, so that handing them out costs little
 _HOUR = 3600  # seconds
@@ -143,7 +144,18 @@ def _make(made, folder, names, sources, compute, shape, each) -> dict[int, str]:
     chunks = [new[start : start + _CHUNK] for start in range(0, len(new), _CHUNK)]
     chunks = [[(row, names[row], sources[row]) for row in chunk] for chunk in chunks]
     fill = partial(_fill, file=made, offset=offset, compute=compute, shape=shape)
-    return {row: why for failed in each(fill, chunks) for row, why in failed.items()}
+    done = each(fill, chunks, dead=partial(_dead, fill=fill))
+    return {row: why for failed in done for row, why in failed.items()}
+
+
+def _dead(chunk: list, fill: Callable) -> dict[int, str]:
+    """Name the rows that kill the process which computes them, and compute the others."""
+    if len(chunk) == 1:
+        return {chunk[0][0]: "the process that computes its features dies; is there enough memory?"}
+    done = parallel_map(
+        fill, [[row] for row in chunk], 1, apart=True, dead=partial(_dead, fill=fill)
+    )
+    return {row: why for failed in done for row, why in failed.items()}
 
 
 def _create(file: Path, rows: int, shape: tuple[int, ...]) -> int:

@@ -1,6 +1,6 @@
 """The archive of a report: its runs in three compressed files in place of hundreds of folders."""
 
-import gzip
+import bz2
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,9 +13,9 @@ from ctl_helpers.runs.store import write_text
 
 
 def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list[Path]:
-    """Write a report's runs as ``runs.jsonl.gz``, ``predictions.csv.gz`` and ``history.csv.gz``.
+    """Write a report's runs as ``runs.jsonl.bz2``, ``predictions.csv.bz2`` and ``history.csv.bz2``.
 
-    Everything but networks and embeddings is kept. Probabilities keep five decimals; true and
+    Everything but networks and embeddings is kept. Probabilities keep four decimals; true and
     predicted emotions are kept as they are, so that scores recompute exactly. The same runs give
     the same bytes.
 
@@ -48,12 +48,11 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
         for one in stored
     )
     texts = {
-        "runs.jsonl.gz": "\n".join(lines) + "\n",
-        "predictions.csv.gz": _csv(load_predictions(store, runs), "%.5f"),
-        "history.csv.gz": _csv(load_history(store, runs), "%.5g"),
+        "runs.jsonl.bz2": "\n".join(lines) + "\n",
+        "predictions.csv.bz2": _csv(load_predictions(store, runs), "%.4f"),
+        "history.csv.bz2": _csv(load_history(store, runs), "%.5g"),
     }
-    # Without the time of writing the same runs give the same bytes.
-    packed = {name: gzip.compress(text.encode(), mtime=0) for name, text in texts.items()}
+    packed = {name: bz2.compress(text.encode()) for name, text in texts.items()}
     return [write_text(folder / name, content) for name, content in packed.items()]
 
 

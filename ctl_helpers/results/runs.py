@@ -185,7 +185,7 @@ def _read_tables(root: Path, runs: Iterable[str], file: str, columns: list[str])
     paths = {run: root / run / file for run in sorted(set(runs))}
     missing = [run for run, path in paths.items() if not path.is_file()]
     frames = [read_table(path).assign(run=run) for run, path in paths.items() if run not in missing]
-    if missing and (archive := root.parent / f"{file}.gz").is_file():
+    if missing and (archive := root.parent / f"{file}.bz2").is_file():
         frame = read_table(archive)
         frames.append(frame[frame["run"].isin(missing)])
         missing = sorted(set(missing) - set(frame["run"]))

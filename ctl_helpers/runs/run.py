@@ -1,6 +1,5 @@
 """A run: one method on one problem with one seed, and how it is executed and recorded."""
 
-import logging
 import os
 import platform
 import resource
@@ -19,14 +18,12 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import Method, Outcome
-from ctl_helpers.parallel import WorkerError, cores, end_with, environment, parallel_map
+from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_json, write_text
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
-
-log = logging.getLogger("ctl_helpers")
 
 FORMAT = 3  # part of every specification: raise it when the same one gives other numbers
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "librosa")
@@ -117,7 +114,7 @@ def compute(
     failures = _compute_side_by_side(alone, store, jobs, description)
     for run in missing:
         if run.members:  # in this process: a mean takes no time
-            failures[run.name] = _execute_safely(run, store, cores(), os.getpid())
+            failures[run.name] = _execute_safely(run, store, cores())
     return {name: said for name, said in failures.items() if said}
 
 
@@ -126,24 +123,13 @@ def _compute_side_by_side(
 ) -> dict[str, str]:
     """Compute runs in parallel; a run whose process dies is tried again, then named."""
     threads = max(1, cores() // (jobs or cores()))
-    work = partial(_execute_safely, store=store, threads=threads, parent=os.getpid())
-    for _ in range(2):
-        try:
-            return _named(todo, parallel_map(work, todo, jobs, description, unit="run"))
-        except WorkerError:
-            log.warning("%s: a process died; what it left is tried once more", description)
-            todo = [run for run in todo if not store.has(run.name)]
-    failures = {}
-    for run in todo:  # each in a process of its own: one that dies takes no other with it
-        try:
-            failures |= _named([run], parallel_map(work, [run], 1, apart=True))
-        except WorkerError:
-            failures[run.name] = f"{_where(run)}: its process dies; is there enough memory?"
-    return failures
+    work = partial(_execute_safely, store=store, threads=threads)
+    said = parallel_map(work, todo, jobs, description, unit="run", dead=_dead)
+    return {run.name: line for run, line in zip(todo, said, strict=True)}
 
 
-def _named(runs: list[Run], said: list[str]) -> dict[str, str]:
-    return {run.name: line for run, line in zip(runs, said, strict=True)}
+def _dead(run: Run) -> str:
+    return f"{_where(run)}: its process dies; is there enough memory?"
 
 
 def _extract_all(runs: Iterable[Run], jobs: int | None) -> None:
@@ -161,9 +147,8 @@ def _where(run: Run) -> str:
     return f"{run.method.label} on {run.problem.place}, {run.problem.split}, seed {run.seed}"
 
 
-def _execute_safely(run: Run, store: RunStore, threads: int, parent: int) -> str:
+def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
     """Execute a run in a worker; give back what went wrong in a line, or an empty one."""
-    end_with(parent)
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
     with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
         file = store.root / f"{run.name}.error.txt"

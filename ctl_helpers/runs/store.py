@@ -6,7 +6,7 @@ its folder is named after the specification's hash.
 
 import contextlib
 import fcntl
-import gzip
+import bz2
 import hashlib
 import json
 import logging
@@ -144,8 +144,8 @@ class RunStore:
     Parameters
     ----------
     root
-        The folder; made with the first run that is computed. The archive is ``runs.jsonl.gz`` and
-        ``predictions.csv.gz`` in the folder above; see
+        The folder; made with the first run that is computed. The archive is ``runs.jsonl.bz2`` and
+        ``predictions.csv.bz2`` in the folder above; see
         :func:`ctl_helpers.results.archive.write_archive`.
 
     Examples
@@ -199,7 +199,7 @@ class RunStore:
         try:
             if (self.root / name).is_dir():
                 return read_table(self.root / name / "predictions.csv")
-            table = read_table(self.root.parent / "predictions.csv.gz")
+            table = read_table(self.root.parent / "predictions.csv.bz2")
             return table[table["run"] == name].dropna(axis=1, how="all")
         except (OSError, ValueError, KeyError) as error:
             raise StudyError(f"run {name}: expected its predictions, got: {error}") from error
@@ -252,12 +252,12 @@ class RunStore:
 def read_archive(report: Path) -> list[dict]:
     """Read the archived runs of a report: run, spec and record of each."""
     try:
-        with gzip.open(report / "runs.jsonl.gz", "rt", encoding="utf-8") as lines:
+        with bz2.open(report / "runs.jsonl.bz2", "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
     except FileNotFoundError:
         return []
     except (OSError, EOFError, ValueError) as error:
-        raise StudyError(f"report {report}: runs.jsonl.gz is damaged ({error})") from error
+        raise StudyError(f"report {report}: runs.jsonl.bz2 is damaged ({error})") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:

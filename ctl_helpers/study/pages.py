@@ -322,7 +322,10 @@ class OpenedInside(Opened):
             f"were never heard, a difference of {shuffled - held_out:.1f} points."
             for method, shuffled, held_out in means.itertuples()
         ]
-        return _listed(*lines or ["The corpus does not name its speakers: none can be held out."])
+        nobody = (
+            "The corpus names no speakers: none can be held out, and scores may be of known voices."
+        )
+        return _listed(*lines or [nobody])
 
     def seen(self):
         """Say in sentences what was seen."""

@@ -93,7 +93,7 @@ def open_corpora(study: Study) -> tuple[Path, list[str]]:
     """Find the folder of corpora, or make the miniature ones, and the names of what is in it."""
     root = study.settings.corpora
     folder = make_miniature() if root is None else Path(root)
-    return folder, list(find_corpora(folder))
+    return folder, list(find_corpora(folder, study.settings.columns))
 
 
 def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> Plan:
@@ -127,7 +127,10 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         except StudyError as error:
             plan.problems.append(str(error))
             continue
-        say(f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions")
+        line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
+        if not manifest["speaker"].any():
+            line += "; no speakers are named: scores inside it may be of known voices"
+        say(line)
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)
     return plan

@@ -27,7 +27,10 @@ class Settings:
     )
     names: tuple[str, ...] = _option((), "words", "which corpora; by default all that are found")
     emotions: Mapping[str, str] = _option(
-        {}, "mapping", "what words of your labels mean, such as excited:happy", "WORD:EMOTION"
+        {},
+        "mapping",
+        "what words of your labels mean, such as excited:happy; WORD: leaves it out",
+        "WORD:EMOTION",
     )
     columns: Mapping[str, str] = _option(
         {}, "mapping", "what columns of your tables mean, such as file:path", "COLUMN:MEANING"
@@ -253,17 +256,18 @@ def _flag(value: Any) -> bool:
     return words[str(value).lower()]
 
 
-def _pairs(words: Iterable[Any], sign: str, example: str) -> dict[str, str]:
+def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -> dict[str, str]:
     pairs = [str(word).partition(sign) for word in words]
-    if not all(key and word for key, _, word in pairs):
+    if not all(key and found and (word or empty) for key, found, word in pairs):
         raise ValueError(example)
     return {key.strip(): word.strip() for key, _, word in pairs}
 
 
 def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
-        return {str(key): _word(word) for key, word in value.items()}
-    return _pairs([value] if isinstance(value, str) else value, ":", "pairs such as excited:happy")
+        return {str(key): "" if word in (None, "") else _word(word) for key, word in value.items()}
+    words = [value] if isinstance(value, str) else value
+    return _pairs(words, ":", "pairs such as excited:happy", empty=True)
 
 
 def _changes(value: Any) -> tuple[dict[str, Any], ...]:

@@ -1,6 +1,9 @@
+import os
+import signal
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +12,7 @@ from conftest import SHARED, lay_out, needs_shared, noise, write_wav
 from layouts import PUBLISHED, counts
 
 from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, read_audio
+from ctl_helpers.corpora.signals import inspect
 from ctl_helpers.errors import StudyError
 
 COLUMNS = [
@@ -90,6 +94,67 @@ def test_csv_manifest_in_no_encoding(tmp_path):
     (tmp_path / "mine.csv").write_bytes(b"path,emotion,speaker\n\xff\xfe,sad,x\n")
     with pytest.raises(StudyError, match="is not a CSV table"):
         load_manifest(tmp_path, "mine")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings_of_tables(tmp_path, encoding):
+    lay_out(tmp_path / "a", ["ü1.wav", "2.WAV"])
+    text = "path;emotion;speaker\r\na\\ü1.wav;Ärger;3\r\n.\\a\\2.WAV;traurig;3,0\r\n"
+    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
+    assert find_corpora(tmp_path) == {"mine": tmp_path / "mine.csv"}
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest[["utterance", "emotion", "speaker"]].values.tolist() == [
+        ["a/2.WAV", "sad", "3"],
+        ["a/ü1.wav", "angry", "3"],
+    ]
+
+
+def test_a_table_of_another_encoding_is_found_and_named(tmp_path):
+    lay_out(tmp_path / "a", ["1.wav"])
+    (tmp_path / "mine.csv").write_bytes("path,emotion\na/1.wav,Ärger\n".encode("latin-1"))
+    assert set(find_corpora(tmp_path)) == {"mine"}
+    with pytest.raises(StudyError, match=r"mine\.csv is not a CSV table .*utf-8"):
+        load_manifest(tmp_path, "mine")
+
+
+@pytest.mark.parametrize("table", ["survey.csv", "survey/metadata.csv"])
+def test_a_table_whose_columns_are_all_foreign_is_found_by_what_they_mean(tmp_path, table):
+    columns = {"clip": "path", "feeling": "emotion", "who": "speaker"}
+    (tmp_path / table).parent.mkdir(exist_ok=True)
+    text = "clip,feeling,who\n1.wav,sad,x\n2.wav,fear,y\n"
+    write_table((tmp_path / table).parent, text, Path(table).name, ["1.wav", "2.wav"])
+    with pytest.raises(StudyError, match="no corpus found"):
+        find_corpora(tmp_path)
+    assert set(find_corpora(tmp_path, columns)) == {"survey"}
+    manifest = load_manifest(tmp_path, "survey", columns=columns, labels={"fear": ""})
+    assert manifest[["emotion", "speaker"]].values.tolist() == [["sad", "x"]]
+    assert manifest.attrs["problems"] == [
+        {"path": "2.wav", "kind": "extra", "reason": "left out by the label map"}
+    ]
+
+
+def test_links_that_lead_nowhere_or_in_a_circle(tmp_path):
+    folder = lay_out(tmp_path / "mine", ["rabbia/a.wav", "生气/b.Wav", "Freude/deeper/c.FLAC"])
+    (folder / "rabbia" / "loop").symlink_to(folder)
+    (folder / "rabbia" / "lost.wav").symlink_to(tmp_path / "nowhere.wav")
+    manifest = load_manifest(tmp_path, "mine")
+    assert counts(manifest) == {"angry": 2, "happy": 1}
+    assert [p["kind"] for p in manifest.attrs["problems"]] == ["missing"]
+
+
+def test_a_recording_whose_process_dies_is_left_out_by_name(tmp_path, monkeypatch):
+    lay_out(tmp_path / "mine", ["angry/1.wav", "sad/2.wav", "sad/3.wav"])
+    monkeypatch.setattr("ctl_helpers.corpora.manifest.inspect", deadly)
+    manifest = load_manifest(tmp_path, "mine", jobs=2)
+    assert manifest["utterance"].tolist() == ["angry/1.wav", "sad/3.wav"]
+    (problem,) = manifest.attrs["problems"]
+    assert problem["path"] == "sad/2.wav" and "process that reads it dies" in problem["reason"]
+
+
+def deadly(item):
+    if item[0].endswith("2.wav"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return inspect(item)
 
 
 def write_table(folder, text, name="mine.csv", recordings=()):

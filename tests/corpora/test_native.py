@@ -242,3 +242,43 @@ def test_labels_are_mapped(tmp_path):
         "left out by the label map",
         "unknown emotion 'xxx'",
     ]
+
+
+TURNS = {"F000": "neu", "M000": "xxx", "F001": "exc", "M001": "oth", "M002": "fru"}
+
+
+@pytest.mark.parametrize("name", ["IEMOCAP_full_release", "some name"])
+@pytest.mark.parametrize("below", [False, True])
+def test_iemocap_as_it_is_distributed(tmp_path, name, below):
+    folder = tmp_path / name
+    dialogues = {"Session1": "Ses01F_impro01", "Session2": "Ses02M_script01_1b"}
+    files = [
+        f"{session}/sentences/wav/{dialogue}/{dialogue}_{turn}.wav"
+        for session, dialogue in dialogues.items()
+        for turn in TURNS
+    ]
+    lay_out(folder, [*files, "Session1/dialog/wav/Ses01F_impro01.wav"])
+    for session, dialogue in dialogues.items():
+        lines = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
+        for second, (turn, code) in enumerate(TURNS.items()):
+            lines.append(f"[{second}.29 - {second}.85]\t{dialogue}_{turn}\t{code}\t[2.5, 2.5, 2.5]")
+            lines += ["C-E2:\tNeutral;\t()", "A-E3:\tval 3; act 2; dom  2;\t()", ""]
+        labels = folder / session / "dialog" / "EmoEvaluation"
+        (labels / "Categorical").mkdir(parents=True)
+        (labels / f"{dialogue}.txt").write_text("\n".join(lines))
+        (labels / f"._{dialogue}.txt").write_bytes(b"\0\xff[1 - 2]\ta\tb")
+        (labels / "Categorical" / f"{dialogue}_e2_cat.txt").write_text("nothing of use")
+    root = folder if below else tmp_path
+    manifest = load_manifest(root, "iemocap")
+    rows = manifest[["emotion", "speaker", "sex", "text"]].values.tolist()
+    assert rows == [
+        *(["neutral", "01F", "f", "impro01"], ["excited", "01F", "f", "impro01"]),
+        *(["frustrated", "01M", "m", "impro01"], ["neutral", "02F", "f", "script01_1b"]),
+        *(["excited", "02F", "f", "script01_1b"], ["frustrated", "02M", "m", "script01_1b"]),
+    ]
+    assert [problem["reason"] for problem in manifest.attrs["problems"]] == [
+        "its name is not like Ses01F_impro01_F000",
+        *(["unknown emotion 'xxx'", "unknown emotion 'oth'"] * 2),
+    ]
+    merged = load_manifest(root, "iemocap", labels={"exc": "happy", "frustrated": ""})
+    assert counts(merged) == {"happy": 2, "neutral": 2}

@@ -169,15 +169,34 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
         feature_key(recordings, f"{tmp_path}/not.py:levels")
 
 
-def test_a_worker_that_is_killed_is_named(tmp_path):
+DEADLY = """
+import os, pathlib, signal
+def own(signal_, rate):
+    calls = pathlib.Path({calls!r})
+    if len(signal_) == {length}:
+        with open(calls, "a") as file:
+            file.write("x")
+        if calls.stat().st_size <= {deaths}:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return signal_[:3]
+"""
+
+
+@pytest.mark.parametrize(("deaths", "left_out"), [(1, 0), (10_000, 1)])
+def test_a_recording_whose_process_dies_is_tried_again_then_left_out(tmp_path, deaths, left_out):
     recordings = write_recordings(tmp_path / "audio", 40)  # enough for two processes
-    (tmp_path / "own.py").write_text(
-        "import os\ndef own(signal, rate):\n"
-        "    os._exit(1) if len(signal) < 10_000 else None\n    return signal[:3]\n"
-    )
-    with pytest.raises(StudyError, match="features: a process died") as caught:
-        extract(recordings, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path)
-    assert "\n" not in str(caught.value)
+    fatal = recordings["path"].iloc[20]
+    length = soundfile.info(fatal).frames
+    code = DEADLY.format(calls=str(tmp_path / "calls"), length=length, deaths=deaths)
+    (tmp_path / "own.py").write_text(code)
+    found = extract(recordings, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path)
+    assert (tmp_path / "calls").stat().st_size > 1
+    problems = found.manifest.attrs.get("problems", [])
+    assert len(found.values) == 40 - left_out and len(problems) == left_out
+    assert all("process" in problem["reason"] for problem in problems)
+    assert (fatal in found.manifest["path"].tolist()) == (not left_out)
+    kept = [soundfile.read(path, dtype="float32")[0] for path in found.manifest["path"]]
+    np.testing.assert_array_equal(found.values, [samples[:3] for samples in kept])
 
 
 def test_corpora_of_different_lengths_need_a_number(tmp_path):

@@ -184,6 +184,6 @@ def test_an_archive_holds_what_was_asked_for_and_a_folder_counts_before_it(tmp_p
     assert results.load_runs(store, only=[names[1]])["run"].tolist() == [names[1]]
     with pytest.raises(StudyError, match="expected runs in"):
         write_archive(tmp_path, ["0" * 12])
-    cut_short(tmp_path / "runs.jsonl.gz")
-    with pytest.raises(StudyError, match=r"runs\.jsonl\.gz is damaged"):
+    cut_short(tmp_path / "runs.jsonl.bz2")
+    with pytest.raises(StudyError, match=r"runs\.jsonl\.bz2 is damaged"):
         results.load_runs(store)

@@ -210,3 +210,19 @@ def test_planning_computes_nothing(plan, tmp_path, monkeypatch):
     store = RunStore(tmp_path / "runs")
     assert found.all_runs and not any(store.has(run.name) for run in found.all_runs)
     assert not store.root.exists() and not (tmp_path / "cache" / "features").exists()
+
+
+def test_a_corpus_without_speakers_or_with_foreign_columns_says_so(plan, tmp_path):
+    names = ["1.wav", "2.wav", "3.wav", "4.wav"]
+    lay_out(tmp_path / "clips", names)
+    rows = [f"clips/{name},{('sad', 'happy')[number % 2]}" for number, name in enumerate(names)]
+    (tmp_path / "survey.csv").write_text("\n".join(["clip,feeling", *rows]))
+    columns = ["clip:path", "feeling:emotion"]
+    said = []
+    settings = {"corpora": str(tmp_path), "names": ["survey"], "columns": columns, "pairs": "none"}
+    found = plan(said=said, methods=[SHALLOW], **settings)
+    assert len(found.all_runs) == 2 and found.problems == []
+    assert said == [
+        "survey: 4 utterances, 2 emotions; no speakers are named: scores inside it may be of "
+        "known voices"
+    ]

@@ -79,6 +79,15 @@ def test_words_of_a_command_line_are_values_as_in_yaml():
     assert (found.protocols, found.only, found.folds) == ((), (0, 2), 3)
 
 
+def test_an_empty_word_leaves_a_class_out(written):
+    assert read_study(None, {"emotions": ["fear:", "exc:happy"]}).settings.emotions == {
+        "fear": "",
+        "exc": "happy",
+    }
+    file = written("emotions: {fear: '', sad: , 0: 1}")
+    assert read_study(file).settings.emotions == {"fear": "", "sad": "", "0": "1"}
+
+
 def test_nothing_in_a_yaml_file_is_the_default(written):
     found = read_study(written("epochs:\nnames:\njobs: null\n")).settings
     assert found == Settings()
