@@ -142,12 +142,14 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("corpora", _corpora, "find corpora, compare them with what was published of them")
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
+    _settings_arguments(sub, ("emotions", "columns"))
     sub = command("train", _train, "train a network on whole corpora and save it as one file")
     sub.add_argument("--corpora", metavar="FOLDER", help="folder of corpora; without: miniature")
     sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="which [all found]")
     sub.add_argument("--recipe", metavar="NAME", default="modern", help="of CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network and its recipe")
     sub.add_argument("--seed", metavar="N", type=int, default=0, help="of the training [0]")
+    _settings_arguments(sub, ("emotions", "columns"))
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="what is written")
     sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
@@ -232,9 +234,10 @@ def _corpora(parsed: argparse.Namespace) -> int:
     if is_miniature(parsed.root):
         print(SYNTHETIC)
     failed = 0
-    for name in find_corpora(parsed.root):
+    words = _words_of(parsed)
+    for name in find_corpora(parsed.root, words["columns"]):
         try:
-            found = audit(parsed.root, name)
+            found = audit(parsed.root, name, **words)
         except StudyError as error:
             print(f"left out: {error}", file=sys.stderr)
             failed += 1
@@ -248,12 +251,21 @@ def _corpora(parsed: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _words_of(parsed: argparse.Namespace) -> dict:
+    """Read what labels and columns mean, as `load_manifest` takes it."""
+    from ctl_helpers.study.settings import parse
+
+    given = {name: getattr(parsed, name, None) for name in ("emotions", "columns")}
+    found = {name: parse(name, value, "") for name, value in given.items()}
+    return {"labels": found["emotions"], "columns": found["columns"]}
+
+
 def _train(parsed: argparse.Namespace) -> int:
     from ctl_helpers.study.train import train_network
 
     method = parsed.method or f"cpac/{parsed.recipe}"
     asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
-    print(f"model: {train_network(*asked)}")
+    print(f"model: {train_network(*asked, **_words_of(parsed))}")
     return 0
 
 
@@ -267,6 +279,8 @@ def _predict(parsed: argparse.Namespace) -> int:
         return 0
     if not parsed.files:
         raise StudyError("predict: expected recordings, got none; see ctl-mtnet predict --help")
+    if parsed.plot:
+        _check_picture(Path(parsed.plot))
     table, notes, problems = predict_files(model, parsed.files, parsed.window)
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
@@ -282,6 +296,16 @@ def _predict(parsed: argparse.Namespace) -> int:
 
         timeline(table).savefig(parsed.plot, dpi=160)
     return 1 if problems else 0
+
+
+def _check_picture(file: Path) -> None:
+    """Refuse a picture that could not be written, before any work."""
+    kinds = (".png", ".svg", ".pdf")
+    if file.suffix.lower() not in kinds or not file.absolute().parent.is_dir():
+        raise StudyError(
+            f"predict: expected a picture {', '.join(kinds)} in a folder that is there: "
+            f"--plot FILE.png, got {file}"
+        )
 
 
 def _print(table, as_csv: bool) -> None:
@@ -300,9 +324,12 @@ def _archive(parsed: argparse.Namespace) -> int:
 
 
 def _results(parsed: argparse.Namespace) -> int:
+    from ctl_helpers.report.index import study_runs
     from ctl_helpers.report.sections import rewrite_readme
 
     root = _STUDIES.parent
+    if study_runs(parsed.out).empty:
+        raise StudyError(f"results {parsed.out}: expected a report with runs, found none")
     count = rewrite_readme(root / "README.md", parsed.out, root / "docs" / "results.md")
     print(f"README.md and docs/results.md: results of {count} runs in {parsed.out}")
     return 0

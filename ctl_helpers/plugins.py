@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from ctl_helpers.errors import StudyError
 
+STUDY_FOLDER = "CTL_STUDY_FOLDER"  # environment variable of notebooks: where the study began
 _REFERENCE = re.compile(r"(?P<module>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 
 
@@ -24,6 +26,12 @@ def is_reference(text: str) -> bool:
     (True, False)
     """
     return bool(_REFERENCE.fullmatch(text))
+
+
+def own_file(name: str | Path) -> Path:
+    """Find a file of the user's own: from here, or from where the study of a notebook began."""
+    path = Path(name)
+    return path if path.exists() else Path(os.environ.get(STUDY_FOLDER, "")) / path
 
 
 def load(reference: str) -> Any:
@@ -45,7 +53,7 @@ def load(reference: str) -> Any:
     place, name = match["module"], match["name"]
     try:
         is_file = place.endswith(".py")
-        module = _from_file(Path(place)) if is_file else importlib.import_module(place)
+        module = _from_file(own_file(place)) if is_file else importlib.import_module(place)
     except FileNotFoundError as error:
         raise StudyError(f"{reference}: expected a file {place}, found none") from error
     except Exception as error:  # whatever the user's own code may raise

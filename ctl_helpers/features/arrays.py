@@ -15,6 +15,7 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import Features, short_hash
+from ctl_helpers.plugins import own_file
 
 _NAMES = ("utterance", "path", "file")
 _BLOCK = 256  # rows looked at together, so that memory stays flat
@@ -66,6 +67,7 @@ def read_array(file: Path, manifest: pd.DataFrame) -> Features:
 
 
 def _parts(file: Path) -> list[Path]:
+    file = own_file(file)
     return [file] if file.suffix == ".npz" else [file, file.with_suffix(".csv")]
 
 
@@ -78,6 +80,7 @@ def _content(file: Path) -> str:
 
 
 def _read(file: Path) -> tuple[np.ndarray, list[str]]:
+    file = own_file(file)
     try:
         if file.suffix == ".npz":
             with np.load(file, allow_pickle=False) as found:

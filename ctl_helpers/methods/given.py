@@ -12,6 +12,7 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
 
 
@@ -45,7 +46,7 @@ class GivenMethod(Method):
     @cached_property
     def _content(self) -> bytes:
         try:
-            return Path(self.file).read_bytes()
+            return own_file(self.file).read_bytes()
         except OSError as error:
             raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
 

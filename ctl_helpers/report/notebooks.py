@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ctl_helpers.parallel import cores, environment, parallel_map
+from ctl_helpers.plugins import STUDY_FOLDER
 from ctl_helpers.report import figures, tables
 from ctl_helpers.report.markup import template
 from ctl_helpers.runs.store import write_text
@@ -289,6 +290,7 @@ def _for_kernels() -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),
         "CTL_PROGRESS": "0",
+        STUDY_FOLDER: os.getcwd(),
         "JUPYTER_PREFER_ENV_PATH": "1",
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": "1",  # notebooks run side by side; more only wait for each other

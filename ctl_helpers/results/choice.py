@@ -40,11 +40,16 @@ def chosen_without_labels(runs: pd.DataFrame) -> pd.DataFrame:
         for source, target in means.columns:
             chosen = means.loc[:, targets != target].mean(axis=1).idxmax()
             here = runs[runs["source"].eq(source) & runs["target"].eq(target)]
-            mine = here[here[_METHOD].eq(pd.Series(chosen, _METHOD)).all(axis=1)]
-            row = {"source": name_of(source), "target": name_of(target)}
-            row |= {"method": method_of(mine.iloc[0].to_dict())}
-            row |= fold_interval(mine, "uar").columns("uar")
-            best = 100 * means[source, target].max()
-            rows.append(row | {"best": best, "seeds": mine["seed"].nunique()})
+            mine = here[here[_METHOD].eq(pd.Series(list(chosen), index=_METHOD)).all(axis=1)]
+            rows.append(
+                {
+                    "source": name_of(source),
+                    "target": name_of(target),
+                    "method": method_of(mine.iloc[0].to_dict()),
+                    **fold_interval(mine, "uar").columns("uar"),
+                    "best": 100 * means[source, target].max(),
+                    "seeds": mine["seed"].nunique(),
+                }
+            )
     columns = ["source", "target", "method", "uar", "uar_low", "uar_high", "best", "seeds"]
     return pd.DataFrame(rows, columns=columns)

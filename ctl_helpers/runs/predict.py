@@ -20,6 +20,7 @@ from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.parallel import parallel_map
 from ctl_helpers.runs.model import load_network
 
+_SHORTEST = 0.1  # seconds of a window
 _LONG = 1.5  # recordings of so many windows are divided
 _AT_ONCE = 256  # windows in memory
 _PER_TASK = 32
@@ -102,7 +103,13 @@ def predict_files(
             "compute from a recording"
         )
     settings = FeatureSettings(**card["features"])
-    length = window or settings.samples / settings.sampling_rate
+    longest = settings.samples / settings.sampling_rate
+    length = longest if window is None else window
+    if not _SHORTEST <= length <= longest:
+        raise StudyError(
+            f"window: expected from {_SHORTEST} to {longest:.2f} s, which the model hears at once, "
+            f"got {length:g}"
+        )
     problems: list[str] = []
     pieces = _pieces(recordings_of(words), length, problems)
     rows, strange = [], []

@@ -4,9 +4,9 @@ A *run* is one method on one problem with one seed. It is a pure function of its
 its folder is named after the specification's hash.
 """
 
+import bz2
 import contextlib
 import fcntl
-import bz2
 import hashlib
 import json
 import logging

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,8 @@ def train_network(
     method: str = "cpac/modern",
     seed: int = 0,
     report: str | Path | None = None,
+    labels: Mapping[str, str] | None = None,
+    columns: Mapping[str, str] | None = None,
 ) -> Path:
     """Train a network on all utterances of some corpora and save it with its model card.
 
@@ -55,6 +57,8 @@ def train_network(
         Of the training.
     report : path, optional
         A report whose scores of this method on these corpora the model card quotes.
+    labels, columns : dict, optional
+        As for :func:`ctl_helpers.corpora.load_manifest`.
 
     Returns
     -------
@@ -73,7 +77,10 @@ def train_network(
     if out.suffix != ".keras":
         raise StudyError(f"train: expected a file that ends in .keras, got {out}")
     root = make_miniature() if corpora is None else Path(corpora)
-    problem = _whole_problem([load_manifest(root, name) for name in names or find_corpora(root)])
+    names = names or list(find_corpora(root, columns))
+    problem = _whole_problem(
+        [load_manifest(root, name, labels=labels, columns=columns) for name in names]
+    )
     found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
     problem = problem.with_features(*found)
     folder = out.with_suffix(".partial")

@@ -218,7 +218,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         toys.runs(only=[0], learning_rate=1e30, loss="cross-entropy", epochs=20)[0],
         toys.runs(f"{file}:short/released", only=[0], settings={})[0],
         toys.runs(f"{toys.folder}/vectors.npz+{file}:Guess", only=[0])[0],
-        toys.runs(only=[0], features=f"{toys.folder}/vectors.npz")[0],
+        toys.runs("cpac/quick", only=[0], features=f"{toys.folder}/vectors.npz", settings={})[0],
     ]
     good = toys.runs(toys.classifier, only=[0])
     store = RunStore(tmp_path / "runs")
@@ -227,7 +227,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         "expected a finite loss, got nan in epoch",
         "ValueError: at least 38 frames, not 6",
         "expected finite probabilities of shape (12, 2)",
-        "expected features of frames x coefficients",
+        "expected features of at least 38 frames and 38 coefficients, got 1 x",
     ]
     assert list(failures) and set(failures) == {run.name for run in bad}
     for run, words in zip(bad, expected, strict=True):
