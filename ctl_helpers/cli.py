@@ -282,6 +282,10 @@ def _predict(parsed: argparse.Namespace) -> int:
     if parsed.plot:
         _check_picture(Path(parsed.plot))
     table, notes, problems = predict_files(model, parsed.files, parsed.window)
+    if not parsed.model:
+        notes.insert(
+            0, "the model knows ten German actors (EmoDB); --card says how well it hears others"
+        )
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
     for line in problems:
