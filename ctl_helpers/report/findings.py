@@ -53,7 +53,7 @@ class Findings:
         """Return a table per question, those that have rows."""
         inside, across = self.inside, self.across
         whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
-        wide = "UAR in percent; best in bold; in brackets, how much of it ran."
+        wide = "UAR in percent; best in bold; in brackets, how much of it ran, or another division."
         all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora)."
         found = {
             "Do the published numbers hold?": (self.claims, RULE),

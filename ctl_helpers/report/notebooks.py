@@ -1,5 +1,6 @@
 """Notebooks as pages of a report: what they keep and show, and how a batch executes them."""
 
+import copy
 import functools
 import hashlib
 import json
@@ -305,6 +306,11 @@ def to_page(notebook, title: str) -> str:
     from nbconvert import HTMLExporter
     from pygments.formatters import HtmlFormatter
 
+    notebook = copy.deepcopy(notebook)
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    if any("injected-parameters" in some for some in tags):  # they take the place of the defaults
+        kept = zip(notebook.cells, tags, strict=True)
+        notebook.cells = [cell for cell, some in kept if "parameters" not in some]
     logging.getLogger("traitlets").setLevel(logging.ERROR)
     exporter = HTMLExporter(
         template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True

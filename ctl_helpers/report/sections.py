@@ -78,8 +78,8 @@ def small_section(found: Findings) -> str:
         parts.append(tables.shown(tables.at_a_glance(inside)).markdown())
         parts.append(
             "UAR in percent, last epoch; shuffled folds have every voice in both parts, held out "
-            "have none; in brackets, how much of it ran. Intervals and everything else: "
-            "[docs/results.md](docs/results.md)."
+            "have none; in brackets, how much of it ran, or another division. Intervals and all "
+            "the rest: [docs/results.md](docs/results.md)."
         )
     return "\n\n".join(filter(None, parts))
 

@@ -18,6 +18,7 @@ from ctl_helpers.report.notebooks import (
     execute,
     execute_in_parallel,
     page_name,
+    to_page,
 )
 
 NAMES = ["1_feature_exploration", "2_cpac_kfold", "3_caam_transfer", "4_result_tables"]
@@ -172,3 +173,15 @@ def test_reading_results_starts_no_backend(report):
     done = subprocess.run(command, capture_output=True, text=True, cwd=report)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
     assert time.monotonic() - begin < 60
+
+
+@pytest.mark.parametrize("injected", [True, False])
+def test_a_page_shows_the_parameters_once(injected):
+    cells = [new_code_cell("corpus = 'default'", metadata={"tags": ["parameters"]})]
+    if injected:
+        tags = {"tags": ["injected-parameters"]}
+        cells.append(new_code_cell("corpus = 'chosen'", metadata=tags))
+    notebook = new_notebook(cells=cells)
+    page = to_page(notebook, "Title")
+    assert ("default" in page) != injected and ("chosen" in page) == injected
+    assert len(notebook.cells) == 1 + injected
