@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.features import SECONDS
 from ctl_helpers.report.markup import Table
 from ctl_helpers.results.naming import (
     DAGGER,
@@ -166,6 +167,7 @@ def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
+    table = table[~table["normalisation"].isin(SECONDS)]
     table = table.sort_values("uar", ascending=False, kind="stable")
     table = table.drop_duplicates(["corpus", "label", "condition"])
     ours = table["reported_by"] == OURS

@@ -9,8 +9,8 @@ from ctl_helpers.results.naming import name_of, place_of
 from ctl_helpers.results.runs import OPTIMISTIC
 from ctl_helpers.results.summaries import fold_interval
 
+COMMAND = "ctl-mtnet study studies/reference.yaml --corpora DIR --blocks BLOCK"
 CHOSEN = "chosen without labels"  # a method for each target; see `choice.RULE`
-COMMAND = 'ctl-mtnet study studies/reference.yaml --corpora DIR --blocks "{}"'
 
 
 def goals(runs: pd.DataFrame) -> pd.DataFrame:
@@ -26,15 +26,16 @@ def goals(runs: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         A row per goal whose runs are there: question, place, method, goal (percent), uar with its
         interval ``uar_low``, ``uar_high`` (none for the mean over several pairs), folds, of_folds,
-        seeds, reached ("yes", "no"), and the command that runs it again.
+        seeds, reached ("yes", "no"), and the block of the reference that has it, see `COMMAND`.
     """
     with (files("ctl_helpers.results") / "goals.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, keep_default_na=False)
     chosen = chosen_without_labels(runs)
     rows = [_row(goal, runs, chosen) for goal in table.to_dict("records")]
     columns = ["question", "place", "method", "goal", "uar", "uar_low", "uar_high", "folds"]
-    columns += ["of_folds", "seeds", "reached", "command"]
-    return pd.DataFrame([row for row in rows if row], columns=columns)
+    columns += ["of_folds", "seeds", "reached", "block"]
+    counts = dict.fromkeys(["folds", "of_folds", "seeds"], "Int64")
+    return pd.DataFrame([row for row in rows if row], columns=columns).astype(counts)
 
 
 def _row(goal: dict, runs: pd.DataFrame, chosen: pd.DataFrame) -> dict:
@@ -49,7 +50,7 @@ def _row(goal: dict, runs: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         "goal": goal["goal"],
         **(one if len(scores) == 1 else {"uar": mean}),
         "reached": "yes" if round(mean, 1) >= goal["goal"] else "no",
-        "command": COMMAND.format(goal["block"]),
+        "block": goal["block"],
     }
 
 

@@ -17,6 +17,7 @@ from ctl_helpers.results.summaries import pooled_interval
 _GAP = 6.0  # points of room on either side of the outermost dot
 _USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "panel": "", "legend": ""}
 _USUAL |= {"colour": BLUE, "marker": "o", "hollow": False, "thin": False}
+_MOST = 16  # methods of a figure of all pairs
 _OURS = {"colour": BLUE, "marker": "o", "legend": OURS}
 _THEIRS = {"colour": GREY, "marker": "D", "legend": "published"}
 _BEST = {"colour": ORANGE, "hollow": True}
@@ -132,7 +133,8 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     table
         From `tables.ours_beside_published`; published scores have no intervals and are grey,
         optimistic ones hollow. Inside corpora each panel has its methods, the best first. Across
-        corpora panels stand side by side and have all methods in the order of their means.
+        corpora panels stand side by side and have the published methods and the best of ours, in
+        the order of their means.
     metric
         ``"uar"`` or ``"war"``.
     """
@@ -141,11 +143,14 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     dots = _dots(table, metric)
     dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
     dots["panel"] = [_panel(row) for row in rows]
+    theirs = set(dots["row"][table["reported_by"].ne(OURS).to_numpy()])
     order = list(dots["panel"].unique())
     dots = dots.sort_values("value", ascending=False)
     dots = dots.sort_values("panel", key=lambda names: names.map(order.index), kind="stable")
     if across:
         means = dots.groupby("row")["value"].mean().sort_values(ascending=False)
+        means = means[[rank < _MOST or row in theirs for rank, row in enumerate(means.index)]]
+        dots = dots[dots["row"].isin(means.index)]
         dots["row"] = pd.Categorical(dots["row"], means.index)
     marks = "dotted: chance; bars: 95 %, thin ones over utterances"
     if dots["hollow"].any():
