@@ -155,9 +155,10 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
             int(claims["verdict"].str.startswith(kind).sum()) for kind in (HOLDS, FAILS, OPEN)
         )
         sentences.append(
-            f"Of {len(claims)} published numbers that were computed again with their own settings, "
-            f"{held} hold{'s' * (held == 1)} at the last epoch, {failed} "
-            f"do{'es' * (failed == 1)} not, and {unknown} cannot be told."
+            f"Of {len(claims)} published number{'s' * (len(claims) > 1)}, computed again with "
+            f"{'their' if len(claims) > 1 else 'its'} own settings, {held} "
+            f"hold{'s' * (held == 1)} at the last epoch, {failed} do{'es' * (failed == 1)} not, "
+            f"and {unknown} cannot be told."
         )
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):
