@@ -9,7 +9,7 @@ from ctl_helpers.report import tables
 from ctl_helpers.report.markup import Table
 from ctl_helpers.results import choice, comparisons
 from ctl_helpers.results.choice import chosen_without_labels
-from ctl_helpers.results.goals import COMMAND, goals
+from ctl_helpers.results.goals import goals
 from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
@@ -84,8 +84,8 @@ class Findings:
             "What was aimed at, and what was reached?": (
                 goals(self.runs),
                 "UAR in percent at the last epoch. Recipes and the members of means were chosen on "
-                "inner folds (`studies/search-*.yaml`), across corpora by the rule above. Each is "
-                f"run again by `{COMMAND}`.",
+                "inner folds (studies/search-functionals.yaml and search-independent.yaml), across "
+                "corpora by the rule above. A block of studies/reference.yaml is run by --blocks.",
             ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),

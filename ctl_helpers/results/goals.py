@@ -9,7 +9,6 @@ from ctl_helpers.results.naming import name_of, place_of
 from ctl_helpers.results.runs import OPTIMISTIC
 from ctl_helpers.results.summaries import fold_interval
 
-COMMAND = "ctl-mtnet study studies/reference.yaml --corpora DIR --blocks BLOCK"
 CHOSEN = "chosen without labels"  # a method for each target; see `choice.RULE`
 
 
@@ -26,7 +25,7 @@ def goals(runs: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         A row per goal whose runs are there: question, place, method, goal (percent), uar with its
         interval ``uar_low``, ``uar_high`` (none for the mean over several pairs), folds, of_folds,
-        seeds, reached ("yes", "no"), and the block of the reference that has it, see `COMMAND`.
+        seeds, reached ("yes", "no"), and the block of the reference that has it.
     """
     with (files("ctl_helpers.results") / "goals.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, keep_default_na=False)
