@@ -83,10 +83,10 @@ class Findings:
             "What does picking the epoch on the test part add?": (self.gap, ""),
             "What was aimed at, and what was reached?": (
                 goals(self.runs),
-                "UAR in percent at the last epoch. Recipes and the fusions for new voices were chosen "
-                "on inner folds, methods across corpora by the rule above. The mean for shuffled folds "
-                "is an older one, put here with its scores in view, in place of that fusion. A block "
-                "of studies/reference.yaml is run by --blocks.",
+                "UAR in percent at the last epoch. Recipes and the fusions for new voices were "
+                "chosen on inner folds, methods across corpora by the rule above. The mean for "
+                "shuffled folds is an older one, put here with its scores in view, in place of "
+                "that fusion. A block of studies/reference.yaml is run by --blocks.",
             ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),
@@ -156,9 +156,9 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
             int(claims["verdict"].str.startswith(kind).sum()) for kind in (HOLDS, FAILS, OPEN)
         )
         sentences.append(
-            f"Published numbers that were computed again with their own settings: {len(claims)}. At "
-            f"the last epoch {held} hold{'s' * (held == 1)}, {failed} do{'es' * (failed == 1)} not, "
-            f"and for {unknown} the runs are too few to say."
+            f"Published numbers that were computed again with their own settings: {len(claims)}. "
+            f"At the last epoch {held} hold{'s' * (held == 1)}, {failed} "
+            f"do{'es' * (failed == 1)} not, and for {unknown} the runs are too few to say."
         )
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):
