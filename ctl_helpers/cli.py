@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import shtab
+import yaml
 
 from ctl_helpers import __version__
 from ctl_helpers.errors import StudyError
@@ -156,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders or patterns")
     sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
     sub.add_argument("--window", metavar="SECONDS", type=float, help="of pieces of long recordings")
-    sub.add_argument("--json", action="store_true", help="print JSON lines in place of a table")
+    sub.add_argument("--json", action="store_true", help="print JSON in place of a table or text")
     sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
     sub.add_argument("--card", action="store_true", help="print what is known of the model")
@@ -210,13 +211,17 @@ def _study(parsed: argparse.Namespace) -> int:
     study = read_study(file, given, parsed.blocks)
     say = partial(print, flush=True)
     if parsed.dry_run:
-        dry_run(study, say)
-        return 0
+        return _left_out(dry_run(study, say))
     report = run_study(study, say)
-    for problem in report.problems:
-        print(f"left out: {' '.join(problem.split())}", file=sys.stderr)
     print(f"report: {report.index}")
-    return 1 if report.problems else 0
+    return _left_out(report.problems)
+
+
+def _left_out(problems: Iterable[str]) -> int:
+    """Name what was left out, a line each; return the exit status."""
+    for problem in problems:
+        print(f"left out: {' '.join(problem.split())}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def _splits(parsed: argparse.Namespace) -> int:
@@ -265,7 +270,9 @@ def _train(parsed: argparse.Namespace) -> int:
 
     method = parsed.method or f"cpac/{parsed.recipe}"
     asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
-    print(f"model: {train_network(*asked, **_words_of(parsed))}")
+    model = train_network(*asked, **_words_of(parsed))
+    print(f"model: {model}, of all utterances: none is left to score it (`study` does on folds)")
+    print(f"try it: {_PROGRAM} predict --model {model} FILE")
     return 0
 
 
@@ -275,7 +282,7 @@ def _predict(parsed: argparse.Namespace) -> int:
 
     model = parsed.model or MODEL
     if parsed.card:
-        print(json.dumps(load_network(model)[1], indent=1, ensure_ascii=False))
+        _print_card(load_network(model)[1], parsed.json)
         return 0
     if not parsed.files:
         raise StudyError("predict: expected recordings, got none; see ctl-mtnet predict --help")
@@ -288,8 +295,6 @@ def _predict(parsed: argparse.Namespace) -> int:
         )
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
-    for line in problems:
-        print(f"left out: {' '.join(line.split())}", file=sys.stderr)
     if parsed.json:
         print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
     elif len(table):
@@ -299,7 +304,15 @@ def _predict(parsed: argparse.Namespace) -> int:
         from ctl_helpers.report.figures import timeline
 
         timeline(table).savefig(parsed.plot, dpi=160)
-    return 1 if problems else 0
+    return _left_out(problems)
+
+
+def _print_card(card: dict, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(card, indent=1, ensure_ascii=False))
+        return
+    told = json.loads(json.dumps({n: v for n, v in card.items() if n not in ("mean", "scale")}))
+    print(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100), end="")
 
 
 def _check_picture(file: Path) -> None:

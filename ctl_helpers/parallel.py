@@ -79,8 +79,7 @@ def parallel_map(
     jobs : int or None
         How many processes; ``None`` for one per core (per worker of a cluster), 1 for this process.
     description, unit : str
-        What the progress bar says. It shows on standard error once the work takes longer than a
-        second (in a log file: every ten seconds), and never with ``CTL_PROGRESS=0``.
+        What the progress bar says; see :func:`progress`.
     apart : bool
         Work in new processes of this machine, even with one job, and end them afterwards: for
         libraries that do not bear others in their process.
@@ -111,18 +110,26 @@ def parallel_map(
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory has grown, as it does over a few trainings.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        return list(
-            tqdm(
-                _surviving(function, items, jobs, apart, dead, description),
-                desc=description or None,
-                total=len(items),
-                unit=unit,
-                delay=1,
-                # A log file wants a line now and then, a terminal a bar that moves.
-                mininterval=0.2 if sys.stderr.isatty() else 10,
-                disable=os.environ.get("CTL_PROGRESS") == "0",
-            )
-        )
+        results = _surviving(function, items, jobs, apart, dead, description)
+        return list(progress(results, len(items), description, unit))
+
+
+def progress(items: Iterable, total: int, description: str, unit: str = "it") -> Iterable:
+    """Show a progress bar on standard error while items are gone through.
+
+    It shows once that takes longer than a second (in a log file: every ten seconds), and never with
+    ``CTL_PROGRESS=0``.
+    """
+    return tqdm(
+        items,
+        desc=description or None,
+        total=total,
+        unit=unit,
+        delay=1,
+        # A log file wants a line now and then, a terminal a bar that moves.
+        mininterval=0.2 if sys.stderr.isatty() else 10,
+        disable=os.environ.get("CTL_PROGRESS") == "0",
+    )
 
 
 def _surviving(

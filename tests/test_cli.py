@@ -12,6 +12,7 @@ import sys
 
 import pandas as pd
 import pytest
+import yaml
 from conftest import REPOSITORY, noise, write_wav
 from fabricated import fill
 from toys import NETWORK, PROTOCOL, toy_corpus, write_code
@@ -206,15 +207,16 @@ def test_train_then_predict(root, tmp_path, capsys):
     model = tmp_path / "mine.keras"
     words = ["train", "--corpora", str(root), "--names", "one", "--method", network]
     assert cli.main([*words, "--out", str(model)]) == 0
-    assert capsys.readouterr().out == f"model: {model}\n"
+    said = capsys.readouterr().out
+    assert said.startswith(f"model: {model}, ") and f"predict --model {model}" in said
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
         "mine.keras",
         "mine.py",
     ]
     files = [str(root / "one" / f"00{row}.wav") for row in range(3)]
     (tmp_path / "empty.wav").write_bytes(b"")
-    bad = str(tmp_path / "empty.wav")
-    assert cli.main(["predict", "--model", str(model), *files, bad, "--json"]) == 1
+    bad, gone = str(tmp_path / "empty.wav"), str(tmp_path / "gone.wav")
+    assert cli.main(["predict", "--model", str(model), *files, bad, gone, "--json"]) == 1
     out, err = capsys.readouterr()
     rows = [json.loads(line) for line in out.splitlines()]
     assert [row["file"] for row in rows] == files
@@ -222,14 +224,14 @@ def test_train_then_predict(root, tmp_path, capsys):
         p = {name: row[name] for name in ("angry", "happy", "sad")}
         assert sum(p.values()) == pytest.approx(1, abs=1e-4)
         assert row["emotion"] == max(p, key=p.get)
-    assert [line for line in err.splitlines() if line.startswith("left out: ")] == [
-        line for line in err.splitlines() if bad in line
-    ]
+    left_out = [line for line in err.splitlines() if line.startswith("left out: ")]
+    assert sorted(line.split(": ")[1] for line in left_out) == [bad, gone]
     assert cli.main(["predict", "--model", str(model), *files, "--csv"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "file,emotion,angry,happy,sad"
-    assert cli.main(["predict", "--model", str(model), "--card"]) == 0
-    card = json.loads(capsys.readouterr().out)
-    assert card["corpora"] == ["one"] and card["utterances"] == 18 and card["limits"]
+    for words, read in [(["--json"], json.loads), ([], yaml.safe_load)]:
+        assert cli.main(["predict", "--model", str(model), "--card", *words]) == 0
+        card = read(capsys.readouterr().out)
+        assert card["corpora"] == ["one"] and card["utterances"] == 18 and card["limits"]
 
 
 def test_splits_say_who_trains_and_who_tests(root, capsys):
@@ -254,7 +256,7 @@ def test_a_long_recording_is_drawn_over_time(root, tmp_path, capsys):
     write_wav(tmp_path / "long.wav", noise(20.0))
     words = ["--model", str(model), "--plot", str(plot), "--csv", str(tmp_path / "long.wav")]
     assert cli.main(["predict", *words]) == 0
-    table = pd.read_csv(io.StringIO(capsys.readouterr().out.split(".keras\n")[1]))
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out.split(" FILE\n")[1]))
     assert (table["start"].diff().dropna() > 0).all() and len(table) > 5
     assert (table["end"] > table["start"]).all()
     assert table["end"].max() == pytest.approx(20, abs=0.01)

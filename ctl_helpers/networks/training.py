@@ -19,6 +19,7 @@ from ctl_helpers.networks.augmentation import augment
 from ctl_helpers.networks.backend import keras  # quietly: a study's workers import this first
 from ctl_helpers.networks.losses import margin_loss, margin_mse_loss
 from ctl_helpers.networks.recipes import Recipe
+from ctl_helpers.parallel import progress
 from ctl_helpers.scores import scores
 
 LOSSES = {
@@ -232,7 +233,8 @@ class Training:
         """
         step = backend.training_step(self.model, *self.batches[0, 0])
         saved = time.monotonic()
-        for epoch in range(self._resume(), self.recipe.epochs):
+        epochs = range(self._resume(), self.recipe.epochs)
+        for epoch in progress(epochs, len(epochs), "training", "epoch"):
             self._train_epoch(step, epoch)
             self._score(epoch)
             self._average(epoch)

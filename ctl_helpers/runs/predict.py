@@ -33,13 +33,15 @@ def _batched(items: Iterable, size: int) -> Iterator[tuple]:
         yield some
 
 
-def recordings_of(words: Iterable[str | Path]) -> list[Path]:
+def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path]:
     """List the recordings that files, folders and patterns name, each once.
 
-    Raises
-    ------
-    StudyError
-        When a word names nothing.
+    Parameters
+    ----------
+    words : iterable of path
+        Recordings, folders or patterns.
+    problems : list of str
+        Gets a line for each word that names nothing.
     """
     found: list[Path] = []
     for word in map(str, words):
@@ -51,9 +53,9 @@ def recordings_of(words: Iterable[str | Path]) -> list[Path]:
         else:
             some = sorted(Path(p) for p in glob.glob(word, recursive=True))
         if not some:
-            raise StudyError(
-                f"predict: expected a recording, a folder of {', '.join(READ)} or a pattern, "
-                f"found nothing at {word}"
+            problems.append(
+                f"{word}: expected a recording, a folder of {', '.join(READ)} or a pattern, "
+                "found nothing"
             )
         found += some
     return list(dict.fromkeys(found))
@@ -75,7 +77,7 @@ def predict_files(
         Recordings, folders or patterns.
     window : float, optional
         Length in seconds of the pieces that a recording of more than one and a half of them is
-        divided into, each overlapping half of the one before; by default what the network sees at
+        divided into, each overlapping half of the one before; by default what the network hears at
         once.
     jobs : int, optional
         Processes that compute features; by default one per core.
@@ -93,7 +95,7 @@ def predict_files(
     Raises
     ------
     StudyError
-        If the model cannot be loaded, or a word names nothing.
+        If the model cannot be loaded, or no recording is found.
     """
     path = Path(model)
     network, card = load_network(path / "model.keras" if path.is_dir() else path)
@@ -111,7 +113,11 @@ def predict_files(
             f"got {length:g}"
         )
     problems: list[str] = []
-    pieces = _pieces(recordings_of(words), length, problems)
+    files = recordings_of(words, problems)
+    if not files:
+        raise StudyError(f"predict: {'; '.join(problems)}")
+    cropped: list[Path] = []
+    pieces = _pieces(files, length, longest, cropped, problems)
     rows, strange = [], []
     for some in _batched(pieces, _AT_ONCE):
         described = _described(some, settings, jobs, problems)
@@ -128,11 +134,21 @@ def predict_files(
             if far > _STRANGE:
                 strange.append(str(file))
     columns = ["file", "start", "end", "emotion", *card["classes"]]
-    return pd.DataFrame(rows, columns=columns), _notes(card, rows, strange), problems
+    notes = _notes(card, strange)
+    if cropped:
+        notes.append(
+            f"{cropped[0]}{f' and {len(cropped) - 1} others' * (len(cropped) > 1)}: longer than "
+            f"the {longest:.2f} s that the model hears at once; their middle counts (or --window)"
+        )
+    return pd.DataFrame(rows, columns=columns), notes, problems
 
 
 def _pieces(
-    files: Iterable[Path], length: float, problems: list[str]
+    files: Iterable[Path],
+    length: float,
+    longest: float,
+    cropped: list[Path],
+    problems: list[str],
 ) -> Iterator[tuple[Path, float, float]]:
     """Give file, start and end of every piece; not-a-numbers where it is a whole file."""
     for file in files:
@@ -143,9 +159,11 @@ def _pieces(
             problems.append(f"{file}: not a readable recording ({reason})")
             continue
         if seconds <= _LONG * length:
+            if seconds > longest:
+                cropped.append(file)
             yield file, math.nan, math.nan
             continue
-        for number in range(math.ceil((seconds - length / 2) / (length / 2))):
+        for number in range(math.ceil(2 * seconds / length) - 1):
             start = number * length / 2
             yield file, start, min(start + length, seconds)
 
@@ -202,7 +220,7 @@ def distance_from_mean(values: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(values.mean(axis=1)).mean(axis=1))
 
 
-def _notes(card: Mapping[str, Any], rows: list[dict], strange: list[str]) -> list[str]:
+def _notes(card: Mapping[str, Any], strange: list[str]) -> list[str]:
     notes = []
     if card["normalisation"] in ("speaker", "corpus"):
         notes.append(

@@ -73,13 +73,12 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     return Report(write_index(out, problems), tuple(problems))
 
 
-def dry_run(study: Study, say: Callable[[str], None] = print) -> None:
-    """List the runs of a study with an estimate of the time that the missing ones take."""
+def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]:
+    """List the runs of a study, estimate the time of the missing ones; return what is left out."""
     plan, store = _planned(study, Path(study.settings.out).absolute(), say)
     say(describe_runs(plan.runs).to_string(index=False))
-    for problem in plan.problems:
-        say(f"left out: {problem}")
     say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
+    return tuple(plan.problems)
 
 
 def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:

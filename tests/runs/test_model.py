@@ -93,10 +93,23 @@ def test_long_recordings_are_told_in_windows(place, runs, tmp_path):
     assert not problems
 
 
+def test_the_middle_of_a_recording_that_is_a_little_too_long_counts_and_that_is_said(
+    place, runs, tmp_path
+):
+    model, signal = place / "runs" / runs["none"].name, noise(15.0)
+    longest = load_network(model / "model.keras")[1]["features"]["samples"] / 22050
+    size = int(1.3 * longest * 8000)
+    files = [write_wav(tmp_path / name, signal[:size]) for name in ("one.wav", "two.wav")]
+    table, notes, problems = predict_files(model, files, jobs=1)
+    assert len(table) == 2 and table["start"].isna().all() and not problems
+    assert any("one.wav and 1 others: longer than" in line for line in notes)
+    assert not any("longer than" in line for line in predict_files(model, files, 1.0, jobs=1)[1])
+
+
 def test_nothing_to_predict_is_said(place, runs, tmp_path):
     model = place / "runs" / runs["none"].name
     for word in (tmp_path / "nowhere.wav", tmp_path, f"{tmp_path}/*.wav"):
-        with pytest.raises(StudyError, match="found nothing at"):
+        with pytest.raises(StudyError, match="found nothing"):
             predict_files(model, [word])
 
 
