@@ -126,7 +126,7 @@ def with_embedding(model):
     Parameters
     ----------
     model : keras.Model
-        With a layer named ``"embedding"``, as CPAC and TIM-Net have.
+        Its embedding is what its layer of that name gives, or else what its last layer takes.
 
     Returns
     -------
@@ -134,4 +134,6 @@ def with_embedding(model):
         (batch, frames, coefficients) to [(batch, classes), (batch, values)], sharing the
         weights.
     """
-    return keras.Model(model.input, [model.output, model.get_layer("embedding").output])
+    named = [layer.output for layer in model.layers if layer.name == "embedding"]
+    (embedding,) = named or keras.tree.flatten(model.layers[-1].input)[:1]
+    return keras.Model(model.input, [model.output, embedding])

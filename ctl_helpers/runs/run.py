@@ -22,6 +22,7 @@ from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_json, write_text
+from ctl_helpers.runs.tracking import track
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
 
@@ -210,16 +211,24 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         "files": files,
     }
     write_json(folder / "record.json", record | dict(outcome.details))
+    where = {"corpus": problem.place, "protocol": problem.protocol, "split": problem.split}
+    facts = where | {"method": run.method.label, "seed": run.seed}
+    flat = {f"{s} {n}": v for s, block in record["scores"].items() for n, v in block.items()}
+    track(run.name, facts, flat, outcome.history)
 
 
 def _check(outcome: Outcome, run: Run) -> None:
     expected = (len(run.problem.test), len(run.problem.classes))
-    for probabilities in outcome.probabilities.values():
-        if np.shape(probabilities) != expected or not np.isfinite(probabilities).all():
-            raise StudyError(
-                f"{run.method.label}: expected finite probabilities of shape {expected}, got "
-                f"{np.shape(probabilities)}, {np.isfinite(probabilities).mean():.0%} of them finite"
-            )
+    for probabilities in map(np.asarray, outcome.probabilities.values()):
+        got = f"{probabilities.shape}, {np.isfinite(probabilities).mean():.0%} of them finite"
+        if probabilities.shape == expected and np.isfinite(probabilities).all():
+            sums = probabilities.sum(axis=1)
+            if probabilities.min() >= 0 and np.allclose(sums, 1, atol=1e-2):
+                continue
+            got = f"values from {probabilities.min():.3g} that sum to {sums[0]:.3g} (no softmax?)"
+        raise StudyError(
+            f"{run.method.label}: expected finite probabilities of shape {expected}, got {got}"
+        )
 
 
 def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:

@@ -99,6 +99,14 @@ def test_bfloat16_is_near_float32():
     assert all(w.dtype == "float32" for w in coarse.weights)
 
 
+def test_without_a_layer_of_that_name_the_embedding_is_what_the_last_layer_takes():
+    inputs = keras.Input((6, 4))
+    x = keras.layers.GlobalAveragePooling1D()(inputs)
+    both = with_embedding(keras.Model(inputs, keras.layers.Dense(2, "softmax")(x)))
+    x = features(3)[:, :6, :4]
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(both(x)[1]), x.mean(axis=1), atol=1e-6)
+
+
 def test_embedding_is_the_encoders_output_and_shares_the_weights():
     model = randomised(cpac(64, 39, 5))
     both = with_embedding(model)

@@ -202,6 +202,10 @@ from keras import Input, Model, layers
 def short(frames, coefficients, classes):
     raise ValueError(f"at least 38 frames,\\nnot {frames}")
 
+def logits(frames, coefficients, classes):
+    inputs = Input((frames, coefficients))
+    return Model(inputs, layers.Dense(classes)(layers.GlobalAveragePooling1D()(inputs)))
+
 class Guess:
     def fit(self, x, y):
         return self
@@ -219,6 +223,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         toys.runs(f"{file}:short/released", only=[0], settings={})[0],
         toys.runs(f"{toys.folder}/vectors.npz+{file}:Guess", only=[0])[0],
         toys.runs("cpac/quick", only=[0], features=f"{toys.folder}/vectors.npz", settings={})[0],
+        toys.runs(f"{file}:logits/released", only=[0], settings={})[0],
     ]
     good = toys.runs(toys.classifier, only=[0])
     store = RunStore(tmp_path / "runs")
@@ -228,6 +233,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         "ValueError: at least 38 frames, not 6",
         "expected finite probabilities of shape (12, 2)",
         "expected features of at least 38 frames and 38 coefficients, got 1 x",
+        "(no softmax?)",
     ]
     assert list(failures) and set(failures) == {run.name for run in bad}
     for run, words in zip(bad, expected, strict=True):

@@ -216,17 +216,21 @@ def timeline(table: pd.DataFrame) -> Figure:
         where it is a whole recording), emotion, and a column of probability per emotion.
     """
     emotions = list(table.columns[4:])
-    colours = [colour_of(name, i) for i, name in enumerate(emotions)]
     recordings = list(table.groupby("file", sort=False))
     figure, axes = panels(len(recordings), 1, 8.0, 2.2)
     for (ax,), (file, rows) in zip(axes, recordings, strict=True):
-        shares = 100 * rows[emotions].to_numpy(float).T
+        shares = 100 * rows[emotions].to_numpy(float)
         if len(rows) == 1:
-            ax.bar(emotions, shares[:, 0], color=colours)
+            ax.bar(emotions, shares[0], color=[colour_of(n, i) for i, n in enumerate(emotions)])
+            ax.set(ylabel="probability %", ylim=(0, 100))
         else:
             middle = rows[["start", "end"]].mean(axis=1).to_numpy()
-            ax.stackplot(middle, shares, labels=emotions, colors=colours, lw=0)
-            ax.set(xlabel="time (s)", xlim=(middle[0], middle[-1]))
-            ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
-        ax.set(ylabel="probability %", ylim=(0, 100), title=str(file).rsplit("/", 1)[-1])
+            edges = [rows["start"].min(), *(middle[1:] + middle[:-1]) / 2, rows["end"].max()]
+            rows_of = np.arange(len(emotions) + 1) - 0.5
+            drawn = ax.pcolormesh(edges, rows_of, shares.T, cmap="Blues", vmin=0, vmax=100)
+            ax.set_yticks(range(len(emotions)), emotions)
+            ax.set(xlabel="time (s)")
+            ax.invert_yaxis()
+            figure.colorbar(drawn, ax=ax, label="probability %")
+        ax.set(title=str(file).rsplit("/", 1)[-1])
     return figure
