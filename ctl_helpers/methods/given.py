@@ -107,6 +107,9 @@ class GivenMethod(Method):
         if absent := [column for column in columns if column not in table]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
         probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
-        if not np.isfinite(probabilities).all() or (probabilities < 0).any():
-            raise StudyError(f"{self.label}: expected probabilities of 0 or more, got others")
-        return Outcome({"last": probabilities})
+        sums = probabilities.sum(axis=1, keepdims=True)
+        if not np.isfinite(sums).all() or (probabilities < 0).any() or (sums == 0).any():
+            raise StudyError(
+                f"{self.label}: expected probabilities of 0 or more, not all 0, got others"
+            )
+        return Outcome({"last": probabilities / sums})  # counts of votes, say, become shares

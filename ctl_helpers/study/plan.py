@@ -1,5 +1,6 @@
 """The plan of a study: every run that it asks for, before anything is computed."""
 
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -270,7 +271,7 @@ def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
         {
             "place": " -> ".join(group.place),
             "protocol": group.protocol,
-            "methods": ", ".join(dict.fromkeys(run.method.label for run in some)),
+            "methods": _several([run.method.label for run in some]),
             "normalisation": group.normalisation,
             "labels": group.labels,
             "runs": len(some),
@@ -280,6 +281,11 @@ def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
     ]
     table = pd.DataFrame(rows)
     return table.loc[:, table.ne("").any()]
+
+
+def _several(words: Iterable[str]) -> str:
+    first, *others = dict.fromkeys(words)
+    return textwrap.shorten(first, 100) + f" and {len(others)} more" * bool(others)
 
 
 def list_splits(study: Study) -> pd.DataFrame:
