@@ -1,10 +1,11 @@
 """How long runs will take: from the seconds of past runs, or from a few timed steps."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores
@@ -45,6 +46,24 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
             past[key] = _time_steps(run) if measure else _STEP
         total += past[key] * work if key in past else _SHALLOW * bool(work)
     return len(missing), total
+
+
+def costs(blocks: Mapping[str, Sequence[Run]], store: RunStore) -> pd.DataFrame:
+    """Add up what the blocks of a study have cost.
+
+    Returns
+    -------
+    DataFrame
+        A row per block: block, runs, how many of them are there, and the hours that these took,
+        each on one core.
+    """
+    runs = load_runs(store).drop_duplicates("run")
+    rows = []
+    for block, planned in blocks.items():
+        there = runs[runs["run"].isin({run.name for run in planned})]
+        hours = there["seconds"].sum() / 3600
+        rows.append({"block": block, "runs": len(planned), "there": len(there), "hours": hours})
+    return pd.DataFrame(rows).round({"hours": 2})
 
 
 def sentence(count: int, seconds: float, jobs: int | None = None) -> str:

@@ -12,7 +12,7 @@ from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import SYNTHETIC, execute_in_parallel
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study.estimate import estimate, sentence
+from ctl_helpers.study.estimate import costs, estimate, sentence
 from ctl_helpers.study.pages import list_notebooks
 from ctl_helpers.study.plan import Plan, describe_runs, open_corpora, plan_study
 from ctl_helpers.study.settings import Study
@@ -77,6 +77,7 @@ def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]
     """List the runs of a study, estimate the time of the missing ones; return what is left out."""
     plan, store = _planned(study, Path(study.settings.out).absolute(), say)
     say(describe_runs(plan.runs).to_string(index=False))
+    say(costs(plan.blocks, store).to_string(index=False))
     say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
     return tuple(plan.problems)
 

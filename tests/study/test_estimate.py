@@ -8,7 +8,7 @@ from toys import Toys, write_array
 
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study.estimate import estimate, sentence
+from ctl_helpers.study.estimate import costs, estimate, sentence
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,15 @@ def test_past_seconds_are_counted_by_utterances_and_epochs(toys, tmp_path):
     missing = toys.runs(only=[0, 1], epochs=1, seeds=(0, 1))
     assert estimate(missing, store) == (3, pytest.approx(18.0))
     assert estimate([first], store) == (0, 0)
+
+
+def test_a_block_costs_what_its_runs_took(toys, tmp_path):
+    store, one, two = RunStore(tmp_path), toys.runs(only=[0], epochs=1), toys.runs(epochs=1)
+    compute(one, store, jobs=1)
+    record = json.loads((tmp_path / one[0].name / "record.json").read_text())
+    (tmp_path / one[0].name / "record.json").write_text(json.dumps(record | {"seconds": 1800}))
+    table = costs({"a": one, "b": two, "c": toys.runs(epochs=2)}, store)
+    assert table.values.tolist() == [["a", 1, 1, 0.5], ["b", 2, 1, 0.5], ["c", 2, 0, 0.0]]
 
 
 def test_networks_that_never_ran_are_timed_and_nothing_is_left_behind(toys, tmp_path):
