@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.methods.network import NetworkMethod
-from ctl_helpers.parallel import cores
+from ctl_helpers.parallel import cores, parallel_map
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.run import Run, with_members
 from ctl_helpers.runs.store import RunStore
@@ -38,14 +38,23 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
     """
     missing = [run for run in with_members(runs) if not store.has(run.name)]
     past = _past_seconds(store)
+    new = {_key(r): r for r in missing if isinstance(r.method, NetworkMethod)}
+    new = {key: run for key, run in new.items() if key not in past}
+    if measure:  # in a process that ends: a network's memory would else stay until the study ends
+        past |= dict(
+            zip(new, parallel_map(_time_steps, new.values(), 1, "timing", apart=True), strict=True)
+        )
+    else:
+        past |= dict.fromkeys(new, _STEP)
     total = 0.0
     for run in missing:
-        work = run.method.work(run.problem)
-        key = (run.method.name, run.method.spec()["recipe"]["name"])
-        if key not in past and isinstance(run.method, NetworkMethod):
-            past[key] = _time_steps(run) if measure else _STEP
+        work, key = run.method.work(run.problem), _key(run)
         total += past[key] * work if key in past else _SHALLOW * bool(work)
     return len(missing), total
+
+
+def _key(run: Run) -> tuple[str, str]:
+    return run.method.name, run.method.spec()["recipe"]["name"]
 
 
 def costs(blocks: Mapping[str, Sequence[Run]], store: RunStore) -> pd.DataFrame:
