@@ -25,7 +25,7 @@ from ctl_helpers.runs.store import write_text
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 SYNTHETIC = "Synthetic speech: the scores mean nothing about emotion."
-_MOST_NAMED = 60  # run folders that a table's note lists; more are counted
+_MOST_NAMED = 10  # run folders that a table's note lists; more are counted
 _IN_A_KERNEL = 6  # notebooks, at most
 _INCHES = 96  # pixels of an inch on the screen
 
