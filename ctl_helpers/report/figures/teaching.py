@@ -8,7 +8,6 @@ import io
 import json
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -214,20 +213,15 @@ def read_network(path: str | Path) -> list[SavedLayer]:
     try:
         with zipfile.ZipFile(path) as archive:
             described = json.loads(archive.read("config.json"))["config"]["layers"]
-            weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))["layers"]
+            groups = h5py.File(io.BytesIO(archive.read("model.weights.h5")))["layers"].values()
+        weights = {group["vars"].attrs["name"]: _weights(group) for group in groups}
         shapes = {tensor: shape for layer in described for tensor, shape in _inputs(layer).items()}
-        layers, seen = [], Counter()
+        layers = []
         for layer in described:
-            name, kind, inputs = layer["name"], layer["class_name"], _inputs(layer)
-            # Keras files the weights under the class, and numbers classes that come again.
-            group = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", kind).lower()
-            group += f"_{seen[kind]}" * bool(seen[kind])
-            seen[kind] += 1
-            shape, arrays = (
-                shapes.get(name) or next(iter(inputs.values())),
-                _weights(weights[group]),
-            )
-            layers.append(SavedLayer(name, kind, layer["config"], tuple(inputs), shape, arrays))
+            name, inputs = layer["name"], _inputs(layer)
+            shape = shapes.get(name) or next(iter(inputs.values()))  # the last one's is not written
+            kind, config = layer["class_name"], layer["config"]
+            layers.append(SavedLayer(name, kind, config, tuple(inputs), shape, weights[name]))
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise StudyError(f"network {path}: expected a saved network, got {error!r}") from None
     return layers
