@@ -24,15 +24,13 @@ TESTED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+def verdict(runs: pd.DataFrame) -> pd.DataFrame:
     """Set every published number that this study computed again beside what came out.
 
     Parameters
     ----------
     runs
         From `runs.load_runs`.
-    metric
-        ``"uar"`` or ``"war"``.
 
     Returns
     -------
@@ -53,9 +51,9 @@ def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
                 continue
             row: dict[str, Any] = {"claim": f"{name_of(claim['method'])}, {place_of(claim)}"}
             row |= {key: claim[key] for key in ("corpus", "source", "target")}
-            row |= {"recipe": recipe, "published": claim[metric], "citation": claim["citation"]}
-            row |= fold_interval(last, metric).columns("last") | extent(last)
-            row[OPTIMISTIC] = 100 * fold_interval(best, metric).value if len(best) else np.nan
+            row |= {"recipe": recipe, "published": claim["uar"], "citation": claim["citation"]}
+            row |= fold_interval(last, "uar").columns("last") | extent(last)
+            row[OPTIMISTIC] = 100 * fold_interval(best, "uar").value if len(best) else np.nan
             rows.append(row | {"verdict": judge(row)})
     columns = ["claim", "corpus", "source", "target", "recipe", "published", "citation"]
     columns += ["last", "last_low", "last_high", OPTIMISTIC, "folds", "of_folds", "seeds"]

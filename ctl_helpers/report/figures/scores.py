@@ -216,15 +216,13 @@ def gains(table: pd.DataFrame) -> Figure:
 
 
 @styled
-def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> Figure:
+def reliability(predictions: pd.DataFrame, title: str = "") -> Figure:
     """Draw a reliability diagram: does a confidence of 80 % mean right in 80 % of the cases.
 
     Parameters
     ----------
     predictions
         From `runs.load_predictions`, with columns p_<emotion>.
-    bins
-        Number of bins of equal width.
     title
         Of the figure.
 
@@ -232,10 +230,10 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     ----------
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
-    ece, table = calibration(predictions, bins)
+    ece, table = calibration(predictions)
     figure, axes = panels(2, 1, 4.4, 2.5, sharex=True, height_ratios=[3, 1])
     (ax,), (below,) = axes
-    width = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
+    width = {"width": 1 / len(table), "align": "edge", "edgecolor": "white"}
     ax.bar(table["low"], table["accuracy"].fillna(0), color=BLUE, label="accuracy", **width)
     ends = table["low"], table["high"]
     ax.hlines(table["confidence"], *ends, color=ORANGE, lw=2.5, label="mean confidence")
