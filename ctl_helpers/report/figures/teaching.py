@@ -346,21 +346,23 @@ def _squash(vectors: np.ndarray) -> np.ndarray:
 
 
 def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    image = image[..., None] if image.ndim == 2 else image
     patches = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], (0, 1))
     return np.tensordot(patches, kernel, ([3, 4, 2], [0, 1, 2]))
-
-
-def _pool(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
 
 
 def _block(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
     kernel, bias, gamma, beta, mean, variance = layer.weights
     x = (_convolve(image, kernel) + bias - mean) / np.sqrt(variance + layer.config["epsilon"])
     x = gamma * x + beta
-    return _pool(np.where(x > 0, x, np.expm1(np.minimum(x, 0))))
+    x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    height, width, channels = layer.shape
+    pairs = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, channels)
+    return pairs.mean(axis=(1, 3))
+
+
+def _primary(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
+    kernel, bias = layer.weights
+    return (_convolve(image, kernel) + bias).reshape(layer.shape)
 
 
 def _attend(layer: SavedLayer, query: np.ndarray, *_) -> np.ndarray:
@@ -372,10 +374,7 @@ _REPLAYED: dict[str, Callable] = {
     **dict.fromkeys(("InputLayer", "Dropout", "Card"), lambda layer, x: x),
     "Reshape": lambda layer, x: x.reshape(layer.shape),
     "ConvolutionBlock": _block,
-    "AveragePooling2D": lambda layer, x: _pool(x[..., None] if x.ndim == 2 else x),
-    "PrimaryCapsules": lambda layer, x: (_convolve(x, layer.weights[0]) + layer.weights[1]).reshape(
-        layer.shape
-    ),
+    "PrimaryCapsules": _primary,
     "Squash": lambda layer, x: _squash(x),
     "Attention": _attend,
     "Multiply": lambda layer, x, y: x * y,
