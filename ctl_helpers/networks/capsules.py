@@ -43,10 +43,6 @@ class Squash(layers.Layer):
         square = ops.sum(ops.square(capsules), axis=-1, keepdims=True)
         return capsules * (square / (1.0 + square) * ops.rsqrt(square + 1e-7))
 
-    def compute_output_shape(self, input_shape):
-        """Leave the shape as it is."""
-        return input_shape
-
 
 @package
 class Dropout(layers.Layer):
@@ -90,10 +86,6 @@ class Dropout(layers.Layer):
         places = range(0, 8, bits)
         kept = [ops.bitwise_and(octets, mask << place) >= (least << place) for place in places]
         return ops.concatenate(kept, axis=-1)[..., :channels]
-
-    def compute_output_shape(self, input_shape):
-        """Leave the shape as it is."""
-        return input_shape
 
 
 @package
@@ -205,10 +197,6 @@ class ConvolutionBlock(layers.Layer):
     def _pooled(self, shape):
         return [(n - self.kernel_size + 1) // 2 for n in shape[1:3]]
 
-    def compute_output_shape(self, input_shape):
-        """Shape after convolution and pooling."""
-        return (input_shape[0], *self._pooled(input_shape), self.filters)
-
 
 @package
 class PrimaryCapsules(layers.Layer):
@@ -250,13 +238,8 @@ class PrimaryCapsules(layers.Layer):
         else:
             outputs = ops.conv(inputs, kernel, padding="valid")
         outputs = ops.cast(outputs, "float32") + self.bias
-        return ops.reshape(outputs, (-1, *self.compute_output_shape(inputs.shape)[1:]))
-
-    def compute_output_shape(self, input_shape):
-        """(batch, capsules, dimension)."""
-        batch, height, width, _ = input_shape
         count = (height - 2) * (width - 2) * (self.channels // self.dimension)
-        return (batch, count, self.dimension)
+        return ops.reshape(outputs, (-1, count, self.dimension))
 
 
 @package
@@ -310,7 +293,3 @@ class Capsules(layers.Layer):
             coupling = ops.softmax(logits, axis=-1)
             pooled = ops.matmul(ops.transpose(coupling, (0, 2, 1)), inputs)
         return self.squash(ops.einsum("bki,kio->bko", pooled, kernel))
-
-    def compute_output_shape(self, input_shape):
-        """(batch, count, dimension)."""
-        return (input_shape[0], self.count, self.dimension)

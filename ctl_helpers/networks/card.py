@@ -22,11 +22,3 @@ class Card(layers.Layer):
     def call(self, inputs):
         """Give ``inputs`` back."""
         return inputs
-
-    def compute_output_shape(self, input_shape):
-        """Leave the shape as it is."""
-        return input_shape
-
-    def get_config(self):
-        """Return the settings to save."""
-        return super().get_config() | {"card": self.card}

@@ -1,10 +1,9 @@
 """Recipes: named sets of hyperparameters, all that a training may vary besides its data."""
 
-import dataclasses
 import math
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from ctl_helpers.errors import StudyError
@@ -117,7 +116,7 @@ class Recipe:
         'released (epochs=50)'
         """
         changes = {k: v for k, v in changes.items() if v is not None}
-        known = {one.name for one in dataclasses.fields(self)}
+        known = {one.name for one in fields(self)}
         if unknown := sorted(set(changes) - known):
             raise StudyError(
                 f"recipe {self.name!r} has no field {unknown[0]!r}; it has {', '.join(known)}"
@@ -129,7 +128,7 @@ class Recipe:
         settings = new.get("settings", {}).items()
         said += [f"{k}={v}" for k, v in settings if self.settings.get(k, ...) != v]
         name = f"{self.name} ({', '.join(said)})" if said else self.name
-        return dataclasses.replace(self, **{"name": name} | new)
+        return replace(self, **{"name": name} | new)
 
 
 _NUMBER, _TINY, _INFINITE = int | float, sys.float_info.min, math.inf
@@ -153,129 +152,118 @@ def _refuse(name: str, expected: str, value: object) -> None:
     raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
 
 
-# What the modern recipes share.
-_MODERN: dict[str, Any] = {
-    "padding": "zeroed",
-    "loss": "cross-entropy",
-    "learning_rate": 2e-3,
-    "beta_1": 0.9,
-    "beta_2": 0.999,
-    "epsilon": 1e-7,
-    "weight_decay": 1e-2,
-    "schedule": "plateau",
-    "averaging": 0.5,
-    "shift": 8,
-    "cutmix": 0.5,
-}
 _VOICES = (0.84, 0.92, 1.09, 1.19)
-_MODERN_CPAC: dict[str, Any] = {"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0}
-# What the recipes for vectors of functionals share.
-_FUNCTIONALS: dict[str, Any] = _MODERN | {
-    "network": "perceptron",
-    "features": "compare+egemaps",
-    "epochs": 60,
-    "batch_size": 32,
-    "padding": "kept",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.1,
-    "shift": 0,
-    "cutmix": 0.0,
-}
-# What the quick recipes share.
-_QUICK: dict[str, Any] = {
-    "features": "pitch",
-    "padding": "zeroed",
-    "batch_size": 8,
-    "learning_rate": 2e-3,
-    "beta_1": 0.9,
-    "beta_2": 0.99,
-    "epsilon": 1e-7,
-    "averaging": 0.25,
-}
-_QUICK_GAINS: dict[str, Any] = {"capsule_gain": 32.0, "head_gain": 8.0}
+_GAINS = {"capsule_gain": 32.0, "head_gain": 8.0}
 
-RECIPES = {
-    # As the code was released: librosa's default frames, the margin loss alone.
-    "released": Recipe("released"),
+# As the code was released: librosa's default frames, the margin loss alone.
+_RELEASED = Recipe("released")
+# The same layers, trained as one would today; docs/modern.md says how it was found.
+_MODERN = Recipe(
+    "modern",
+    settings={"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0},
+    features="pitch",
+    normalisation="global",
+    padding="zeroed",
+    epochs=70,
+    batch_size=16,
+    loss="cross-entropy",
+    learning_rate=2e-3,
+    beta_1=0.9,
+    beta_2=0.999,
+    epsilon=1e-7,
+    weight_decay=1e-2,
+    schedule="plateau",
+    averaging=0.5,
+    shift=8,
+    cutmix=0.5,
+)
+# The same for voices never heard: more voices by resampling, moments in place of fine cepstra.
+_INDEPENDENT = replace(
+    _MODERN,
+    name="independent",
+    features="moments",
+    normalisation="speaker",
+    resampled=_VOICES,
+    epochs=40,
+)
+# For the perceptron, on vectors of functionals.
+_FUNCTIONALS = replace(
+    _MODERN,
+    name="functionals",
+    network="perceptron",
+    settings={},
+    features="compare+egemaps",
+    padding="kept",
+    epochs=60,
+    batch_size=32,
+    learning_rate=1e-3,
+    weight_decay=0.1,
+    shift=0,
+    cutmix=0.0,
+)
+# For trials: learns the miniature corpora in seconds.
+_QUICK = Recipe(
+    "quick",
+    settings=_GAINS | {"dropout": (0.25, 0.25, 0.25), "head_dropout": 0.0},
+    features="pitch",
+    normalisation="global",
+    padding="zeroed",
+    epochs=14,
+    batch_size=8,
+    loss="cross-entropy",
+    smoothing=0.0,
+    learning_rate=2e-3,
+    beta_1=0.9,
+    beta_2=0.99,
+    epsilon=1e-7,
+    averaging=0.25,
+)
+# Across corpora: encoder and heads of CAAM, as released.
+_CAAM = Recipe(
+    "released",
+    network="caam",
+    epochs=120,
+    batch_size=512,
+    loss="cross-entropy",
+    smoothing=0.0,
+    beta_2=0.935,
+)
+# Across corpora, what differs between them besides emotion is taken out first: silence at the ends,
+# level, and fine cepstra, which tell voices and languages apart; each speaker is standardised over
+# the frames that hold speech.
+_TRANSFER = replace(
+    _INDEPENDENT,
+    name="modern",
+    network="caam",
+    settings={**_MODERN.settings, "dropout": (0.5, 0.25, 0.25), "head_dropout": 0.2},
+    epochs=20,
+    batch_size=32,
+    reversal_steps=500.0,
+)
+
+
+def _by_name(*recipes: Recipe) -> dict[str, Recipe]:
+    return {one.name: one for one in recipes}
+
+
+RECIPES = _by_name(
+    _RELEASED,
     # As the paper describes it: 50 ms / 12.5 ms frames, margin + 0.392 x mean squared error.
-    "paper": Recipe("paper", features="paper", loss="margin+mse"),
-    # The same layers, trained as one would today; docs/modern.md says how it was found.
-    "modern": Recipe(
-        "modern",
-        settings=_MODERN_CPAC,
-        features="pitch",
-        normalisation="global",
-        epochs=70,
-        batch_size=16,
-        **_MODERN,
-    ),
-    # The same for voices never heard: more voices by resampling, moments in place of fine cepstra.
-    "independent": Recipe(
-        "independent",
-        settings=_MODERN_CPAC,
-        features="moments",
-        normalisation="speaker",
-        resampled=_VOICES,
-        epochs=40,
-        batch_size=16,
-        **_MODERN,
-    ),
+    Recipe("paper", features="paper", loss="margin+mse"),
+    _MODERN,
+    _INDEPENDENT,
     # TIM-Net as released (Ye et al., ICASSP 2023).
-    "timnet": Recipe(
-        "timnet", "timnet", epochs=500, loss="cross-entropy", beta_1=0.93, beta_2=0.98
-    ),
-    # For the perceptron, on vectors of functionals.
-    "functionals": Recipe("functionals", normalisation="global", **_FUNCTIONALS),
-    # For trials: learns the miniature corpora in seconds.
-    "quick": Recipe(
-        "quick",
-        settings=_QUICK_GAINS | {"dropout": (0.25, 0.25, 0.25), "head_dropout": 0.0},
-        normalisation="global",
-        epochs=14,
-        smoothing=0.0,
-        loss="cross-entropy",
-        **_QUICK,
-    ),
-}
-
-# Across corpora: encoder and heads of CAAM.
-_CAAM: dict[str, Any] = {
-    "network": "caam",
-    "epochs": 120,
-    "batch_size": 512,
-    "loss": "cross-entropy",
-    "smoothing": 0.0,
-    "beta_2": 0.935,
-}
-TRANSFER_RECIPES = {
-    "released": Recipe("released", **_CAAM),
-    # As the paper describes it: 50 ms / 12.5 ms frames.
-    "paper": Recipe("paper", features="paper", **_CAAM),
-    # The modern recipe of CPAC, with what differs between corpora besides emotion taken out first:
-    # silence at the ends, level, and fine cepstra, which tell voices and languages apart; more
-    # voices by resampling, and each speaker standardised over the frames that hold speech.
-    "modern": Recipe(
-        "modern",
-        network="caam",
-        settings=_MODERN_CPAC | {"dropout": (0.5, 0.25, 0.25), "head_dropout": 0.2},
-        features="moments",
-        normalisation="speaker",
-        resampled=_VOICES,
-        epochs=20,
-        batch_size=32,
-        reversal_steps=500.0,
-        **_MODERN,
-    ),
-    # For the perceptron, on vectors of functionals.
-    "functionals": Recipe(
-        "functionals", normalisation="speaker", reversal_steps=500.0, **_FUNCTIONALS
-    ),
-    # For trials, as inside a corpus.
-    "quick": Recipe(
-        "quick",
-        **_CAAM | _QUICK | {"settings": _QUICK_GAINS, "normalisation": "speaker", "epochs": 10},
-    ),
-}
+    Recipe("timnet", "timnet", epochs=500, loss="cross-entropy", beta_1=0.93, beta_2=0.98),
+    _FUNCTIONALS,
+    _QUICK,
+)
+TRANSFER_RECIPES = _by_name(
+    _CAAM,
+    replace(_CAAM, name="paper", features="paper"),
+    _TRANSFER,
+    replace(_FUNCTIONALS, normalisation="speaker", reversal_steps=500.0),
+    replace(_QUICK, network="caam", settings=_GAINS, normalisation="speaker", epochs=10),
+)
 
 GAMMAS = {("casia", "emodb"): 1.5, ("emodb", "casia"): 1.6, ("emodb", "savee"): 1.3}
 

@@ -61,10 +61,6 @@ class WeightedSum(layers.Layer):
         """Return the sum of shape (batch, channels)."""
         return ops.sum(inputs * self.kernel, axis=1)
 
-    def compute_output_shape(self, input_shape):
-        """(batch, channels)."""
-        return (input_shape[0], input_shape[2])
-
 
 @package
 class TemporalBlocks(layers.Layer):
@@ -162,10 +158,6 @@ class TemporalBlocks(layers.Layer):
             return ops.relu(_normalised(x, kernel, *norm, y, spread, sums, mask, dilation))
 
         return convolve
-
-    def compute_output_shape(self, input_shape):
-        """(batch, levels, channels)."""
-        return (input_shape[0], self.levels, self.channels)
 
 
 def _centred(x, kernel, dilation):

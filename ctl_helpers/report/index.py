@@ -137,9 +137,8 @@ def _cards(found: Findings) -> list[dict]:
         classes = max(rows["classes"], key=len).split(", ")
         utterances = rows[["utterances", "of_utterances"]].max().max()
         said = f"{utterances} utterances, {len(classes)} classes: {', '.join(classes)}"
-        best = rows[~rows["optimistic"].eq(True)].sort_values("uar", ascending=False)
-        best = best.drop_duplicates("condition").set_index("condition")
-        best = best.loc[[one for one in _DOTS if one in best.index]].reset_index()
+        best = rows[~rows["optimistic"].eq(True) & rows["condition"].isin(list(_DOTS))]
+        best = best.sort_values(["condition", "uar"], ascending=False).drop_duplicates("condition")
         lines = [
             {"what": row["condition"], "score": f"{row['uar']:.1f} %", "method": label_of(row)}
             for row in best.to_dict("records")

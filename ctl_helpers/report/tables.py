@@ -89,7 +89,7 @@ def condition_of(protocol: str) -> str:
     return HELD_OUT if protocol in _HELD_OUT else name_of(protocol)
 
 
-def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     """Turn `ours_beside_published` on its side: a row per method, a column per place.
 
     Parameters
@@ -97,8 +97,6 @@ def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
     table
         Inside corpora (columns ``CASIA, shuffled``, ``CASIA, held out``, ...) or across (a column
         per pair).
-    metric
-        ``"uar"`` or ``"war"``.
 
     Returns
     -------
@@ -107,24 +105,24 @@ def at_a_glance(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
         protocol where it is not all of it, and the protocol where a column holds another one.
     """
     rows = table.to_dict("records")
-    scores = [_score(row, metric) for row in rows]
+    scores = [_score(row) for row in rows]
     cells = table.assign(column=[_column_of(row) for row in rows], score=scores)
     cells["method"] = [label_of(row) for row in rows]
     columns = sorted(cells["column"].unique(), key=lambda c: (c == "mean", c.split(",")[0]))
-    cells = cells.sort_values(metric, ascending=False, kind="stable")
+    cells = cells.sort_values("uar", ascending=False, kind="stable")
     cells = cells.drop_duplicates(["method", "column"])
     wide = cells.pivot(index="method", columns="column", values="score")
     wide = wide.reindex(index=cells["method"].unique(), columns=columns).fillna("")
     return wide.rename_axis(index="method", columns=None).reset_index()
 
 
-def _score(row: dict, metric: str) -> str:
+def _score(row: dict) -> str:
     """Write a score with how much of its protocol ran, and the protocol where that is rare."""
     remarks = [part_of(row).replace(" folds", "")]
     if condition_of(row["protocol"]) == HELD_OUT and row["protocol"] != "loso":
         remarks.append(name_of(row["protocol"]))
     remark = ", ".join(filter(None, remarks))
-    return f"{row[metric]:.1f}" + (f" ({remark})" if remark else "")
+    return f"{row['uar']:.1f}" + (f" ({remark})" if remark else "")
 
 
 def _column_of(row: dict) -> str:

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ctl_helpers.results.naming import method_of, name_of
-from ctl_helpers.results.runs import OPTIMISTIC
+from ctl_helpers.results.runs import OPTIMISTIC, matching
 from ctl_helpers.results.summaries import fold_interval
 
 RULE = (
@@ -28,28 +28,19 @@ def chosen_without_labels(runs: pd.DataFrame) -> pd.DataFrame:
         interval over seeds (percent), ``best`` (that of the method that would have been best
         there), seeds. Empty where fewer than two targets ran.
     """
-    runs = runs[runs["protocol"].eq("transductive") & runs["labels"].eq("emotion")]
-    runs = runs[
-        runs["selection"].ne(OPTIMISTIC) & ~(runs["source"] + runs["target"]).str.contains(r"\+")
-    ]
+    runs = matching(runs, {"protocol": "transductive", "labels": "emotion"})
+    several = (runs["source"] + runs["target"]).str.contains("+", regex=False)
+    runs = runs[runs["selection"].ne(OPTIMISTIC) & ~several]
     means = runs.groupby([*_METHOD, "source", "target"])["uar"].mean().unstack(["source", "target"])
     means = means.dropna()  # the methods that ran on all pairs
     targets = means.columns.get_level_values("target")
     rows = []
-    if targets.nunique() > 1 and len(means):
-        for source, target in means.columns:
-            chosen = means.loc[:, targets != target].mean(axis=1).idxmax()
-            here = runs[runs["source"].eq(source) & runs["target"].eq(target)]
-            mine = here[here[_METHOD].eq(pd.Series(list(chosen), index=_METHOD)).all(axis=1)]
-            rows.append(
-                {
-                    "source": name_of(source),
-                    "target": name_of(target),
-                    "method": method_of(mine.iloc[0].to_dict()),
-                    **fold_interval(mine, "uar").columns("uar"),
-                    "best": 100 * means[source, target].max(),
-                    "seeds": mine["seed"].nunique(),
-                }
-            )
+    for source, target in means.columns if targets.nunique() > 1 and len(means) else ():
+        chosen = means.loc[:, targets != target].mean(axis=1).idxmax()
+        method = dict(zip(_METHOD, chosen, strict=True))
+        mine = matching(runs, {"source": source, "target": target} | method)
+        row = {"source": name_of(source), "target": name_of(target), "method": method_of(method)}
+        best = {"best": 100 * means[source, target].max(), "seeds": mine["seed"].nunique()}
+        rows.append(row | fold_interval(mine, "uar").columns("uar") | best)
     columns = ["source", "target", "method", "uar", "uar_low", "uar_high", "best", "seeds"]
     return pd.DataFrame(rows, columns=columns)

@@ -9,9 +9,9 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.naming import method_of, named_apart, place_of
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching
 from ctl_helpers.results.statistics import corrected_resampled_t_test, mcnemar, paired_bootstrap
-from ctl_helpers.results.summaries import fold_interval
+from ctl_helpers.results.summaries import extent, fold_interval
 
 _METHOD = ["method", "recipe", "normalisation", "selection", "variant"]
 _GROUP = [*CONDITION, "variant"]
@@ -58,13 +58,12 @@ def compare(
         If no run, or more than one condition in one place, fits the reference.
     """
     runs = runs[runs["selection"] != OPTIMISTIC]
-    is_reference = runs[list(reference)].eq(pd.Series(dict(reference))).all(axis=1)
-    if not is_reference.any():
+    if matching(runs, reference).empty:
         raise StudyError(f"expected runs with {dict(reference)} to compare with; got none")
     keys = [key for key in _METHOD if key not in within]
     rows = []
     for where, here in grouped(runs, [*PLACE, *within]):
-        base = here[is_reference[here.index]]
+        base = matching(here, reference)
         if (found := len(base[keys].drop_duplicates())) > 1:
             raise StudyError(
                 f"{place_of(where)} {where['protocol']}: expected one condition with "
@@ -187,8 +186,7 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
         for selection in ("last", OPTIMISTIC):
             row[selection] = 100 * fold_interval(group, selection).value
         row |= fold_interval(group, "gap", (-1.0, 1.0)).columns("gap")
-        row |= {"folds": group["split"].nunique(), "runs": len(group)}
-        rows.append(row | {"of_folds": group["of_folds"].astype(float).max()})
+        rows.append(row | extent(group))
     columns = [*_GROUP, "metric", "last", OPTIMISTIC, "gap", "gap_low", "gap_high"]
     columns += ["folds", "of_folds", "runs"]
     return named_apart(pd.DataFrame(rows, columns=columns)).drop(columns="variant")

@@ -6,8 +6,8 @@ import pandas as pd
 
 from ctl_helpers.results.choice import chosen_without_labels
 from ctl_helpers.results.naming import name_of, place_of
-from ctl_helpers.results.runs import OPTIMISTIC
-from ctl_helpers.results.summaries import fold_interval
+from ctl_helpers.results.runs import OPTIMISTIC, matching
+from ctl_helpers.results.summaries import extent, fold_interval
 
 CHOSEN = "chosen without labels"  # a method for each target; see `choice.RULE`
 
@@ -57,20 +57,14 @@ def _score(goal: dict, place: str, runs: pd.DataFrame, chosen: pd.DataFrame) -> 
     """Score the method that a goal names in one place; nothing where it did not run there."""
     source, _, target = place.rpartition(":")
     if goal["method"] == CHOSEN:
-        names = {"source": name_of(source), "target": name_of(target)}
-        mine = chosen[chosen[list(names)].eq(pd.Series(names)).all(axis=1)]
+        mine = matching(chosen, {"source": name_of(source), "target": name_of(target)})
         return {"place": place, "uar": mine["uar"].iloc[0]} if len(mine) else {}
     label = runs["method"] + ("/" + runs["recipe"]).where(runs["recipe"].ne(""), "")
-    asked = {"protocol": goal["protocol"], "normalisation": goal["normalisation"]}
-    asked |= {"source": source, "corpus": "" if source else target, "labels": "emotion"}
     mine = runs[label.eq(goal["method"]) & runs["selection"].ne(OPTIMISTIC)]
-    mine = mine[mine[list(asked)].eq(pd.Series(asked)).all(axis=1)]
-    mine = mine[mine["target"].eq(target)] if source else mine
+    asked = {"source": source, "target" if source else "corpus": target, "labels": "emotion"}
+    asked |= {key: goal[key] for key in ("protocol", "normalisation")}
+    mine = matching(mine, asked)
     if mine.empty:
         return {}
-    return fold_interval(mine, "uar").columns("uar") | {
-        "place": place_of(mine.iloc[0].to_dict()),
-        "folds": mine["split"].nunique(),
-        "of_folds": int(mine["of_folds"].astype(float).max()),
-        "seeds": mine["seed"].nunique(),
-    }
+    score = {"place": place_of(mine.iloc[0].to_dict())}
+    return score | fold_interval(mine, "uar").columns("uar") | extent(mine)

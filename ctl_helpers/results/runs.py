@@ -146,6 +146,11 @@ def grouped(
         yield dict(zip(keys, values, strict=True)), group
 
 
+def matching(frame: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
+    """Pick the rows that have these values."""
+    return frame[frame[list(values)].eq(pd.Series(dict(values))).all(axis=1)]
+
+
 def root_of(store: Any) -> Path:
     """Return the folder of a run store, or the folder itself."""
     return Path(store if isinstance(store, str | Path) else store.root)

@@ -48,7 +48,6 @@ def bootstrap_interval(
     *,
     speakers: ArrayLike | None = None,
     resamples: int = 2000,
-    seed: int = 0,
 ) -> Interval:
     """Percentile bootstrap interval of a score, over utterances or over speakers.
 
@@ -66,8 +65,6 @@ def bootstrap_interval(
         interval then says what other speakers might bring, and is as a rule wider.
     resamples
         Number of resamples.
-    seed
-        Of the random draws.
 
     Returns
     -------
@@ -96,7 +93,7 @@ def bootstrap_interval(
         raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(speakers)}")
     classes = truth if metric == "uar" else np.zeros(len(truth), int)
     groups, fewest = (np.arange(len(truth)), 2) if speakers is None else (speakers, FEWEST)
-    value, sample = _resampled(truth == predicted, classes, groups, resamples, seed)
+    value, sample = _resampled(truth == predicted, classes, groups, resamples)
     low, high = map(float, np.quantile(sample, ENDS))
     few = len(np.unique(groups)) < fewest or np.isclose(low, high, atol=1e-12)
     return Interval(value) if few else Interval(value, low, high)
@@ -245,7 +242,6 @@ def paired_bootstrap(
     groups: ArrayLike,
     *,
     resamples: int = 2000,
-    seed: int = 0,
 ) -> PairedTest:
     """Compare the UAR of two methods on the same utterances, which are drawn again and again.
 
@@ -258,8 +254,6 @@ def paired_bootstrap(
         predicted under several seeds, or of speakers.
     resamples
         Number of resamples.
-    seed
-        Of the random draws.
 
     Returns
     -------
@@ -279,7 +273,7 @@ def paired_bootstrap(
     truth, first = as_labels(truth, first)
     truth, second = as_labels(truth, second)
     gained = (first == truth).astype(float) - (second == truth)
-    difference, sample = _resampled(gained, truth, np.asarray(groups), resamples, seed)
+    difference, sample = _resampled(gained, truth, np.asarray(groups), resamples)
     if len(np.unique(groups)) < 2:
         return PairedTest(Interval(difference), np.nan)
     low, high = map(float, np.quantile(sample, ENDS))
@@ -288,7 +282,7 @@ def paired_bootstrap(
 
 
 def _resampled(
-    values: np.ndarray, classes: np.ndarray, groups: np.ndarray, resamples: int, seed: int
+    values: np.ndarray, classes: np.ndarray, groups: np.ndarray, resamples: int
 ) -> tuple[float, np.ndarray]:
     """Mean over classes of the mean value of each, as measured and for groups drawn again."""
     group = np.unique(groups, return_inverse=True)[1]
@@ -298,7 +292,7 @@ def _resampled(
     np.add.at(sums, (group, 1, of_class), 1.0)
     # Groups that are alike are drawn together: hundreds of utterances are but a few kinds.
     kinds, times = np.unique(sums.reshape(len(sums), -1), axis=0, return_counts=True)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     drawn = generator.multinomial(len(sums), times / len(sums), size=resamples)
     total = np.vstack([times, drawn]) @ kinds
     value, count = np.split(total, 2, axis=1)

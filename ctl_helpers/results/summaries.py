@@ -45,17 +45,24 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
             row |= fold_interval(group, metric).columns(metric, 1)
         row |= _pooled(group, predictions)
         splits = group.drop_duplicates("split")
-        row |= {
+        row |= extent(group) | {
             "utterances": int(splits["utterances"].sum()),
-            "folds": len(splits),
-            **group[["of_utterances", "of_folds"]].astype(float).max(),
-            "seeds": group["seed"].nunique(),
-            "runs": len(group),
+            "of_utterances": group["of_utterances"].astype(float).max(),
             "splits": "; ".join(splits["split"].astype(str)),
             "seconds": group["seconds"].astype(float).mean(),
         }
         rows.append(row)
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def extent(runs: pd.DataFrame) -> dict[str, float]:
+    """Count the folds of a condition, and how many its whole protocol has, its seeds and runs."""
+    return {
+        "folds": runs["split"].nunique(),
+        "of_folds": runs["of_folds"].astype(float).max(),
+        "seeds": runs["seed"].nunique(),
+        "runs": len(runs),
+    }
 
 
 def fold_interval(

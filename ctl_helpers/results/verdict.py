@@ -1,12 +1,14 @@
 """The verdict: which published numbers hold when they are computed again."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.results.naming import name_of, place_of
 from ctl_helpers.results.published import published
-from ctl_helpers.results.runs import OPTIMISTIC, PLACE
-from ctl_helpers.results.summaries import fold_interval
+from ctl_helpers.results.runs import OPTIMISTIC, PLACE, matching
+from ctl_helpers.results.summaries import extent, fold_interval
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 RULE = (
@@ -22,15 +24,13 @@ TESTED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
+def verdict(runs: pd.DataFrame) -> pd.DataFrame:
     """Set every published number that this study computed again beside what came out.
 
     Parameters
     ----------
     runs
         From `runs.load_runs`.
-    metric
-        ``"uar"`` or ``"war"``.
 
     Returns
     -------
@@ -43,18 +43,17 @@ def verdict(runs: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
     rows = []
     for claim in published().to_dict("records"):
         method, recipes = TESTED_BY.get(claim["method"], ("", ()))
-        here = runs[runs[PLACE].eq(pd.Series(claim)[PLACE]).all(axis=1) & runs["method"].eq(method)]
         for recipe in recipes:
-            ours = here[here["recipe"] == recipe]
-            last, best = (ours[ours["selection"] == one] for one in ("last", OPTIMISTIC))
+            asked = {key: claim[key] for key in PLACE} | {"method": method, "recipe": recipe}
+            ours = matching(runs, asked)
+            last, best = (matching(ours, {"selection": one}) for one in ("last", OPTIMISTIC))
             if last.empty:
                 continue
-            row = {key: claim[key] for key in ("corpus", "source", "target", "citation")}
-            row |= {"claim": f"{name_of(claim['method'])}, {place_of(claim)}", "recipe": recipe}
-            row |= {"published": claim[metric]} | fold_interval(last, metric).columns("last")
-            row[OPTIMISTIC] = 100 * fold_interval(best, metric).value if len(best) else np.nan
-            row |= {"folds": last["split"].nunique(), "seeds": last["seed"].nunique()}
-            row["of_folds"] = last["of_folds"].astype(float).max()
+            row: dict[str, Any] = {"claim": f"{name_of(claim['method'])}, {place_of(claim)}"}
+            row |= {key: claim[key] for key in ("corpus", "source", "target")}
+            row |= {"recipe": recipe, "published": claim["uar"], "citation": claim["citation"]}
+            row |= fold_interval(last, "uar").columns("last") | extent(last)
+            row[OPTIMISTIC] = 100 * fold_interval(best, "uar").value if len(best) else np.nan
             rows.append(row | {"verdict": judge(row)})
     columns = ["claim", "corpus", "source", "target", "recipe", "published", "citation"]
     columns += ["last", "last_low", "last_high", OPTIMISTIC, "folds", "of_folds", "seeds"]

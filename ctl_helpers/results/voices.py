@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ctl_helpers.features import SECONDS
-from ctl_helpers.results.naming import method_of, place_of
+from ctl_helpers.results.naming import method_of, name_of
 from ctl_helpers.results.runs import OPTIMISTIC
 
 _COLUMNS = {"global": "none"} | {kind: f"{n:.0f} s" for kind, n in SECONDS.items()}
@@ -25,14 +25,10 @@ def seconds_of_a_new_voice(runs: pd.DataFrame) -> pd.DataFrame:
         protocol, method, then the mean UAR in percent with nothing of the speaker (scaled by the
         training part), some seconds, and all of it.
     """
-    rows = []
     inside = runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)]
-    for (_, protocol, *_), group in inside.groupby(["corpus", "protocol", "method", "recipe"]):
-        if not group["normalisation"].isin(SECONDS).any():
-            continue
-        first = group.iloc[0].to_dict()
-        means = 100 * group.groupby("normalisation")["uar"].mean()
-        row = {"corpus": place_of(first), "protocol": protocol}
-        row["method"] = method_of(first | {"normalisation": ""})
-        rows.append(row | means.rename(_COLUMNS).to_dict())
-    return pd.DataFrame(rows).reindex(columns=["corpus", "protocol", "method", *_COLUMNS.values()])
+    keys = ["corpus", "protocol", "method", "recipe", "normalisation"]
+    means = 100 * inside.groupby(keys)["uar"].mean().unstack().reindex(columns=list(_COLUMNS))
+    means = means[means[list(SECONDS)].notna().any(axis=1)].rename(columns=_COLUMNS).reset_index()
+    methods = [method_of(row) for row in means.to_dict("records")]
+    means = means.assign(corpus=means["corpus"].map(name_of), method=methods)
+    return means.drop(columns="recipe").rename_axis(columns=None)

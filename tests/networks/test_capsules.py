@@ -165,7 +165,7 @@ def test_primary_capsules_are_a_convolution(width):
     randomise(layer)
     expected = reference_cpac.convolve(x, *layer.get_weights()).reshape(2, -1, 8)
     found = layer(x)
-    assert found.shape == layer.compute_output_shape(x.shape) == expected.shape
+    assert found.shape == layer.compute_output_spec(x).shape == expected.shape
     np.testing.assert_allclose(numpy(found), expected, atol=1e-4)
 
 

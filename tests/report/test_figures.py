@@ -76,10 +76,8 @@ def test_every_figure_is_returned_closed_and_can_be_saved(store, runs, loso, man
         "gap": figures.gap(comparisons.gap(runs)),
         "gains": figures.gains(comparisons.gains(runs, results.load_predictions(store, runs))),
         "reliability": figures.reliability(loso),
-        "durations": figures.durations(manifest, 4.4),
         "balance": figures.class_balance(manifest),
         "utterances": figures.utterance_panels(tones, {"angry": values[0], "sad": values[1]}, 8000),
-        "statistics": figures.feature_statistics(values, manifest),
         "normalisation": figures.normalisation_effect({"none": values, "other": values}, manifest),
         "scatter": figures.embedding_scatter({"a": space, "b": space}, ("emotion", "speaker")),
     }

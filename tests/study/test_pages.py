@@ -40,7 +40,7 @@ blocks:
   across: {methods: [source-only/quick, caam-mdd/quick], protocols: none, pairs: "emodb:casia"}
 """
 FIGURES = {
-    FEATURES: "balance durations steps pitch utterances statistics space normalisation",
+    FEATURES: "balance steps pitch utterances space normalisation",
     INSIDE: "network routing curves confusion emotions speakers leak space gap reliability",
     ACROSS: "balance disparity comparison gains confusion-source-only confusion-caam-mdd spaces "
     "curves-source-only curves-caam-mdd",

@@ -56,10 +56,6 @@ class Method(layers.Layer):
         self.add_loss(strength * self.weight * discrepancy)
         return p[0]
 
-    def compute_output_shape(self, input_shape):
-        """Shape of ``p_source``."""
-        return (None, *input_shape[1][1:])
-
 
 class Adapting(keras.Model):
     """A model with a :class:`Method` in it, whose discrepancy is among its metrics."""
@@ -101,10 +97,6 @@ class GradientReversal(layers.Layer):
             self.step.assign(self.step + 1.0)
         # stop_gradient((1 + w) x) - w x has the value of x and the gradient -w.
         return ops.stop_gradient((1.0 + weight) * inputs) - weight * inputs
-
-    def compute_output_shape(self, input_shape):
-        """Leave the shape as it is."""
-        return input_shape
 
 
 def halves(tensor):

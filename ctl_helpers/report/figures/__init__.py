@@ -14,8 +14,6 @@ from ctl_helpers.report.figures.scores import (
 from ctl_helpers.report.figures.spaces import embedding_scatter, project
 from ctl_helpers.report.figures.speech import (
     class_balance,
-    durations,
-    feature_statistics,
     normalisation_effect,
     one_per_emotion,
     timeline,

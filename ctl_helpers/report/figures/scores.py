@@ -10,20 +10,31 @@ from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.report import tables
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
-from ctl_helpers.results.naming import DAGGER, OURS, label_of, name_of, part_of, place_of, title_of
+from ctl_helpers.results.naming import (
+    HEADINGS,
+    OURS,
+    label_of,
+    name_of,
+    part_of,
+    place_of,
+    title_of,
+)
+from ctl_helpers.results.runs import OPTIMISTIC
 from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
 _GAP = 6.0  # points of room on either side of the outermost dot
-_USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "panel": "", "legend": ""}
-_USUAL |= {"colour": BLUE, "marker": "o", "hollow": False, "thin": False}
-_MOST = 16  # methods of a figure of all pairs
-_OURS = {"colour": BLUE, "marker": "o", "legend": OURS}
-_THEIRS = {"colour": GREY, "marker": "D", "legend": "published"}
-_BEST = {"colour": ORANGE, "hollow": True}
-_CONDITIONS = {
-    tables.SHUFFLED: {"colour": BLUE, "legend": "shuffled folds"},
-    tables.HELD_OUT: {"colour": ORANGE, "legend": "speakers held out"},
+_MOST = 16  # of our methods in a figure of all of them
+_PUBLISHED, _BEST = "published", HEADINGS[OPTIMISTIC]
+_CONDITIONS = {tables.SHUFFLED: "shuffled folds", tables.HELD_OUT: "speakers held out"}
+# What a dot has where nothing else is said of it, and its look by its legend: colour, marker, and
+# whether it is only outlined.
+_USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "thin": False, "colour": BLUE}
+_USUAL |= {"panel": "", "legend": ""}
+_LOOKS = {
+    _PUBLISHED: (GREY, "D", False),
+    _BEST: (ORANGE, "o", True),
+    _CONDITIONS[tables.HELD_OUT]: (ORANGE, "o", False),
 }
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
@@ -106,22 +117,10 @@ def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> 
     table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
     names = enumerate(table[by])
     table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
-    dots = _stacked(table.sort_values(score, ascending=False), {score: {}})
+    dots = _dots(table.sort_values(score, ascending=False), score)
     pooled = 100 * pooled_interval(predictions, "uar").value
     label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
     return _dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
-
-
-def _dots(table: pd.DataFrame, metric: str = "uar") -> pd.DataFrame:
-    """Make a dot of each score, with its interval over folds or seeds, or else over utterances."""
-    rows = table.to_dict("records")
-    dots = pd.DataFrame([tables.interval_of(row, metric) for row in rows])
-    dots["row"] = [label_of(row) for row in rows]
-    dots["line"] = [tables.chance_of(row) for row in rows]
-    dots["thin"] = table[f"{metric}_low"].isna().to_numpy()
-    dots["hollow"] = table["optimistic"].eq(True).to_numpy()
-    looks = [_OURS if row["reported_by"] == OURS else _THEIRS for row in rows]
-    return dots.join(pd.DataFrame(looks))
 
 
 @styled
@@ -131,32 +130,21 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     Parameters
     ----------
     table
-        From `tables.ours_beside_published`; published scores have no intervals and are grey,
-        optimistic ones hollow. Inside corpora each panel has its methods, the best first. Across
-        corpora panels stand side by side and have the published methods and the best of ours, in
-        the order of their means.
+        From `tables.ours_beside_published`. Panels share their rows: the published methods, which
+        have no intervals, and the best of ours, in the order of their means.
     metric
         ``"uar"`` or ``"war"``.
     """
     table = table[table["source"] != "mean"]
-    rows, across = table.to_dict("records"), bool((table["source"] != "").all())
-    dots = _dots(table, metric)
+    rows = table.to_dict("records")
+    dots = _scored(table, [_panel(row) for row in rows], metric)
     dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
-    dots["panel"] = [_panel(row) for row in rows]
-    theirs = set(dots["row"][table["reported_by"].ne(OURS).to_numpy()])
-    order = list(dots["panel"].unique())
-    dots = dots.sort_values("value", ascending=False)
-    dots = dots.sort_values("panel", key=lambda names: names.map(order.index), kind="stable")
-    if across:
-        means = dots.groupby("row")["value"].mean().sort_values(ascending=False)
-        means = means[[rank < _MOST or row in theirs for rank, row in enumerate(means.index)]]
-        dots = dots[dots["row"].isin(means.index)]
-        dots["row"] = pd.Categorical(dots["row"], means.index)
-    marks = "dotted: chance; bars: 95 %, thin ones over utterances"
-    if dots["hollow"].any():
-        marks += f"; hollow, {DAGGER}: epoch picked on the test part"
-    columns = min(3, len(order)) if across else 1
-    return _dot_plot(dots, f"{metric.upper()} % ({marks})", columns=columns)
+    dots["mean"] = dots.groupby("row")["value"].transform("mean")
+    dots = dots.sort_values("mean", ascending=False, kind="stable")
+    ours = dots.loc[dots["legend"] != _PUBLISHED, "row"].unique()
+    dots = dots[~dots["row"].isin(ours[_MOST:])]
+    label = f"{metric.upper()} % (dotted: chance; bars: 95 %, thin ones over utterances)"
+    return _dot_plot(dots, label, side_by_side=True)
 
 
 def _panel(row: dict, *more: str) -> str:
@@ -178,10 +166,9 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
         Rows of a panel.
     """
     table = tables.glance(table, most)
-    dots = _dots(table).assign(panel=table["corpus"].map(name_of))
-    for condition, look in _CONDITIONS.items():
-        mine = table["condition"].eq(condition) & table["reported_by"].eq(OURS)
-        dots.loc[mine, list(look)] = list(look.values())
+    dots = _scored(table, table["corpus"].map(name_of))
+    dots["legend"] = dots["legend"].where(dots["legend"] == _PUBLISHED, table["condition"])
+    dots = dots.replace({"legend": _CONDITIONS})
     return _dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
 
 
@@ -189,11 +176,8 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
 def verdicts(table: pd.DataFrame) -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
     rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
-    looks: dict[str, dict] = {"last": {"legend": "ours, last epoch"}}
-    looks |= {"best_test": {"legend": f"ours, best test epoch {DAGGER}", **_BEST}}
-    dots = _stacked(table.assign(row=rows), looks | {"published": _THEIRS})
-    label = "UAR % (bars: 95 % intervals over folds or seeds)"
-    return _dot_plot(dots, label)
+    dots = _of_columns(table.assign(row=rows), "last", OPTIMISTIC, _PUBLISHED)
+    return _dot_plot(dots, "UAR % (bars: 95 % intervals over folds or seeds)")
 
 
 @styled
@@ -207,9 +191,7 @@ def gap(table: pd.DataFrame) -> Figure:
     """
     rows = table.to_dict("records")
     words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
-    looks: dict[str, dict] = {"last": {"legend": "last epoch"}}
-    looks |= {"best_test": {"legend": f"best test epoch {DAGGER}", **_BEST}}
-    dots = _stacked(table.assign(row=words), looks)
+    dots = _of_columns(table.assign(row=words), "last", OPTIMISTIC)
     return _dot_plot(dots, "score %", joined=True)
 
 
@@ -226,24 +208,21 @@ def gains(table: pd.DataFrame) -> Figure:
     table = table.sort_values("difference", ascending=False, kind="stable")
     rows = table.to_dict("records")
     table["panel"] = [_panel(row, "recipe", "normalisation") for row in rows]
-    table["row"] = table["method"].map(name_of)
-    thin = {"thin": True, "value": table["difference"]}
-    dots = _stacked(table, {"pooled_difference": thin, "difference": {"thin": False}})
-    dots = dots.assign(line=0.0).sort_values("panel", kind="stable")
+    table = table.assign(row=table["method"].map(name_of), line=0.0)
+    thin = _dots(table, "difference", "pooled_difference", thin=True)
+    dots = pd.concat([thin, _dots(table, "difference", thin=False)])
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
     return _dot_plot(dots, label, limits=(-100.0, 100.0), line_style="-")
 
 
 @styled
-def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> Figure:
+def reliability(predictions: pd.DataFrame, title: str = "") -> Figure:
     """Draw a reliability diagram: does a confidence of 80 % mean right in 80 % of the cases.
 
     Parameters
     ----------
     predictions
         From `runs.load_predictions`, with columns p_<emotion>.
-    bins
-        Number of bins of equal width.
     title
         Of the figure.
 
@@ -251,10 +230,10 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     ----------
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017.
     """
-    ece, table = calibration(predictions, bins)
+    ece, table = calibration(predictions)
     figure, axes = panels(2, 1, 4.4, 2.5, sharex=True, height_ratios=[3, 1])
     (ax,), (below,) = axes
-    width = {"width": 1 / bins, "align": "edge", "edgecolor": "white"}
+    width = {"width": 1 / len(table), "align": "edge", "edgecolor": "white"}
     ax.bar(table["low"], table["accuracy"].fillna(0), color=BLUE, label="accuracy", **width)
     ends = table["low"], table["high"]
     ax.hlines(table["confidence"], *ends, color=ORANGE, lw=2.5, label="mean confidence")
@@ -267,14 +246,29 @@ def reliability(predictions: pd.DataFrame, bins: int = 10, title: str = "") -> F
     return figure
 
 
-def _stacked(table: pd.DataFrame, looks: dict[str, dict]) -> pd.DataFrame:
-    """Make dots of several columns of a table: each with its interval, and a look."""
-    parts = []
-    for column, look in looks.items():
-        names = {"value": column, "low": f"{column}_low", "high": f"{column}_high"}
-        values = {kind: table.get(name, np.nan) for kind, name in names.items()}
-        parts.append(table.assign(**(values | look)))
+def _dots(table: pd.DataFrame, column: str, bars: str = "", **more: object) -> pd.DataFrame:
+    """Make a dot of each value of a column, with its interval or that of another column."""
+    low, high = (table.get(f"{bars or column}_{end}", np.nan) for end in ("low", "high"))
+    return table.assign(value=table[column], low=low, high=high, **more)
+
+
+def _of_columns(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """Make dots of several columns, each with a legend."""
+    parts = [_dots(table, column, legend=HEADINGS.get(column, column)) for column in columns]
     return pd.concat(parts, ignore_index=True).dropna(subset="value")
+
+
+def _scored(table: pd.DataFrame, panels: Sequence[str], metric: str = "uar") -> pd.DataFrame:
+    """Make a dot of each score, with its interval over folds or seeds, or else over utterances."""
+    rows = table.to_dict("records")
+    whose = table["reported_by"].where(table["reported_by"] == OURS, _PUBLISHED)
+    return pd.DataFrame([tables.interval_of(row, metric) for row in rows]).assign(
+        row=[label_of(row) for row in rows],
+        line=[tables.chance_of(row) for row in rows],
+        thin=table[f"{metric}_low"].isna().to_numpy(),
+        legend=whose.mask(table["optimistic"].eq(True), _BEST).to_numpy(),
+        panel=pd.Categorical(panels, dict.fromkeys(panels)),
+    )
 
 
 def _dot_plot(
@@ -282,7 +276,7 @@ def _dot_plot(
     xlabel: str,
     *,
     limits: tuple[float, float] = (0.0, 100.0),
-    columns: int = 1,
+    side_by_side: bool = False,
     joined: bool = False,
     line_style: str = ":",
 ) -> Figure:
@@ -291,29 +285,25 @@ def _dot_plot(
     Parameters
     ----------
     dots
-        A row per dot. Column ``row`` is the label of the row it is on, the first on top (or the
-        categories, which all panels then have), ``value`` where it is. Others may be left out:
-        panel (title of its panel), low and high (its interval), line (where its panel has a
-        vertical line), colour, marker, hollow (only outlined, as optimistic scores are), thin (its
-        interval is of the second kind, such as that over utterances), legend.
+        A row per dot. Column ``row`` is the label of the row it is on, the first on top, ``value``
+        where it is. Others may be left out: panel (title of its panel), low and high (its
+        interval), line (where its panel has a vertical line), thin (its interval is of the second
+        kind, such as that over utterances), legend, colour.
     xlabel
         Of the axis.
     limits
         Beyond which no axis goes.
-    columns
-        Panels side by side; these share the labels of the first.
+    side_by_side
+        Whether up to three panels stand side by side, all with the same rows.
     joined
         Whether the dots of a row are joined by a line.
     line_style
         Of the vertical lines.
     """
-    dots = dots.assign(**{name: usual for name, usual in _USUAL.items() if name not in dots})
-    dots = dots.fillna({name: _USUAL[name] for name in ("colour", "marker", "hollow")})
-    parts = list(dots.groupby("panel", sort=False))
-    shared = isinstance(dots["row"].dtype, pd.CategoricalDtype)
-    orders = [
-        list(part["row"].cat.categories if shared else part["row"].unique()) for _, part in parts
-    ]
+    dots = pd.DataFrame(_USUAL, dots.index).assign(**dots)
+    parts = list(dots.groupby("panel", observed=True))
+    columns = min(3, len(parts)) if side_by_side else 1
+    orders = [list((dots if side_by_side else part)["row"].unique()) for _, part in parts]
     lines, heights = -(-len(parts) // columns), [len(order) + 1.6 for order in orders]
     width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines
     look = {"sharex": True, "sharey": columns > 1, "height_ratios": heights[:lines]}
@@ -326,11 +316,12 @@ def _dot_plot(
         for _, row in part.groupby("y") if joined else ():
             ax.plot(row["value"], row["y"], color="#bbbbbb", lw=1.5)
         for dot in part.itertuples():
-            bar = {"lw": 1, "color": "black"} if dot.thin else {"lw": 2.5, "color": dot.colour}
+            colour, marker, hollow = _LOOKS.get(dot.legend, (dot.colour, "o", False))
+            bar = {"lw": 1, "color": "black"} if dot.thin else {"lw": 2.5, "color": colour}
             bar |= {"alpha": 0.55, "solid_capstyle": "butt", "zorder": 2}
             ax.plot([dot.low, dot.high], [dot.y, dot.y], **bar)
-            face = {"mfc": "white" if dot.hollow else dot.colour, "color": dot.colour}
-            face |= {"ls": "", "marker": dot.marker, "ms": 6.5, "zorder": 3}
+            face = {"mfc": "white" if hollow else colour, "color": colour}
+            face |= {"ls": "", "marker": marker, "ms": 6.5, "zorder": 3}
             handles[dot.legend] = ax.plot(dot.value, dot.y, **face)[0]
         ax.set_yticks(range(len(order)), order)
         ax.set_ylim(len(order) - 0.4, -0.7)

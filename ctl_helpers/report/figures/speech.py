@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.mlab import specgram
 from numpy.typing import ArrayLike
-from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.report.figures.style import BLUE, colour_of, panels, styled
 from ctl_helpers.results.naming import name_of
@@ -88,36 +87,6 @@ def draw_image(ax: Axes, rows: np.ndarray, end: float, extent: float | None = No
 
 
 @styled
-def durations(manifest: pd.DataFrame, length: float | None = None) -> Figure:
-    """Show how long utterances are, per emotion, a panel per corpus.
-
-    Parameters
-    ----------
-    manifest
-        With columns corpus, emotion, duration (s).
-    length
-        Seconds that signals are padded or cropped to: a dashed line.
-    """
-    parts = list(manifest.sort_values("emotion").groupby("corpus", sort=False))
-    widest = max(part["emotion"].nunique() for _, part in parts)
-    figure, axes = panels(1, len(parts), max(3.0, 0.62 * widest), 3.4, sharey=True)
-    for ax, (corpus, part) in zip(axes[0], parts, strict=True):
-        colours = {name: colour_of(name, i) for i, name in enumerate(part["emotion"].unique())}
-        drawn = {"x": "emotion", "y": "duration", "hue": "emotion", "palette": colours, "ax": ax}
-        seaborn.violinplot(part, inner="box", cut=0, linewidth=0.8, legend=False, **drawn)
-        if length is not None:
-            words = f"cut or padded to {length:.1f} s"
-            ax.axhline(length, color="black", ls="--", lw=1, label=words)
-            ax.legend(loc="upper left")
-        ax.set(title=f"{name_of(corpus)} (n = {len(part)})", xlabel="", ylabel="duration (s)")
-        ax.tick_params("x", rotation=45)
-        ax.grid(axis="y")
-    # Room for the legend; the axis is shared.
-    axes[0][0].set_ylim(0, 1.15 * max(manifest["duration"].max(), length or 0))
-    return figure
-
-
-@styled
 def class_balance(manifest: pd.DataFrame) -> Figure:
     """Count utterances per emotion, a panel per corpus; a dashed line marks perfect balance."""
     parts = list(manifest.groupby("corpus", sort=False)["emotion"])
@@ -134,38 +103,6 @@ def class_balance(manifest: pd.DataFrame) -> Figure:
         ax.margins(x=0.12)
         ax.tick_params(axis="y", length=0)
         ax.set(title=f"{name_of(corpus)} (n = {counts.sum()})", xlabel="utterances")
-    return figure
-
-
-@styled
-def feature_statistics(values: np.ndarray, manifest: pd.DataFrame) -> Figure:
-    """Show what sets emotions apart in the MFCC: per coefficient, each emotion's mean and spread.
-
-    Parameters
-    ----------
-    values
-        Shape (utterances, frames, coefficients).
-    manifest
-        A row per utterance.
-
-    Notes
-    -----
-    Left: mean over frames, then over the emotion's utterances, as a distance from the mean over all
-    utterances in units of their standard deviation. Right: the same of the deviation over frames.
-    """
-    figure, axes = panels(1, 2, 5.2, 3.4, sharex=True)
-    statistics = {"mean over time": values.mean(axis=1), "variation over time": values.std(axis=1)}
-    for ax, (name, table) in zip(axes[0], statistics.items(), strict=True):
-        scores = pd.DataFrame(StandardScaler().fit_transform(table))
-        means = scores.groupby(manifest["emotion"].to_numpy()).mean()
-        for i, (emotion, line) in enumerate(means.iterrows()):
-            ax.plot(line, color=colour_of(emotion, i), lw=1.4, label=emotion)
-        ax.axhline(0, color="black", lw=0.8)
-        ax.grid()
-        ax.margins(x=0.01)
-        ax.set(title=name, xlabel="coefficient")
-    axes[0][0].set_ylabel("standard deviations from all")
-    axes[0][1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

@@ -8,7 +8,6 @@ import io
 import json
 import re
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -214,20 +213,15 @@ def read_network(path: str | Path) -> list[SavedLayer]:
     try:
         with zipfile.ZipFile(path) as archive:
             described = json.loads(archive.read("config.json"))["config"]["layers"]
-            weights = h5py.File(io.BytesIO(archive.read("model.weights.h5")))["layers"]
+            groups = h5py.File(io.BytesIO(archive.read("model.weights.h5")))["layers"].values()
+        weights = {group["vars"].attrs["name"]: _weights(group) for group in groups}
         shapes = {tensor: shape for layer in described for tensor, shape in _inputs(layer).items()}
-        layers, seen = [], Counter()
+        layers = []
         for layer in described:
-            name, kind, inputs = layer["name"], layer["class_name"], _inputs(layer)
-            # Keras files the weights under the class, and numbers classes that come again.
-            group = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=.)(?=[A-Z][a-z])", "_", kind).lower()
-            group += f"_{seen[kind]}" * bool(seen[kind])
-            seen[kind] += 1
-            shape, arrays = (
-                shapes.get(name) or next(iter(inputs.values())),
-                _weights(weights[group]),
-            )
-            layers.append(SavedLayer(name, kind, layer["config"], tuple(inputs), shape, arrays))
+            name, inputs = layer["name"], _inputs(layer)
+            shape = shapes.get(name) or next(iter(inputs.values()))  # the last one's is not written
+            kind, config = layer["class_name"], layer["config"]
+            layers.append(SavedLayer(name, kind, config, tuple(inputs), shape, weights[name]))
     except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
         raise StudyError(f"network {path}: expected a saved network, got {error!r}") from None
     return layers
@@ -352,21 +346,23 @@ def _squash(vectors: np.ndarray) -> np.ndarray:
 
 
 def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    image = image[..., None] if image.ndim == 2 else image
     patches = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], (0, 1))
     return np.tensordot(patches, kernel, ([3, 4, 2], [0, 1, 2]))
-
-
-def _pool(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[0] // 2, image.shape[1] // 2
-    return image[: 2 * height, : 2 * width].reshape(height, 2, width, 2, -1).mean(axis=(1, 3))
 
 
 def _block(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
     kernel, bias, gamma, beta, mean, variance = layer.weights
     x = (_convolve(image, kernel) + bias - mean) / np.sqrt(variance + layer.config["epsilon"])
     x = gamma * x + beta
-    return _pool(np.where(x > 0, x, np.expm1(np.minimum(x, 0))))
+    x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    height, width, channels = layer.shape
+    pairs = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, channels)
+    return pairs.mean(axis=(1, 3))
+
+
+def _primary(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
+    kernel, bias = layer.weights
+    return (_convolve(image, kernel) + bias).reshape(layer.shape)
 
 
 def _attend(layer: SavedLayer, query: np.ndarray, *_) -> np.ndarray:
@@ -378,10 +374,7 @@ _REPLAYED: dict[str, Callable] = {
     **dict.fromkeys(("InputLayer", "Dropout", "Card"), lambda layer, x: x),
     "Reshape": lambda layer, x: x.reshape(layer.shape),
     "ConvolutionBlock": _block,
-    "AveragePooling2D": lambda layer, x: _pool(x[..., None] if x.ndim == 2 else x),
-    "PrimaryCapsules": lambda layer, x: (_convolve(x, layer.weights[0]) + layer.weights[1]).reshape(
-        layer.shape
-    ),
+    "PrimaryCapsules": _primary,
     "Squash": lambda layer, x: _squash(x),
     "Attention": _attend,
     "Multiply": lambda layer, x, y: x * y,
