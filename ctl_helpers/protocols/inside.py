@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
-from ctl_helpers.protocols.problem import Problem, classes_of, is_synthetic
+from ctl_helpers.protocols.problem import Problem, classes_of
 from ctl_helpers.protocols.split import Split, groups_of
 
 PARTITION, INNER = "partition:", "inner:"
@@ -57,7 +57,6 @@ def problems_inside(
         "of_folds": len(splits),
         "of_utterances": sum(len(split.test) for split in splits),
         "division": division,
-        "synthetic": is_synthetic(manifest),
         "memo": {},  # of all of them
     }
     return [
@@ -161,15 +160,9 @@ def _stratified(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
 
 def _loso(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     speakers = groups_of(manifest, "speaker", "loso", at_least=2)
-    return [
-        Split(
-            f"speaker {name}",
-            np.flatnonzero(speakers != name),
-            np.flatnonzero(speakers == name),
-            True,
-        )
-        for name in np.unique(speakers)
-    ]
+    parts = LeaveOneGroupOut().split(speakers, groups=speakers)
+    named = zip(np.unique(speakers), parts, strict=True)
+    return [Split(f"speaker {name}", train, test, True) for name, (train, test) in named]
 
 
 def _grouped(
