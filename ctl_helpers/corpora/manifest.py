@@ -193,6 +193,16 @@ def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
             listing.note(row.utterance, "long", reason)
 
 
+def check_known(manifest: pd.DataFrame, column: str, asked_by: str) -> None:
+    """Raise a StudyError unless a label, such as the speaker, is known of every utterance."""
+    unknown = manifest[manifest[column] == ""]
+    if len(unknown):
+        raise StudyError(
+            f"{asked_by}: expected a {column} for every utterance, got {len(unknown)} "
+            f"of {len(manifest)} without one, as {unknown['path'].iloc[0]}"
+        )
+
+
 def _distinct(found: list[dict]) -> list[dict]:
     return list({tuple(one.values()): one for one in found}.values())
 
