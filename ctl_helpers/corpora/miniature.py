@@ -247,14 +247,14 @@ def _voices(spoken: list[tuple], seed: int) -> tuple[int, list[np.ndarray]]:
     """
     try:
         import espeakng_loader
+
+        places = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+        return parallel_map(_espeak, [(*places, spoken, seed)], jobs=1, apart=True)[0]
     except ImportError as error:
         raise StudyError(
             "miniature corpora: expected the package espeakng-loader, found none; "
             "install it or give a folder of corpora"
         ) from error
-    library, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
-    try:
-        return parallel_map(_espeak, [(library, data, spoken, seed)], jobs=1, apart=True)[0]
     except Exception as error:
         raise StudyError(
             f"miniature corpora: eSpeak NG could not speak on this machine ({error})"

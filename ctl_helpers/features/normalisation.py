@@ -227,15 +227,14 @@ def with_versions(
     only : int array or None
         As for `normalise`.
     """
-    made = []
-    for version in versions:
+
+    def like_these(version: Features) -> Normalised:
         speech = None if normalised.speech is None else version.speech
         if normalised.kind == "global":
-            made.append(replace(normalised, values=version.values, speech=speech))
-        else:
-            kind = normalised.kind
-            made.append(normalise(version.values, manifest, kind, speech=speech, only=only))
-    return replace(normalised, versions=tuple(made))
+            return replace(normalised, values=version.values, speech=speech)
+        return normalise(version.values, manifest, normalised.kind, speech=speech, only=only)
+
+    return replace(normalised, versions=tuple(map(like_these, versions)))
 
 
 def _groups(
