@@ -2,12 +2,13 @@
 
 import logging
 import os
+import shutil
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from ctl_helpers.errors import StudyError
 
 ENGINES = ("local", "dask")
 _WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
+_ABANDONED = 3600  # seconds without a change, after which nobody can be making a folder any more
 _WATCH = "ends with its parent"
 _log = logging.getLogger("ctl_helpers")
 
@@ -33,6 +35,16 @@ def cache_folder() -> Path:
         The environment's ``CTL_CACHE``, or ``~/.cache/ctl-mtnet``. It need not exist yet.
     """
     return Path(os.environ.get("CTL_CACHE") or "~/.cache/ctl-mtnet").expanduser().absolute()
+
+
+def remove_leftovers(folder: Path, pattern: str) -> None:
+    """Remove folders that killed processes left half-made; a younger one may still be at work."""
+    for leftover in folder.glob(pattern):
+        with suppress(OSError):  # another process was faster
+            files = filter(Path.is_file, leftover.iterdir())
+            changed = max(path.stat().st_mtime for path in (leftover, *files))
+            if time.time() - changed > _ABANDONED:
+                shutil.rmtree(leftover)
 
 
 def cores() -> int:

@@ -8,20 +8,3 @@ from ctl_helpers.corpora.manifest import load_manifest
 from ctl_helpers.corpora.miniature import is_miniature, make_miniature
 from ctl_helpers.corpora.signals import check, read_audio
 from ctl_helpers.corpora.words import EMOTIONS, emotion_named
-
-__all__ = [
-    "CATALOGUE",
-    "EMOTIONS",
-    "LAYOUTS",
-    "Audit",
-    "audit",
-    "check",
-    "drop_copies",
-    "emotion_named",
-    "find_corpora",
-    "is_miniature",
-    "load_manifest",
-    "make_miniature",
-    "read_audio",
-    "signal_length",
-]

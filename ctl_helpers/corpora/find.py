@@ -89,13 +89,13 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
         name = _same_name(folder.name)
         return not samples[folder], "song" in name, name not in entry.folders, name, folder
 
-    plain = [folder for folder in samples if _same_name(folder.name) in entry.folders]
-    others = [
-        f
-        for f in samples
-        if _is_named(f, entry) and any(_has_form(path, entry) for path in samples[f])
+    named = [
+        folder
+        for folder, sample in samples.items()
+        if _same_name(folder.name) in entry.folders
+        or (_is_named(folder, entry) and any(_has_form(path, entry) for path in sample))
     ]
-    return min({*plain, *others}, key=rank, default=None)
+    return min(named, key=rank, default=None)
 
 
 def _native_corpora(root: Path, folders: list[Path]) -> dict[str, Path]:

@@ -7,6 +7,8 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import chain
+from operator import attrgetter, itemgetter
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -73,27 +75,22 @@ def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
 
 def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[dict]:
     """Read each file once; what can be used becomes a record, what can not a problem."""
-    by_file = defaultdict(list)
-    for part in listing.parts:
-        by_file[part.file].append(part)
-    items = [(str(folder / f), [(p.start, p.end) for p in parts]) for f, parts in by_file.items()]
-    jobs = 1 if jobs is None and len(listing.parts) < _INLINE else jobs
-    read = parallel_map(
-        inspect, items, jobs=jobs, description=f"reading {name}", unit="file", dead=_dead
-    )
+    parts = sorted(listing.parts, key=attrgetter("file", "start"))
+    segments = defaultdict(list)
+    for part in parts:
+        segments[str(folder / part.file)].append((part.start, part.end))
+    jobs = 1 if jobs is None and len(parts) < _INLINE else jobs
+    read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
     records = []
-    for (path, _), parts, signals in zip(items, by_file.values(), read, strict=True):
-        for part, signal in zip(parts, signals, strict=True):
-            end = part.end
-            end = part.start + signal.get("duration", math.nan) if math.isnan(end) else end
-            utterance = part.file
-            if "duration" in signal and not math.isnan(end):
-                utterance += f"[{_decimals(part.start)}-{_decimals(end)}]"
-            if signal["kind"]:
-                listing.leave_out(utterance, signal["kind"], signal["reason"])
-            else:
-                place = {"path": path, "corpus": name, "utterance": utterance, "end": end}
-                records.append(vars(part) | signal | place)
+    for part, signal in zip(parts, chain.from_iterable(read), strict=True):
+        record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
+        is_segment = not math.isnan(signal.get("end", math.nan))
+        span = f"[{_decimals(part.start)}-{_decimals(record['end'])}]" if is_segment else ""
+        record["utterance"] = part.file + span
+        if signal["kind"]:
+            listing.leave_out(record["utterance"], signal["kind"], signal["reason"])
+        else:
+            records.append(record)
     return records
 
 
@@ -128,10 +125,11 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
         return bool(_DERIVED.search(tree)), other, tree.count("/") + bool(tree), tree
 
     trees = defaultdict(list)
-    for record in records:
+    for record in sorted(records, key=lambda record: record["file"].count("/")):
         trees[_tree(record["file"], entry)].append(record)
-    first, left = {}, []
-    for order, tree in enumerate(sorted(trees, key=rank)):
+    first: dict[str, dict] = {}
+    left: list[dict] = []
+    for tree in sorted(trees, key=rank):
         both = [(first[r["identity"]], r) for r in trees[tree] if r["identity"] in first]
         if 2 * sum(one["digest"] != two["digest"] for one, two in both) > len(both):
             where = _tree(both[0][0]["file"], entry) or "."
@@ -139,12 +137,10 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
             listing.problems = [p for p in listing.problems if not p["path"].startswith(f"{tree}/")]
             listing.leave_out(tree or ".", "folder", reason)
             continue
-        for record in trees[tree]:
-            first.setdefault(record["identity"], record)
-            place = bool(record["misplaced"]), order, record["file"].count("/"), record["file"]
-            left.append((place, record))
+        first = {record["identity"]: record for record in reversed(trees[tree])} | first
+        left += trees[tree]
     kept: dict[str, dict] = {}
-    for _, record in sorted(left, key=lambda ranked: ranked[0]):
+    for record in sorted(left, key=lambda record: bool(record["misplaced"])):
         one = kept.setdefault(record["identity"], record)
         if one is not record:
             same = one["digest"] == record["digest"]
@@ -152,7 +148,7 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
             kind = "misplaced" if record["misplaced"] else "duplicate"
             reason = "; ".join(filter(None, (record["misplaced"], copy)))
             listing.leave_out(record["file"], kind, reason)
-    return list(kept.values())
+    return sorted(kept.values(), key=itemgetter("file"))
 
 
 def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.DataFrame:
@@ -191,6 +187,16 @@ def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
         if row.duration > longest:
             reason = f"{row.duration:.2f} s, cropped to {longest:.2f} s"
             listing.note(row.utterance, "long", reason)
+
+
+def check_known(manifest: pd.DataFrame, column: str, asked_by: str) -> None:
+    """Raise a StudyError unless a label, such as the speaker, is known of every utterance."""
+    unknown = manifest[manifest[column] == ""]
+    if len(unknown):
+        raise StudyError(
+            f"{asked_by}: expected a {column} for every utterance, got {len(unknown)} "
+            f"of {len(manifest)} without one, as {unknown['path'].iloc[0]}"
+        )
 
 
 def _distinct(found: list[dict]) -> list[dict]:
@@ -274,7 +280,6 @@ def load_manifest(
     records = _read(name, folder, listing, jobs)
     if native and entry:
         records = _one_of_each(entry, records, listing)
-    records.sort(key=lambda record: (record["file"], record["start"]))
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
     frame = _leave_copies(frame, entry is not None, listing)
     _note(frame, name, listing)

@@ -13,12 +13,9 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import tempfile
-import time
 import tomllib
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -29,14 +26,13 @@ import soundfile
 
 from ctl_helpers.corpora.catalogue import LAYOUTS
 from ctl_helpers.errors import StudyError
-from ctl_helpers.parallel import cache_folder, parallel_map
+from ctl_helpers.parallel import cache_folder, parallel_map, remove_leftovers
 
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
 _FACTS = Path(__file__).with_suffix(".toml")
 _PARTIAL = ".miniature-partial-"  # the beginning of the names of folders that are being made
-_SECONDS_AT_MOST = 3600  # that a folder needs to be made
 _TREMOR = 9.0  # how deep a voice trembles: so many dB up and down
 
 
@@ -138,11 +134,9 @@ def _lines() -> Iterator[Line]:
 
 def _stronger(prosody: Prosody) -> Prosody:
     """Take an emotion a third further from neutral."""
-    neutral = Prosody()
-    further = {
-        name: getattr(neutral, name) + 1.3 * (getattr(prosody, name) - getattr(neutral, name))
-        for name in ("rate", "pitch", "range", "gain", "tilt", "lips", "swell", "breath")
-    }
+    neutral = vars(Prosody())
+    numbers = {name: n for name, n in vars(prosody).items() if name not in ("tremor", "ending")}
+    further = {name: neutral[name] + 1.3 * (n - neutral[name]) for name, n in numbers.items()}
     return replace(prosody, **further)
 
 
@@ -176,7 +170,7 @@ def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:
     facts = Path(__file__).read_bytes() + _FACTS.read_bytes()
     key = hashlib.sha256(f"{seed} ".encode() + facts).hexdigest()[:12]
     folder = cache_folder() / f"miniature-{key}" if root is None else Path(root).absolute()
-    _remove_leftovers(folder.parent)
+    remove_leftovers(folder.parent, f"{_PARTIAL}*")
     if _is_whole(folder, key):
         return folder
     try:
@@ -199,14 +193,6 @@ def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:
             reason = f"can not write to {folder.parent} ({error.strerror})"
             raise StudyError(f"miniature corpora: {reason}") from error
     return folder
-
-
-def _remove_leftovers(parent: Path) -> None:
-    """Remove what killed processes left half-made; a younger one may still be at work."""
-    for partial in parent.glob(f"{_PARTIAL}*"):
-        with suppress(OSError):  # removed by another process meanwhile
-            if time.time() - partial.stat().st_mtime > _SECONDS_AT_MOST:
-                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _is_whole(folder: Path, key: str) -> bool:
@@ -261,14 +247,14 @@ def _voices(spoken: list[tuple], seed: int) -> tuple[int, list[np.ndarray]]:
     """
     try:
         import espeakng_loader
+
+        places = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+        return parallel_map(_espeak, [(*places, spoken, seed)], jobs=1, apart=True)[0]
     except ImportError as error:
         raise StudyError(
             "miniature corpora: expected the package espeakng-loader, found none; "
             "install it or give a folder of corpora"
         ) from error
-    library, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
-    try:
-        return parallel_map(_espeak, [(library, data, spoken, seed)], jobs=1, apart=True)[0]
     except Exception as error:
         raise StudyError(
             f"miniature corpora: eSpeak NG could not speak on this machine ({error})"

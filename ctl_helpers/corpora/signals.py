@@ -169,8 +169,8 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     Returns
     -------
     list of dict
-        For each segment kind and reason why it can not be used ("" where it can), duration (s),
-        sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint, and
+        For each segment kind and reason why it can not be used ("" where it can), duration and end
+        (s), sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint, and
         notes (kinds and reasons) of what is worth knowing though it is used.
     """
     path, segments = item
@@ -201,6 +201,7 @@ def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
         "kind": kind,
         "reason": reason,
         "duration": len(samples) / rate,
+        "end": start + len(samples) / rate if math.isnan(end) else end,
         "sampling_rate": rate,
         "digest": digest.hexdigest(),
         "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),

@@ -17,19 +17,3 @@ from ctl_helpers.features.normalisation import (
 )
 from ctl_helpers.features.settings import PRESETS, Features, FeatureSettings
 from ctl_helpers.features.ways import FEATURES
-
-__all__ = [
-    "FEATURES",
-    "NORMALISATIONS",
-    "PRESETS",
-    "SECONDS",
-    "FeatureSettings",
-    "Features",
-    "Normalised",
-    "apply_statistics",
-    "extract",
-    "feature_key",
-    "normalise",
-    "standardise",
-    "with_versions",
-]

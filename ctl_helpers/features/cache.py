@@ -6,12 +6,9 @@ array of records, each with a checksum, the hash of its sound, its speech frames
 
 import logging
 import os
-import shutil
 import threading
-import time
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,10 +18,9 @@ from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import short_hash
-from ctl_helpers.parallel import parallel_map
+from ctl_helpers.parallel import parallel_map, remove_leftovers
 
 _CHUNK = 32  # rows per task: few tasks, so that handing them out costs little
-_HOUR = 3600  # seconds
 _HEAD = [("sum", "<u4"), ("name", "S24"), ("speech", "<i4", (2,))]
 _ONE_AT_A_TIME = threading.Lock()  # as the limit on threads is the whole process's
 _log = logging.getLogger("ctl_helpers")
@@ -70,7 +66,7 @@ def cached_rows(
     file, failures = folder / f"{rows_key(folder.name, names)}.npy", {}
     if _heads(file)["name"].astype(str).tolist() != names:
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder.parent)
+        remove_leftovers(folder.parent, "*/partial-*")
         with TemporaryDirectory(prefix="partial-", dir=folder) as partial_folder:
             made = Path(partial_folder, "rows.npy")
             failures = _make(made, folder, names, sources, compute, shape, each)
@@ -191,12 +187,3 @@ def _write(rows: Iterable[tuple[int, np.void]], file: Path, offset: int) -> None
         for row, record in rows:
             stream.seek(offset + row * record.nbytes)
             stream.write(record.tobytes())
-
-
-def _sweep(cache: Path) -> None:
-    """Remove what processes that were killed have left behind."""
-    for leftover in cache.glob("*/partial-*"):
-        with suppress(OSError):  # another process was faster
-            times = [path.stat().st_mtime for path in (leftover, *leftover.iterdir())]
-            if time.time() - max(times) > _HOUR:
-                shutil.rmtree(leftover)

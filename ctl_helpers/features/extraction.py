@@ -149,19 +149,19 @@ def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[i
 
 
 def _leave_out(manifest: pd.DataFrame, failures: dict[int, str]) -> pd.DataFrame:
+    manifest = manifest.reset_index(drop=True)
     if not failures:
-        return manifest.reset_index(drop=True)
+        return manifest
     problems = []
-    for row in sorted(failures):
-        reason = failures[row].removeprefix(f"{manifest['path'].iloc[row]}: ")
-        name = manifest["utterance"].iloc[row]
-        problems.append({"path": name, "kind": "features", "reason": reason})
+    for row, reason in sorted(failures.items()):
+        reason = reason.removeprefix(f"{manifest['path'][row]}: ")
+        found = {"path": manifest["utterance"][row], "kind": "features", "reason": reason}
+        problems.append(found)
     said = "; ".join(f"{problem['path']}: {problem['reason']}" for problem in problems[:5])
     said += f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
     if len(problems) == len(manifest):
         raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
     _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
-    kept = manifest.iloc[np.delete(np.arange(len(manifest)), list(failures))]
-    kept = kept.reset_index(drop=True)
+    kept = manifest.drop(index=list(failures)).reset_index(drop=True)
     kept.attrs["problems"] = [*manifest.attrs.get("problems", []), *problems]
     return kept

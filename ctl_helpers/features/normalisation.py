@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import Features
 
@@ -226,15 +227,14 @@ def with_versions(
     only : int array or None
         As for `normalise`.
     """
-    made = []
-    for version in versions:
+
+    def like_these(version: Features) -> Normalised:
         speech = None if normalised.speech is None else version.speech
         if normalised.kind == "global":
-            made.append(replace(normalised, values=version.values, speech=speech))
-        else:
-            kind = normalised.kind
-            made.append(normalise(version.values, manifest, kind, speech=speech, only=only))
-    return replace(normalised, versions=tuple(made))
+            return replace(normalised, values=version.values, speech=speech)
+        return normalise(version.values, manifest, normalised.kind, speech=speech, only=only)
+
+    return replace(normalised, versions=tuple(map(like_these, versions)))
 
 
 def _groups(
@@ -247,27 +247,20 @@ def _groups(
                 "normalisation 'global': expected the rows of a training part, got none"
             )
         return [(np.arange(len(manifest)), train)]
-    if kind == "speaker" or kind in SECONDS:
-        if unknown := (manifest["speaker"] == "").sum():
-            path = manifest["path"][manifest["speaker"] == ""].iloc[0]
-            raise StudyError(
-                f"normalisation 'speaker': expected a speaker for every utterance, got {unknown} "
-                f"of {len(manifest)} without one, as {path}"
-            )
-        groups = manifest.groupby(["corpus", "speaker"]).indices.values()
-        if kind == "speaker" or train is None:
-            return [(rows, rows) for rows in groups]
-        return [
-            (rows, rows if np.isin(rows, train).any() else _heard(rows, manifest, SECONDS[kind]))
-            for rows in groups
-        ]
-    only = np.arange(len(manifest)) if only is None else only
-    groups = manifest.groupby("corpus").indices.values()
-    return [(rows, some if len(some := np.intersect1d(rows, only)) else rows) for rows in groups]
+    if kind != "corpus":
+        check_known(manifest, "speaker", "normalisation 'speaker'")
+    columns = ["corpus"] if kind == "corpus" else ["corpus", "speaker"]
+    groups = manifest.groupby(columns).indices.values()
+    return [(rows, _learned_from(rows, manifest, kind, train, only)) for rows in groups]
 
 
-def _heard(rows: np.ndarray, manifest: pd.DataFrame, seconds: float) -> np.ndarray:
-    """Draw so many of a speaker's rows that they last for some seconds."""
-    rows = np.random.default_rng(len(rows)).permutation(rows)
-    lasted = np.cumsum(manifest["duration"].to_numpy()[rows])
-    return np.sort(rows[: 1 + np.searchsorted(lasted, seconds)])
+def _learned_from(rows, manifest, kind, train, only) -> np.ndarray:
+    """Pick the rows of a speaker or a corpus that may be learned from, all where none may."""
+    if kind == "corpus" and only is not None:
+        allowed = np.intersect1d(rows, only)
+        return allowed if len(allowed) else rows
+    if kind in SECONDS and train is not None and not np.isin(rows, train).any():
+        drawn = np.random.default_rng(len(rows)).permutation(rows)
+        lasted = np.cumsum(manifest["duration"].to_numpy()[drawn])
+        return np.sort(drawn[: 1 + np.searchsorted(lasted, SECONDS[kind])])
+    return rows

@@ -5,17 +5,3 @@ from ctl_helpers.protocols.inside import PROTOCOLS, make_splits, problems_inside
 from ctl_helpers.protocols.partition import read_partition
 from ctl_helpers.protocols.problem import Problem, classes_of
 from ctl_helpers.protocols.split import Split
-
-__all__ = [
-    "LABELS",
-    "PROTOCOLS",
-    "SCORINGS",
-    "Problem",
-    "Split",
-    "classes_of",
-    "make_splits",
-    "problems_across",
-    "problems_inside",
-    "read_partition",
-    "validation_part",
-]

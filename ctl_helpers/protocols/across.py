@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import drop_copies
-from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.errors import StudyError
-from ctl_helpers.protocols.problem import Problem, in_order, is_synthetic
+from ctl_helpers.protocols.problem import Problem, in_order
 from ctl_helpers.protocols.split import groups_of
 
 _log = logging.getLogger("ctl_helpers")
@@ -104,8 +103,6 @@ def problems_across(
         of_utterances=len(rows),
         labels=labels,
         division=0,
-        samples=CROSS_CORPUS_SAMPLES,
-        synthetic=any(is_synthetic(manifests[name]) for name in [*sides[0], *sides[1]]),
     )
     if scoring == "transductive":
         return [common]

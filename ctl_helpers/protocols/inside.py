@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold, StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
-from ctl_helpers.protocols.problem import Problem, classes_of, is_synthetic
+from ctl_helpers.protocols.problem import Problem, classes_of
 from ctl_helpers.protocols.split import Split, groups_of
 
 PARTITION, INNER = "partition:", "inner:"
@@ -57,7 +57,6 @@ def problems_inside(
         "of_folds": len(splits),
         "of_utterances": sum(len(split.test) for split in splits),
         "division": division,
-        "synthetic": is_synthetic(manifest),
         "memo": {},  # of all of them
     }
     return [
@@ -143,9 +142,11 @@ def _inner(protocol: str, manifest: pd.DataFrame, folds: int, seed: int) -> list
     return found
 
 
-def _kfold(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
-    splitter = KFold(folds, shuffle=True, random_state=seed)
-    return _numbered(splitter.split(np.arange(len(manifest))))
+def _folds(splitter, manifest, folds, seed, groups=None, held_out=False) -> list[Split]:
+    """Divide a corpus by a splitter of scikit-learn."""
+    shuffled = splitter(folds, shuffle=True, random_state=seed)
+    parts = enumerate(shuffled.split(manifest, manifest["emotion"], groups))
+    return [Split(f"fold {number}", train, test, held_out) for number, (train, test) in parts]
 
 
 def _stratified(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
@@ -155,41 +156,34 @@ def _stratified(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
             f"protocol 'stratified': expected at least {folds} utterances of every emotion, one "
             f"per fold, got {counts.min()} of {counts.idxmin()!r}"
         )
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return _numbered(splitter.split(manifest, manifest["emotion"]))
+    return _folds(StratifiedKFold, manifest, folds, seed)
 
 
 def _loso(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     speakers = groups_of(manifest, "speaker", "loso", at_least=2)
-    return [
-        Split(
-            f"speaker {name}",
-            np.flatnonzero(speakers != name),
-            np.flatnonzero(speakers == name),
-            True,
-        )
-        for name in np.unique(speakers)
-    ]
+    parts = LeaveOneGroupOut().split(speakers, groups=speakers)
+    named = zip(np.unique(speakers), parts, strict=True)
+    return [Split(f"speaker {name}", train, test, True) for name, (train, test) in named]
 
 
 def _grouped(
     protocol: str, column: str, manifest: pd.DataFrame, folds: int, seed: int
 ) -> list[Split]:
     groups = groups_of(manifest, column, protocol, at_least=folds)
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    held_out = column == "speaker"
     with warnings.catch_warnings():
         # An emotion rarer than the folds is missing from some of them; that is no mistake here.
         warnings.simplefilter("ignore", UserWarning)
         try:
-            parts = list(splitter.split(manifest, manifest["emotion"], groups))
+            splits = _folds(StratifiedGroupKFold, manifest, folds, seed, groups, held_out)
         except ValueError as error:
             raise StudyError(f"protocol {protocol!r}: {error}") from error
-    if any(not len(test) for _, test in parts):
+    if not all(len(split.test) for split in splits):
         raise StudyError(
             f"protocol {protocol!r}: expected {column}s that fill {folds} folds, got an empty "
             "fold; use fewer folds"
         )
-    return _numbered(parts, held_out=column == "speaker")
+    return splits
 
 
 def _strangers(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
@@ -211,7 +205,7 @@ def _strangers(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
 
 
 PROTOCOLS: dict[str, Callable[[pd.DataFrame, int, int], list[Split]]] = {
-    "kfold": _kfold,
+    "kfold": partial(_folds, KFold),
     "stratified": _stratified,
     "loso": _loso,
     "grouped": partial(_grouped, "grouped", "speaker"),
@@ -219,14 +213,6 @@ PROTOCOLS: dict[str, Callable[[pd.DataFrame, int, int], list[Split]]] = {
     "strangers": _strangers,
 }
 K_FOLDS = ("kfold", "stratified", "grouped", "sentences", "strangers")  # those that ask how many
-
-
-def _numbered(
-    parts: Iterable[tuple[np.ndarray, np.ndarray]], held_out: bool = False
-) -> list[Split]:
-    return [
-        Split(f"fold {number}", train, test, held_out) for number, (train, test) in enumerate(parts)
-    ]
 
 
 def validation_part(

@@ -3,11 +3,13 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS, is_miniature
+from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features, FeatureSettings, feature_key
 
@@ -41,10 +43,6 @@ class Problem:
         Kind of the classes; see :data:`ctl_helpers.protocols.across.LABELS`.
     division : int
         Seed of the division.
-    samples : int, optional
-        Signal length in samples at 22 050 Hz; None for the one of the corpus.
-    synthetic : bool
-        Whether the speech is that of the miniature corpora.
     features : tuple of Features
         What a method looks at; empty until a run is executed.
     memo : dict
@@ -67,8 +65,6 @@ class Problem:
     of_utterances: int | None = None
     labels: str = "emotion"
     division: int = 98
-    samples: int | None = None
-    synthetic: bool = False
     features: tuple[Features, ...] = ()
     memo: dict = field(default_factory=dict, repr=False)
 
@@ -81,6 +77,17 @@ class Problem:
     def place(self) -> str:
         """The corpus, or source and target, for messages."""
         return f"{self.source} -> {self.target}" if self.across else self.corpus
+
+    @cached_property
+    def samples(self) -> int | None:
+        """Signal length in samples at 22 050 Hz; None for the one of the corpus."""
+        return CROSS_CORPUS_SAMPLES if self.manifest["corpus"].nunique() > 1 else None
+
+    @cached_property
+    def synthetic(self) -> bool:
+        """Whether some of the speech is that of the miniature corpora."""
+        paths = map(Path, self.manifest.drop_duplicates("corpus")["path"])
+        return any(is_miniature(folder) for path in paths for folder in path.parents)
 
     @cached_property
     def truth(self) -> np.ndarray:
@@ -140,9 +147,3 @@ def in_order(emotions: set[str]) -> tuple[str, ...]:
     """Sort emotions: those of the catalogue in its order, then others by name."""
     known = [emotion for emotion in EMOTIONS if emotion in emotions]
     return (*known, *sorted(emotions - set(known)))
-
-
-def is_synthetic(manifest: pd.DataFrame) -> bool:
-    """Whether a manifest is of the miniature corpora."""
-    folder = manifest.attrs.get("folder")
-    return folder is not None and is_miniature(folder)

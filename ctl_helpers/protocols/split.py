@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
 
 
@@ -36,12 +37,7 @@ def groups_of(manifest: pd.DataFrame, column: str, protocol: str, at_least: int)
     StudyError
         When it is not known for every row, or there are fewer than `at_least`.
     """
-    unknown = manifest[manifest[column] == ""]
-    if len(unknown):
-        raise StudyError(
-            f"protocol {protocol!r}: expected a {column} for every utterance, got {len(unknown)} "
-            f"of {len(manifest)} without one, as {unknown['path'].iloc[0]}"
-        )
+    check_known(manifest, column, f"protocol {protocol!r}")
     groups = manifest[column]
     if manifest["corpus"].nunique() > 1:
         groups = manifest["corpus"] + " " + groups

@@ -3,7 +3,6 @@
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +10,11 @@ import pandas as pd
 
 from ctl_helpers import __version__
 from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, make_miniature
-from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import NetworkMethod, normalised
 from ctl_helpers.protocols import Problem, classes_of
-from ctl_helpers.protocols.problem import is_synthetic
 from ctl_helpers.results.naming import name_of
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.model import save_network
@@ -103,19 +100,9 @@ def train_network(
 def _whole_problem(manifests: Sequence[pd.DataFrame]) -> Problem:
     """Make a problem that trains on everything; a few rows are predicted, and not looked at."""
     manifest = pd.concat(manifests, ignore_index=True)
-    manifest.attrs = dict(manifests[0].attrs)
     rows = np.arange(len(manifest))
-    problem = Problem(
-        manifest,
-        classes_of(manifest),
-        rows,
-        rows[:1],
-        "whole",
-        "all",
-        corpus="+".join(manifest["corpus"].unique()),
-        synthetic=is_synthetic(manifests[0]),
-    )
-    return replace(problem, samples=CROSS_CORPUS_SAMPLES) if len(manifests) > 1 else problem
+    corpus = "+".join(manifest["corpus"].unique())
+    return Problem(manifest, classes_of(manifest), rows, rows[:1], "whole", "all", corpus=corpus)
 
 
 def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -> dict:
