@@ -84,9 +84,10 @@ class Findings:
             "What was aimed at, and what was reached?": (
                 goals(self.runs),
                 "UAR in percent at the last epoch. Recipes and the fusions for new voices were "
-                "chosen on inner folds, methods across corpora by the rule above. The mean for "
-                "shuffled folds is an older one, put here with its scores in view, in place of "
-                "that fusion. A block of studies/reference.yaml is run by --blocks.",
+                "chosen on inner folds, methods across corpora by the rule above. Put here with "
+                "their scores in view were the mean for shuffled folds, an older one, in place of "
+                "that fusion, and the fusion of all ten across corpora, which needs no choice. A "
+                "block of studies/reference.yaml is run by --blocks.",
             ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),
@@ -118,7 +119,7 @@ def findings(store: object, runs: pd.DataFrame) -> Findings:
     scores = tables.ours_beside_published(runs, predictions)
     if synthetic:
         scores = scores[scores["reported_by"] == OURS].reset_index(drop=True)
-    claims = verdict(runs.iloc[:0] if synthetic else runs)
+    claims = verdict(runs.iloc[:0] if synthetic else runs, predictions)
     gains = comparisons.gains(runs, predictions)
     return Findings(runs, predictions, scores, claims, comparisons.gap(runs), gains)
 

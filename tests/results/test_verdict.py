@@ -64,3 +64,20 @@ def test_a_transfer_is_judged_over_seeds():
     runs = runs.assign(seed=range(3), split="all")
     assert verdict(runs)["verdict"].tolist() == [HOLDS]
     assert verdict(runs[:2])["verdict"].tolist() == [OPEN]
+
+
+def test_one_transfer_is_judged_over_the_utterances_of_its_target():
+    claim = published().query("method == 'CAAM' and source == 'casia'").iloc[0]
+    place = {key: claim[key] for key in ("corpus", "source", "target", "protocol", "classes")}
+    classes = claim["classes"].split(", ")
+    for right, expected in [(claim["uar"] / 100, HOLDS), (0.9, f"{FAILS} (ours is higher)")]:
+        runs = runs_of([100 * right], folds=None, method="caam-released", **place)
+        truth = np.repeat(classes, 100)
+        hits = np.tile(np.arange(100) < 100 * right, len(classes))
+        other = np.repeat(np.roll(classes, 1), 100)
+        said = {"emotion": truth, "predicted": np.where(hits, truth, other), "seed": 0}
+        place_of_all = {"run": "0", "selection": "last", "corpus": "ravdess", "speaker": "01"}
+        (row,) = verdict(runs, pd.DataFrame(said).assign(**place_of_all)).to_dict("records")
+        assert row["verdict"] == expected
+        half = 1.96 * 100 * np.sqrt(right * (1 - right) / len(truth))
+        assert row["last_high"] - row["last_low"] == pytest.approx(2 * half, rel=0.15)
