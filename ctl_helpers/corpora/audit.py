@@ -1,5 +1,6 @@
 """Compare a corpus as it lies on disk with what was published of it."""
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -120,7 +121,7 @@ def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
     there = {found.identity: found.speaker for found in parsed if isinstance(found, Labels)}
     if there.keys() & entry.published.keys():
         # A name may lack the letter of its version.
-        lacking = (u for u in entry.published if not {u, u[:-1]} & there.keys())
+        lacking = (u for u in entry.published if not {u, re.sub("[a-z]$", "", u)} & there.keys())
         gaps = [(entry.published[u], "no such file") for u in lacking]
     else:
         counts = Counter(there.values()) if there else Counter(manifest["speaker"])

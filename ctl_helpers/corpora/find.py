@@ -168,7 +168,8 @@ def _look(root: Path, columns: Mapping[str, str] | None) -> tuple[dict[str, Path
     if root not in found.values():
         found = _own_corpora(root, children, set(found.values()), columns) | found
     others = [] if root in found.values() else [p for p in children if p not in found.values()]
-    strange = [p.name for p in others if p.suffix.lower() in READ or (p.is_dir() and _sample(p))]
+    kinds = (*READ, ".csv", ".tsv")
+    strange = [p.name for p in others if p.suffix.lower() in kinds or (p.is_dir() and _sample(p))]
     line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")

@@ -6,6 +6,7 @@ from conftest import SHARED, lay_out, needs_shared, noise, write_wav
 from layouts import PUBLISHED, emovo_names, ravdess_names, savee_names
 
 from ctl_helpers.corpora import audit
+from ctl_helpers.corpora.catalogue import LAYOUTS
 from ctl_helpers.errors import StudyError
 
 
@@ -37,6 +38,16 @@ def test_missing_utterances_are_named(tmp_path):
     assert result.line == "ravdess: 1379 of 1440 utterances, 23 speakers; 61 missing"
     assert rows(result, kind="missing") == sorted(gone)
     assert result.speakers.loc["07", ["sex", "found", "published"]].tolist() == ["m", 0, 60]
+
+
+@pytest.mark.parametrize("name", [e.name for e in LAYOUTS.values() if e.published])
+def test_whichever_part_is_there_the_rest_is_missing(tmp_path, name):
+    published = list(LAYOUTS[name].published.values())
+    there = np.random.default_rng(0).choice(published, 12, replace=False)
+    lay_out(tmp_path / name, there.tolist())
+    result = audit(tmp_path, name)
+    assert result.found == 12
+    assert rows(result, kind="missing") == sorted(set(published) - set(there))
 
 
 def test_missing_utterances_are_counted_where_names_are_not_known(tmp_path):

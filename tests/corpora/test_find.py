@@ -110,12 +110,13 @@ def test_what_is_not_understood_is_named(tmp_path, caplog):
     lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
     lay_out(tmp_path, ["mystery/a.wav", "music/b.wav", "loose.wav"])
     (tmp_path / "pictures").mkdir()
+    (tmp_path / "notes.csv").write_text("day,weather\n1,rain\n")
     with caplog.at_level(logging.WARNING, "ctl_helpers"):
         assert set(find_corpora(tmp_path)) == {"emodb"}
     (record,) = caplog.records
-    assert "not understood: loose.wav, music, mystery" in record.getMessage()
+    assert "not understood: loose.wav, music, mystery, notes.csv" in record.getMessage()
     assert "<emotion>/*.wav" in record.getMessage()
-    with pytest.raises(StudyError, match=r"not understood: loose\.wav, music, mystery"):
+    with pytest.raises(StudyError, match=r"not understood: loose\.wav, music, mystery, notes\.csv"):
         load_manifest(tmp_path, "mystery")
 
 
