@@ -109,7 +109,7 @@ def _time_steps(run: Run, steps: int = 3) -> float:
 
     method: Any = run.method
     recipe, classes = method.recipe, len(run.problem.classes)
-    backend.prepare(0)
+    backend.prepare(0, 1)  # runs have a core each
     try:
         shape: Any = _shape(run)
         model = build(recipe, shape, classes)
