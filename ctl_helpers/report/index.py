@@ -1,6 +1,5 @@
 """The report's index page."""
 
-import json
 import re
 import tomllib
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import pandas as pd
 from ctl_helpers.report import tables
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.markup import template
-from ctl_helpers.report.notebooks import SYNTHETIC
+from ctl_helpers.report.notebooks import SYNTHETIC, read_about
 from ctl_helpers.results.naming import OURS, label_of, name_of
 from ctl_helpers.results.references import references
 from ctl_helpers.results.runs import CONDITION, load_runs
@@ -103,16 +102,8 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
 
 def _pages(out: Path) -> list[dict[str, str]]:
     """List the executed notebooks that have a page: name, notebook and title of each."""
-    found = []
-    for path in sorted((out / "notebooks").glob("*.ipynb")):
-        try:
-            metadata = json.loads(path.read_text(encoding="utf-8"))["metadata"]["ctl_helpers"]
-            page = {"name": path.stem} | {key: metadata[key] for key in ("notebook", "title")}
-        except (OSError, ValueError, KeyError, TypeError):  # no notebook of a study
-            continue
-        if path.with_suffix(".html").is_file():
-            found.append(page)
-    return found
+    written = [path.with_suffix(".ipynb") for path in sorted((out / "notebooks").glob("*.html"))]
+    return [about | {"name": path.stem} for path in written if (about := read_about(path))]
 
 
 def _row(label: str, scores: pd.DataFrame) -> dict:

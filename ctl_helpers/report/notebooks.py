@@ -175,12 +175,16 @@ class Notebook:
     def is_done(self, out: str | Path) -> bool:
         """Whether the executed notebook and its page are there, made from the same."""
         notebook, page = self.files(out)
-        try:
-            done = json.loads(notebook.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return False
-        made = done.get("metadata", {}).get("ctl_helpers", {})
-        return page.is_file() and made.get("key") == self.key()
+        return page.is_file() and read_about(notebook).get("key") == self.key()
+
+
+def read_about(notebook: Path) -> dict:
+    """Read what an executed notebook says of itself: notebook, title, key; else nothing."""
+    try:
+        about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["ctl_helpers"]
+        return {name: about[name] for name in ("notebook", "title", "key")}
+    except (OSError, ValueError, KeyError, TypeError):  # no notebook of a study
+        return {}
 
 
 @functools.lru_cache(maxsize=1)

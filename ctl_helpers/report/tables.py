@@ -22,7 +22,7 @@ from ctl_helpers.results.naming import (
     name_of,
     named_apart,
     part_of,
-    place_of,
+    title_of,
 )
 from ctl_helpers.results.published import published_beside
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
@@ -105,8 +105,8 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
         protocol where it is not all of it, and the protocol where a column holds another one.
     """
     rows = table.to_dict("records")
-    scores = [_score(row) for row in rows]
-    cells = table.assign(column=[_column_of(row) for row in rows], score=scores)
+    columns = [title_of(row, condition_of(row["protocol"])) for row in rows]
+    cells = table.assign(column=columns, score=[_score(row) for row in rows])
     cells["method"] = [label_of(row) for row in rows]
     columns = sorted(cells["column"].unique(), key=lambda c: (c == "mean", c.split(",")[0]))
     cells = cells.sort_values("uar", ascending=False, kind="stable")
@@ -123,12 +123,6 @@ def _score(row: dict) -> str:
         remarks.append(name_of(row["protocol"]))
     remark = ", ".join(filter(None, remarks))
     return f"{row['uar']:.1f}" + (f" ({remark})" if remark else "")
-
-
-def _column_of(row: dict) -> str:
-    where = condition_of(row["protocol"]) if row["corpus"] else row["protocol"]
-    words = [word for word in (where, row["labels"]) if word not in ("transductive", "emotion")]
-    return ", ".join([place_of(row), *words])
 
 
 def chance_of(row: dict) -> float:

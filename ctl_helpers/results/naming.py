@@ -86,11 +86,10 @@ def label_of(row: Mapping[str, str]) -> str:
     return method_of(row) + (f" {DAGGER}" if row["optimistic"] else "")
 
 
-def title_of(row: Mapping[str, str]) -> str:
-    """Say in words what a row is of: ``EmoDB, CPAC modern, per speaker, shuffled k-fold``."""
-    labels = row.get("labels", "emotion").replace("emotion", "")
-    words = [place_of(row), method_of(row), name_of(row["protocol"]), labels]
-    return ", ".join(filter(None, words))
+def title_of(row: Mapping[str, str], *words: str) -> str:
+    """Say what a row is of: its place, other words, its labels; what is usual is left out."""
+    said = [place_of(row), *words, row.get("labels", "emotion")]
+    return ", ".join(word for word in said if word not in ("", "transductive", "emotion"))
 
 
 def part_of(row: Mapping[str, Any]) -> str:

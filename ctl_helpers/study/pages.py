@@ -127,7 +127,7 @@ def _page_of(group: Group, runs: list[Run]) -> tuple[str, list[str], str]:
     method: Any = runs[0].method
     row = {"corpus": group.place[0], "protocol": group.protocol, "method": method.name}
     row |= {"recipe": method.recipe.name, "normalisation": method.recipe.normalisation}
-    return INSIDE, words, title_of(row)
+    return INSIDE, words, title_of(row, method_of(row), name_of(row["protocol"]))
 
 
 def _listed(*sentences: str):

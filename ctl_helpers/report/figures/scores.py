@@ -14,9 +14,9 @@ from ctl_helpers.results.naming import (
     HEADINGS,
     OURS,
     label_of,
+    method_of,
     name_of,
     part_of,
-    place_of,
     title_of,
 )
 from ctl_helpers.results.runs import OPTIMISTIC
@@ -137,7 +137,7 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     """
     table = table[table["source"] != "mean"]
     rows = table.to_dict("records")
-    dots = _scored(table, [_panel(row) for row in rows], metric)
+    dots = _scored(table, [title_of(row, name_of(row["protocol"])) for row in rows], metric)
     dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
     dots["mean"] = dots.groupby("row")["value"].transform("mean")
     dots = dots.sort_values("mean", ascending=False, kind="stable")
@@ -145,13 +145,6 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     dots = dots[~dots["row"].isin(ours[_MOST:])]
     label = f"{metric.upper()} % (dotted: chance; bars: 95 %, thin ones over utterances)"
     return _dot_plot(dots, label, side_by_side=True)
-
-
-def _panel(row: dict, *more: str) -> str:
-    """Say what a panel is of; what is usual is left out."""
-    said = [place_of(row), *(name_of(row[key]) for key in ("protocol", "labels", *more))]
-    usual = ("", "emotion", "none") if more else ("transductive", "emotion")
-    return ", ".join(word for word in said if word not in usual)
 
 
 @styled
@@ -190,8 +183,9 @@ def gap(table: pd.DataFrame) -> Figure:
         From `comparisons.gap`.
     """
     rows = table.to_dict("records")
-    words = [f"{title_of(row)}: {row['metric']}, {row['gap']:+.1f}" for row in rows]
-    dots = _of_columns(table.assign(row=words), "last", OPTIMISTIC)
+    titles = [title_of(row, method_of(row), name_of(row["protocol"])) for row in rows]
+    words = ": " + table["metric"] + table["gap"].map(", {:+.1f}".format)
+    dots = _of_columns(table.assign(row=titles + words), "last", OPTIMISTIC)
     return _dot_plot(dots, "score %", joined=True)
 
 
@@ -207,7 +201,9 @@ def gains(table: pd.DataFrame) -> Figure:
     """
     table = table.sort_values("difference", ascending=False, kind="stable")
     rows = table.to_dict("records")
-    table["panel"] = [_panel(row, "recipe", "normalisation") for row in rows]
+    keys = ("protocol", "recipe", "normalisation")
+    said = [[title_of(row), *(row[key] for key in keys if row[key] != "none")] for row in rows]
+    table["panel"] = [", ".join(filter(None, words)) for words in said]
     table = table.assign(row=table["method"].map(name_of), line=0.0)
     thin = _dots(table, "difference", "pooled_difference", thin=True)
     dots = pd.concat([thin, _dots(table, "difference", thin=False)])
