@@ -1,10 +1,12 @@
 """A run store filled with invented numbers, for the tests of results, tables and figures."""
 
 import zlib
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.runs.store import RunStore, file_hash, write_json
 from ctl_helpers.scores import scores
 
@@ -143,8 +145,9 @@ def add_run(
     return store.compute(spec, function)
 
 
-def recipe(name, normalisation="none", **more):
-    return {"name": name, "normalisation": normalisation, "epochs": 30, **more}
+def recipe(name, normalisation="none", recipes=RECIPES):
+    own = asdict(recipes[name]) if name in recipes else {"epochs": 30}
+    return own | {"name": name, "normalisation": normalisation}
 
 
 def fill(root, folds=10, seeds=(0,)):
@@ -165,7 +168,8 @@ def fill(root, folds=10, seeds=(0,)):
         for method, accuracy in (("source-only", 0.2), ("caam-released", 0.25), ("caam-mdd", 0.3)):
             for seed in range(3):
                 run = {"source": source, "target": target, "split": "all"}
-                run |= {"protocol": "transductive", "method": method, "recipe": recipe("released")}
+                run |= {"protocol": "transductive", "method": method}
+                run["recipe"] = recipe("released", recipes=TRANSFER_RECIPES)
                 add_run(store, seed=seed, accuracy=accuracy, **run)
     return store
 

@@ -1,6 +1,7 @@
 """Small corpora, features, networks, classifiers and protocols, as somebody outside brings them."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from conftest import write_wav
 
 from ctl_helpers.features import Features
 from ctl_helpers.methods import parse
+from ctl_helpers.networks.recipes import RECIPES
 from ctl_helpers.protocols import problems_inside
 from ctl_helpers.runs.run import seeded
+from ctl_helpers.runs.store import canonical
 
 NETWORK = """
 from keras import Input, Model, layers
@@ -37,6 +40,12 @@ def halves(manifest, folds, seed):
     one, two = np.sort(rows[::2]), np.sort(rows[1::2])
     return [Split("first half", one, two), Split("second half", two, one)]
 """
+
+
+def variant(recipe, division=98, **changes):
+    """The settings of a run, as a row of runs has them."""
+    fields = asdict(RECIPES[recipe]) if recipe in RECIPES else {}
+    return json.dumps(canonical(fields | {"division": division} | changes), sort_keys=True)
 
 
 def write_code(folder: Path, name: str, text: str) -> Path:

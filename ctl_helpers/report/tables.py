@@ -79,7 +79,7 @@ def ours_beside_published(
     types |= dict.fromkeys(_COUNTS, "Int64") | {"optimistic": bool}
     words = dict.fromkeys([*_WORDS, *_SAID], "")
     table = table.reindex(columns=[*_WORDS, *types, *_SAID]).astype(types)
-    return table.fillna(words)
+    return table.astype(dict.fromkeys(words, object)).fillna(words)
 
 
 def condition_of(protocol: str) -> str:

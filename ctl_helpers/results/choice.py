@@ -3,7 +3,7 @@
 import pandas as pd
 
 from ctl_helpers.results.naming import method_of, name_of
-from ctl_helpers.results.runs import OPTIMISTIC, matching
+from ctl_helpers.results.runs import OPTIMISTIC, as_named, matching
 from ctl_helpers.results.summaries import fold_interval
 
 RULE = (
@@ -28,6 +28,7 @@ def chosen_without_labels(runs: pd.DataFrame) -> pd.DataFrame:
         interval over seeds (percent), ``best`` (that of the method that would have been best
         there), seeds. Empty where fewer than two targets ran.
     """
+    runs = as_named(runs, free=("normalisation",))
     runs = matching(runs, {"protocol": "transductive", "labels": "emotion"})
     several = (runs["source"] + runs["target"]).str.contains("+", regex=False)
     runs = runs[runs["selection"].ne(OPTIMISTIC) & ~several]

@@ -8,12 +8,17 @@ import json
 import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from ctl_helpers.runs.store import damage, read_archive, read_table
+from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
+from ctl_helpers.protocols import Problem
+from ctl_helpers.runs.store import canonical, damage, read_archive, read_table
 
 log = logging.getLogger("ctl_helpers")
 
@@ -149,6 +154,27 @@ def grouped(
 def matching(frame: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
     """Pick the rows that have these values."""
     return frame[frame[list(values)].eq(pd.Series(dict(values))).all(axis=1)]
+
+
+def as_named(runs: pd.DataFrame, free: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Pick the runs of recipes as they are named: no field is changed, but for the free ones.
+
+    Runs of another division than the usual one are left out, too.
+    """
+    rows = zip(runs["source"], runs["kind"], runs["recipe"], runs["variant"], strict=True)
+    kept = [_is_as_named(source != "", *row, free) for source, *row in rows]
+    return runs[np.array(kept, bool)]
+
+
+@cache
+def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple) -> bool:
+    settings = json.loads(variant)
+    recipes = TRANSFER_RECIPES if kind == "adaptation" else RECIPES
+    own = canonical(asdict(recipes[recipe])) if recipe in recipes else {}
+    if own and settings.get("network") != own["network"]:  # another one has its own settings
+        free = (*free, "network", "settings")
+    usual = across or settings.get("division") == Problem.division
+    return usual and all(settings.get(key) == own[key] for key in own if key not in free)
 
 
 def root_of(store: Any) -> Path:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ctl_helpers.results.naming import name_of, place_of
 from ctl_helpers.results.published import published
-from ctl_helpers.results.runs import OPTIMISTIC, PLACE, matching
+from ctl_helpers.results.runs import OPTIMISTIC, PLACE, as_named, matching
 from ctl_helpers.results.summaries import extent, fold_interval, pooled_interval
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
@@ -43,7 +43,7 @@ def verdict(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         best_test (ours, percent; NaN where it was not computed), folds, of_folds, seeds, verdict
         (see `RULE`).
     """
-    rows = []
+    rows, runs = [], as_named(runs)
     for claim in published().to_dict("records"):
         method, recipes = TESTED_BY.get(claim["method"], ("", ()))
         for recipe in recipes:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
+from toys import variant
 
 from ctl_helpers.results import goals as module
 from ctl_helpers.results.choice import chosen_without_labels
@@ -15,7 +16,8 @@ from ctl_helpers.results.voices import seconds_of_a_new_voice
 def table(rows, **common):
     plain = {"corpus": "", "source": "", "target": "", "labels": "emotion", "selection": "last"}
     plain |= {"recipe": "", "split": "whole", "seed": 0, "normalisation": "speaker", **common}
-    return pd.DataFrame([plain | row for row in rows]).reindex(columns=RUN_COLUMNS)
+    rows = [{"variant": variant((plain | row)["recipe"])} | plain | row for row in rows]
+    return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
 
 
 def folds(scores, **values):
@@ -28,6 +30,7 @@ def test_a_goal_is_reached_by_the_method_that_it_names():
     runs = table(folds(good, **modern), normalisation="global")
     others = [{"recipe": "released"}, {"selection": "best_test"}, {"protocol": "stratified"}]
     others += [{"corpus": "casia", "recipe": "other"}, {"normalisation": "speaker"}]
+    others += [{"variant": variant("modern", epochs=99)}, {"variant": variant("modern", 3)}]
     rows = [row for other in others for row in folds(better, **modern | other)]
     (row,) = goals(pd.concat([runs, table(rows, normalisation="global")])).to_dict("records")
     assert row["place"] == "EmoDB" and row["method"] == "CPAC modern"

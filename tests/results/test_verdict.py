@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from toys import variant
 
 from ctl_helpers.results.published import published
 from ctl_helpers.results.runs import RUN_COLUMNS
@@ -14,6 +15,7 @@ def runs_of(scores, folds=10, best=None, **values):
     claim = published().query("method == 'CPAC' and corpus == 'emodb'").iloc[0]
     place = {key: claim[key] for key in ("corpus", "source", "target", "protocol", "labels")}
     row = {**place, "classes": claim["classes"], "method": "cpac", "recipe": "released"} | values
+    row = {"variant": variant(row["recipe"])} | row
     rows = []
     for fold, score in enumerate(scores):
         of_fold = row | {"split": f"fold {fold}", "seed": 0, "of_folds": folds, "run": str(fold)}
@@ -48,6 +50,8 @@ def test_only_the_published_settings_are_judged_and_best_epochs_never():
     assert verdict(runs_of(86.5 + AROUND, recipe="modern")).empty
     assert verdict(runs_of(86.5 + AROUND, classes="angry, sad")).empty
     assert verdict(runs_of(86.5 + AROUND, protocol="loso")).empty
+    for changed in (variant("released", settings={"capsules": False}), variant("released", 3)):
+        assert verdict(runs_of(86.5 + AROUND, variant=changed)).empty
     runs = runs_of(80.0 + AROUND, best=86.92)
     assert verdict(runs[runs["selection"] == "best_test"]).empty
     both = pd.concat([runs, runs_of(86.5 + AROUND, recipe="paper")])
