@@ -4,7 +4,7 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import product
@@ -14,6 +14,14 @@ from ctl_helpers.corpora.words import emotion_named
 
 CROSS_CORPUS_SAMPLES = 96_000
 """Signal length (samples at 22 050 Hz) across corpora, and of corpora outside the catalogue."""
+
+
+def every_path(path: str, words: Mapping[str, Iterable[str]]) -> Iterator[tuple[str, dict]]:
+    """Fill the fields of a path with every combination of words, the first field the slowest."""
+    names = dict.fromkeys(re.findall("{(.*?)}", path))
+    for values in product(*(words[name] for name in names)):
+        fields = dict(zip(names, values, strict=True))
+        yield path.format(**fields), fields
 
 
 def _plain(word: str) -> str:
@@ -97,17 +105,10 @@ class Corpus:
     @cached_property
     def published(self) -> dict[str, str]:
         """Native path of each utterance by its identity, where all of them are known."""
-        paths = []
-        for line in self.rules.get("published", "").split("\n"):
-            speaker, _, texts = line.partition(": ")
-            for text, *takes in map(str.split, filter(None, texts.split(", "))):
-                paths += [f"wav/{speaker}{text}{take}.wav" for take in takes]
-        if fields := dict(self.rules.get("design", {})):
-            path = fields.pop("path")
-            choices = [list(self.speakers), *(values.split() for values in fields.values())]
-            names = ["speaker", *fields]
-            paths = [path.format(**dict(zip(names, v, strict=True))) for v in product(*choices)]
-        read = {path: self.parse(PurePosixPath(path)) for path in paths}
+        words = {name: words.split() for name, words in self.rules.get("design", {}).items()}
+        (path,) = words.pop("path", [""])
+        paths = every_path(path, {"speaker": self.speakers} | words)
+        read = {path: self.parse(PurePosixPath(path)) for path, _ in paths if path}
         return {found.identity: p for p, found in read.items() if isinstance(found, Labels)}
 
     @cached_property

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.signals import READ
-from ctl_helpers.corpora.tables import Listing, has_tables, is_table, tables_in
+from ctl_helpers.corpora.tables import Listing, Reading, is_table, own_table, tables_in
 from ctl_helpers.corpora.words import emotion_named, reason_against
 from ctl_helpers.errors import StudyError
 
@@ -131,29 +131,27 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
     return reason_against(path.parts[0], labels)
 
 
-def _is_own(place: Path, columns: Mapping[str, str] | None) -> bool:
+def _is_own(place: Path, reading: Reading) -> bool:
     """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
-    return has_tables(place, columns) or any(
+    return bool(tables_in(place, reading)) or any(
         isinstance(parse_generic(path), Labels) for path in _sample(place)
     )
 
 
-def _own_corpora(
-    root: Path, children: list[Path], taken: set[Path], columns: Mapping[str, str] | None
-) -> dict[str, Path]:
+def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Reading) -> dict:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
     by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
-    if not taken and (has_tables(root, columns) or any(map(_sample, by_emotion))):
+    if not taken and (tables_in(root, reading) or any(map(_sample, by_emotion))):
         return {root.name: root}
     folders = [p for p in children if p.is_dir() and p not in taken]
-    found = {folder.name: folder for folder in folders if _is_own(folder, columns)}
-    for table in (child for child in children if is_table(child, columns)):
+    found = {folder.name: folder for folder in folders if _is_own(folder, reading)}
+    for table in (child for child in children if is_table(child, reading)):
         name = table.stem.casefold()
         found.setdefault(name if name in CATALOGUE else table.stem, table)
     return found
 
 
-def _look(root: Path, columns: Mapping[str, str] | None) -> tuple[dict[str, Path], str]:
+def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     """Corpora under a folder by name, and a line on what holds recordings but is none."""
     expected = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
     try:
@@ -166,7 +164,7 @@ def _look(root: Path, columns: Mapping[str, str] | None) -> tuple[dict[str, Path
         raise StudyError(f"corpora root {root}: the folder is empty; {expected}")
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
-        found = _own_corpora(root, children, set(found.values()), columns) | found
+        found = _own_corpora(root, children, set(found.values()), reading) | found
     others = [] if root in found.values() else [p for p in children if p not in found.values()]
     kinds = (*READ, ".csv", ".tsv")
     strange = [p.name for p in others if p.suffix.lower() in kinds or (p.is_dir() and _sample(p))]
@@ -174,11 +172,8 @@ def _look(root: Path, columns: Mapping[str, str] | None) -> tuple[dict[str, Path
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")
     # The table of a corpus's folder, where there is one, says what counts.
-    tables = {
-        place: [t for t in tables_in(place, columns) if t.parent == place]
-        for place in found.values()
-    }
-    return {name: (tables[found[name]] or [found[name]])[0] for name in sorted(found)}, line
+    found = {name: [*own_table(place, reading), place][0] for name, place in found.items()}
+    return dict(sorted(found.items())), line
 
 
 def find_corpora(root: str | Path, columns: Mapping[str, str] | None = None) -> dict[str, Path]:
@@ -209,20 +204,18 @@ def find_corpora(root: str | Path, columns: Mapping[str, str] | None = None) -> 
         If there is no such folder, or no corpus in it.
     """
     root = Path(root).expanduser().absolute()
-    found, strange = _look(root, columns)
+    found, strange = _look(root, Reading(columns=columns))
     if strange:
         _log.warning("corpora root %s%s", root, strange)
     return found
 
 
-def place_of(
-    root: str | Path, name: str, columns: Mapping[str, str] | None = None
-) -> tuple[str, Path]:
+def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
     """Find the name as spelled and the folder (or table) of a corpus asked for by name."""
     root = Path(root).expanduser().absolute()
     tables = [table for suffix in (".csv", ".tsv") if (table := root / (name + suffix)).is_file()]
     try:
-        found, strange = _look(root, columns)
+        found, strange = _look(root, reading)
     except StudyError:
         if not tables:
             raise

@@ -18,7 +18,7 @@ from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels, signal_length
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, inspect
-from ctl_helpers.corpora.tables import Listing, has_tables, list_table, tally
+from ctl_helpers.corpora.tables import Listing, Reading, list_table, tables_in, tally
 from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
@@ -259,15 +259,16 @@ def load_manifest(
     StudyError
         If the folder, the corpus or a column is not there, or nothing in it can be used.
     """
-    name, place = place_of(root, name, columns)
+    reading = Reading(labels, columns, votes)
+    name, place = place_of(root, name, reading)
     entry, is_file = LAYOUTS.get(name), place.is_file()
     folder = place.parent if is_file else place
-    native = not is_file and (entry or not has_tables(place, columns))
+    native = not is_file and (entry or not tables_in(place, reading))
     try:
         if native:
             listing = _list_folder(entry, folder, labels)
         else:
-            listing = list_table(place, labels, columns, votes, entry.speakers if entry else ())
+            listing = list_table(place, reading, entry.speakers if entry else ())
     except StudyError as error:
         raise StudyError(f"corpus {name!r}: {error}") from error
     if not listing.parts and not listing.problems:

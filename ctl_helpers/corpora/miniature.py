@@ -17,14 +17,13 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import product
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 import scipy.fft
 import soundfile
 
-from ctl_helpers.corpora.catalogue import LAYOUTS
+from ctl_helpers.corpora.catalogue import LAYOUTS, every_path
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import cache_folder, parallel_map, remove_leftovers
 
@@ -110,9 +109,7 @@ def _lines() -> Iterator[Line]:
     """All utterances, as miniature.toml lists them."""
     facts = tomllib.loads(_FACTS.read_text(encoding="utf-8"))
     for corpus, said in facts["corpora"].items():
-        for values in product(*(said[field] for field in said["fields"])):
-            fields = dict(zip(said["fields"], values, strict=True))
-            path = said["path"].format(**fields)
+        for path, fields in every_path(said["path"], said):
             labels = LAYOUTS[corpus].parse(PurePosixPath(path))
             if isinstance(labels, str) or re.search(said.get("skip", "(?!)"), path):
                 continue
@@ -140,10 +137,10 @@ def _stronger(prosody: Prosody) -> Prosody:
     return replace(prosody, **further)
 
 
-def is_miniature(root: str | Path) -> bool:
-    """Whether a folder of corpora, or of one of them, was made by :func:`make_miniature`."""
-    root = Path(root).absolute()
-    return any((folder / MARKER).is_file() for folder in (root, root.parent))
+def is_miniature(place: str | Path) -> bool:
+    """Whether a folder or a recording is one of those that :func:`make_miniature` made."""
+    place = Path(place).absolute()
+    return any((folder / MARKER).is_file() for folder in (place, *place.parents))
 
 
 def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:

@@ -8,7 +8,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import pandas as pd
@@ -30,8 +30,23 @@ ALIASES = {
 REQUIRED = ("path", "emotion")
 
 _SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
+_DATABASE = "db.yaml"
 _NOBODY = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "?", "-"}
 _SEXES = {"m": "m", "male": "m", "man": "m", "f": "f", "female": "f", "woman": "f", "w": "f"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How tables and folders outside the catalogue are read, as for `load_manifest`."""
+
+    labels: Mapping[str, str] | None = None
+    columns: Mapping[str, str] | None = None
+    votes: bool = False
+
+    @cached_property
+    def named(self) -> dict[str, str]:
+        """Names of columns here by their names in tables."""
+        return {theirs.strip().lower(): ours for theirs, ours in (self.columns or {}).items()}
 
 
 @dataclass
@@ -72,47 +87,44 @@ def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
         yield from csv.reader(lines, delimiter=max(",;\t", key=first.count))
 
 
-def is_table(path: Path, columns: Mapping[str, str] | None = None) -> bool:
+def is_table(path: Path, reading: Reading) -> bool:
     """Whether a file is a table that names recordings or emotions."""
     if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return False
-    asked = _asked(columns)
     try:
-        header = {asked.get(name, name) for name in _plain(next(iter(_lines(path, "replace")), []))}
+        first = next(iter(_lines(path, "replace")), [])
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
+    header = {reading.named.get(name, name) for name in _plain(first)}
     found = {ours for ours in REQUIRED if not header.isdisjoint((ours, *ALIASES[ours]))}
     return bool(found & header) or len(found) == len(REQUIRED)
 
 
-def tables_in(folder: Path, columns: Mapping[str, str] | None = None) -> list[Path]:
-    """Tables that say what a folder holds: its own, or one in each of its sub-folders (splits)."""
+def own_table(folder: Path, reading: Reading) -> list[Path]:
+    """Table in a folder that says what it holds: one or none."""
     own = [folder / name for name in ("manifest.csv", "manifest.tsv", "metadata.csv")]
-    own = [t for t in own if is_table(t, columns) or (t.is_file() and t.stem == "manifest")]
+    own = [t for t in own if is_table(t, reading) or (t.is_file() and t.stem == "manifest")]
+    return own[:1]
+
+
+def tables_in(folder: Path, reading: Reading) -> list[Path]:
+    """Tables that say what a folder holds: its own, those of its splits, or a database's."""
     splits = [folder / split / "metadata.csv" for split in _SPLITS]
-    return own[:1] or [table for table in splits if is_table(table, columns)]
-
-
-def has_tables(folder: Path, columns: Mapping[str, str] | None = None) -> bool:
-    """Whether tables, or an audformat database, say what a folder holds."""
-    return bool(tables_in(folder, columns)) or (folder / "db.yaml").is_file()
+    splits = [table for table in splits if is_table(table, reading)]
+    database = [folder / _DATABASE] if (folder / _DATABASE).is_file() else []
+    return own_table(folder, reading) or splits or database
 
 
 def _plain(header: Iterable) -> list[str]:
     return [str(name).strip().lower() for name in header]
 
 
-def _asked(columns: Mapping[str, str] | None) -> dict[str, str]:
-    return {theirs.strip().lower(): ours for theirs, ours in (columns or {}).items()}
-
-
-def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> list[str]:
+def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     """Name the columns of a table as they are named here, as far as they are read."""
-    asked = _asked(columns)
     names = [name or f"column {at}" for at, name in enumerate(_plain(header))]
-    if absent := [name for name in asked if name not in names]:
+    if absent := [name for name in reading.named if name not in names]:
         raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
-    names = [asked.get(name, name) for name in names]
+    names = [reading.named.get(name, name) for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
     for ours, aliases in ALIASES.items():
@@ -124,13 +136,13 @@ def _named(header: Iterable, columns: Mapping[str, str] | None, table: Path) -> 
     return names
 
 
-def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
+def _table(table: Path, reading: Reading) -> pd.DataFrame:
     """Read a CSV or TSV table; its column "too many" has the cells beyond those of the header."""
     try:
         header, *rows = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise StudyError(f"{table} is not a CSV table ({error})") from error
-    names = _named(header, columns, table)
+    names = _named(header, reading, table)
     if absent := [name for name in REQUIRED if name not in names]:
         raise StudyError(
             f"no column {', '.join(map(repr, absent))} in {table}; expected path, emotion "
@@ -141,22 +153,22 @@ def _table(table: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
     return pd.DataFrame([dict(zip(names, row, strict=False)) for row in rows])
 
 
-def _audformat(folder: Path, columns: Mapping[str, str] | None) -> pd.DataFrame:
+def _audformat(database: Path, reading: Reading) -> pd.DataFrame:
     """Read the table with emotions of an audformat database, joined with its other tables."""
     try:
         import audformat
 
-        frames = _frames(audformat.Database.load(str(folder)))
+        frames = _frames(audformat.Database.load(str(database.parent)))
     except ImportError:
-        files = sorted(folder.glob("db.*.csv"))
+        files = sorted(database.parent.glob("db.*.csv"))
         frames = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
     for frame in frames:
-        frame.columns = _named(frame.columns, columns, folder / "db.yaml")
+        frame.columns = _named(frame.columns, reading, database)
     frames = [frame.astype(object) for frame in frames if "path" in frame]
     labelled = [frame for frame in frames if "emotion" in frame]
     if not labelled:
         raise StudyError(
-            f"no table of {folder / 'db.yaml'} has files and emotions; tables that are not CSV "
+            f"no table of {database} has files and emotions; tables that are not CSV "
             "are read with the package audformat: pip install 'ctl-helpers[audb]'"
         )
     main = max(labelled, key=len)
@@ -191,41 +203,35 @@ def _file(path: str, above: Path, folder: Path) -> str:
     return (os.path.relpath(whole, folder) if inside else whole) if path else ""
 
 
-def _rows(place: Path, columns: Mapping[str, str] | None) -> list[dict[str, str]]:
+def _rows(place: Path, reading: Reading) -> list[dict[str, str]]:
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if place.is_dir() else place.parent
-    tables = tables_in(place, columns) if place.is_dir() else [place]
-    parts = [(table.parent, _table(table, columns)) for table in tables]
-    rows = []
-    for above, frame in parts or [(folder, _audformat(folder, columns))]:
+    tables, rows = tables_in(place, reading) if place.is_dir() else [place], []
+    for table in tables:
+        frame = (_audformat if table.name == _DATABASE else _table)(table, reading)
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}
-            rows.append(row | {"path": _file(row["path"], above, folder)})
+            rows.append(row | {"path": _file(row["path"], table.parent, folder)})
     return rows
 
 
-def list_table(
-    place: Path,
-    labels: Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
-    votes: bool = False,
-    speakers: Iterable[str] = (),
-) -> Listing:
+def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> Listing:
     """List the utterances of a table, of a folder with tables, or of an audformat database.
 
     Parameters
     ----------
     place : Path
         The table or folder.
-    labels, columns, votes
-        As for :func:`~ctl_helpers.corpora.load_manifest`.
+    reading : Reading
+        How it is read.
     speakers : iterable of str
         Speakers that are known of the corpus, as they are spelled.
     """
-    listing, rows = Listing(), _rows(place, columns)
+    listing, rows = Listing(), _rows(place, reading)
     spelled = _speakers({row["speaker"] for row in rows}, speakers, listing)
-    emotions = {word: emotion_named(word, labels) for word in {row["emotion"] for row in rows}}
+    words = {row["emotion"] for row in rows}
+    emotions = {word: emotion_named(word, reading.labels) for word in words}
     takes: dict[tuple, list[Labels]] = defaultdict(list)
     unused: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
@@ -234,7 +240,7 @@ def list_table(
         if row["too many"]:
             unused[path, "extra", "its row has more cells than the table has columns"] += 1
         elif not path or emotion is None:
-            what = reason_against(row["emotion"], labels) if path else "no path in its row"
+            what = reason_against(row["emotion"], reading.labels) if path else "no path in its row"
             unused[path, "extra", what] += 1
         elif segment is None:
             unused[path, "segment", f"no segment from {row['start']!r} to {row['end']!r}"] += 1
@@ -246,7 +252,7 @@ def list_table(
     for (path, kind, what), count in unused.items():
         listing.leave_out(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
     for rows_of_one in takes.values():
-        _add_once(rows_of_one, votes, listing)
+        _add_once(rows_of_one, reading.votes, listing)
     return listing
 
 

@@ -140,6 +140,11 @@ def _make(made, folder, names, sources, compute, shape, each) -> dict[int, str]:
     chunks = [new[start : start + _CHUNK] for start in range(0, len(new), _CHUNK)]
     chunks = [[(row, names[row], sources[row]) for row in chunk] for chunk in chunks]
     fill = partial(_fill, file=made, offset=offset, compute=compute, shape=shape)
+    return _fill_all(chunks, fill, each)
+
+
+def _fill_all(chunks: list[list], fill: Callable, each: Callable) -> dict[int, str]:
+    """Compute and write all rows; return those that failed, and why."""
     done = each(fill, chunks, dead=partial(_dead, fill=fill))
     return {row: why for failed in done for row, why in failed.items()}
 
@@ -148,10 +153,7 @@ def _dead(chunk: list, fill: Callable) -> dict[int, str]:
     """Name the rows that kill the process which computes them, and compute the others."""
     if len(chunk) == 1:
         return {chunk[0][0]: "the process that computes its features dies; is there enough memory?"}
-    done = parallel_map(
-        fill, [[row] for row in chunk], 1, apart=True, dead=partial(_dead, fill=fill)
-    )
-    return {row: why for failed in done for row, why in failed.items()}
+    return _fill_all([[row] for row in chunk], fill, partial(parallel_map, jobs=1, apart=True))
 
 
 def _create(file: Path, rows: int, shape: tuple[int, ...]) -> int:

@@ -35,15 +35,9 @@ def mfcc(signal: np.ndarray, settings: FeatureSettings) -> tuple[np.ndarray, np.
     signal = signal[crop : crop + samples]
     before = (samples - len(signal)) // 2
     padded = np.pad(signal, (before, samples - len(signal) - before)).astype(np.float32)
-    values = librosa.feature.mfcc(
-        y=padded,
-        sr=settings.sampling_rate,
-        n_mfcc=settings.n_mfcc,
-        n_fft=settings.n_fft,
-        win_length=settings.win_length,
-        hop_length=settings.hop_length,
-        window=settings.window,
-    )
+    names = ("n_mfcc", "n_fft", "win_length", "hop_length", "window")  # librosa's own
+    given = {name: getattr(settings, name) for name in names}
+    values = librosa.feature.mfcc(y=padded, sr=settings.sampling_rate, **given)
     values = np.ascontiguousarray(values.T, np.float32)
     # Frame t's window covers the samples [t * hop - reach, t * hop + reach).
     hop, reach = settings.hop_length, (settings.win_length + 1) // 2

@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -86,8 +85,7 @@ class Problem:
     @cached_property
     def synthetic(self) -> bool:
         """Whether some of the speech is that of the miniature corpora."""
-        paths = map(Path, self.manifest.drop_duplicates("corpus")["path"])
-        return any(is_miniature(folder) for path in paths for folder in path.parents)
+        return any(map(is_miniature, self.manifest.drop_duplicates("corpus")["path"]))
 
     @cached_property
     def truth(self) -> np.ndarray:
