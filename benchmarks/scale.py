@@ -91,6 +91,7 @@ def write_recordings(count, folder):
     return pd.DataFrame(
         {
             "path": paths,
+            **{"utterance": paths, "digest": paths, "start": np.nan, "end": np.nan},
             "corpus": "synthetic",
             "emotion": np.array(EMOTIONS)[rows % len(EMOTIONS)],
             "speaker": (rows % 50).astype(str),
@@ -114,7 +115,7 @@ def _write_chunk(count, folder, start):
 
 def main(count, folder):
     """Write recordings and extract their features; print the seconds of the latter as JSON."""
-    from ctl_helpers.features.mfcc import FeatureSettings, extract
+    from ctl_helpers.features import FeatureSettings, extract
 
     folder = Path(folder)
     manifest = write_recordings(int(count), folder)

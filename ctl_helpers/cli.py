@@ -240,7 +240,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
         print(SYNTHETIC)
     failed = 0
     words = _words_of(parsed)
-    for name in find_corpora(parsed.root, words["columns"]):
+    for name in find_corpora(parsed.root, **words):
         try:
             found = audit(parsed.root, name, **words)
         except StudyError as error:

@@ -134,13 +134,13 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
 def _is_own(place: Path, reading: Reading) -> bool:
     """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
     return bool(tables_in(place, reading)) or any(
-        isinstance(parse_generic(path), Labels) for path in _sample(place)
+        isinstance(parse_generic(path, reading.labels), Labels) for path in _sample(place)
     )
 
 
 def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Reading) -> dict:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
-    by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name)]
+    by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name, reading.labels)]
     if not taken and (tables_in(root, reading) or any(map(_sample, by_emotion))):
         return {root.name: root}
     folders = [p for p in children if p.is_dir() and p not in taken]
@@ -176,7 +176,11 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     return dict(sorted(found.items())), line
 
 
-def find_corpora(root: str | Path, columns: Mapping[str, str] | None = None) -> dict[str, Path]:
+def find_corpora(
+    root: str | Path,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> dict[str, Path]:
     """Find the corpora under one folder.
 
     Corpora whose file names are known are found by the name of their folder, whatever its case and
@@ -189,8 +193,8 @@ def find_corpora(root: str | Path, columns: Mapping[str, str] | None = None) -> 
     ----------
     root : str or Path
         The folder that holds the corpora.
-    columns : mapping, optional
-        Names of columns here by their names in tables, as for
+    columns, labels : mapping, optional
+        Names of columns here by their names in tables, and emotions by your words for them, as for
         :func:`~ctl_helpers.corpora.load_manifest`.
 
     Returns
@@ -204,7 +208,7 @@ def find_corpora(root: str | Path, columns: Mapping[str, str] | None = None) -> 
         If there is no such folder, or no corpus in it.
     """
     root = Path(root).expanduser().absolute()
-    found, strange = _look(root, Reading(columns=columns))
+    found, strange = _look(root, Reading(labels, columns))
     if strange:
         _log.warning("corpora root %s%s", root, strange)
     return found

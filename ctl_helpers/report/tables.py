@@ -131,11 +131,11 @@ def chance_of(row: dict) -> float:
 
 
 def interval_of(row: dict, metric: str = "uar") -> Interval:
-    """Return a row's score with its interval over folds or seeds, or else over utterances."""
+    """Return a row's score with its interval over folds or seeds, or else those over utterances."""
     name = metric
     if pd.isna(row[f"{metric}_low"]) and f"pooled_{metric}_low" in row:
         name = f"pooled_{metric}"
-    return Interval(row[metric], row[f"{name}_low"], row[f"{name}_high"])
+    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
 def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:

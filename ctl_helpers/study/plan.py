@@ -94,7 +94,7 @@ def open_corpora(study: Study) -> tuple[Path, list[str]]:
     """Find the folder of corpora, or make the miniature ones, and the names of what is in it."""
     root = study.settings.corpora
     folder = make_miniature() if root is None else Path(root)
-    return folder, list(find_corpora(folder, study.settings.columns))
+    return folder, list(find_corpora(folder, study.settings.columns, study.settings.emotions))
 
 
 def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> Plan:

@@ -74,7 +74,7 @@ def train_network(
     if out.suffix != ".keras":
         raise StudyError(f"train: expected a file that ends in .keras, got {out}")
     root = make_miniature() if corpora is None else Path(corpora)
-    names = names or list(find_corpora(root, columns))
+    names = names or list(find_corpora(root, columns, labels))
     problem = _whole_problem(
         [load_manifest(root, name, labels=labels, columns=columns) for name in names]
     )

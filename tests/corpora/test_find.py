@@ -106,6 +106,17 @@ def test_a_folder_named_like_a_corpus_with_other_files(tmp_path):
     assert find_corpora(tmp_path) == {"Turkish EmoDB": tmp_path / "Turkish EmoDB"}
 
 
+@pytest.mark.parametrize("place", ["mine", ""])
+def test_folders_by_emotion_in_words_of_your_own_are_a_corpus(tmp_path, place):
+    root = tmp_path / "speech"
+    lay_out(root / place, ["grr/a.wav", "grr/b.wav", "yay/c.wav"])
+    labels = {"grr": "angry", "yay": "happy"}
+    name = place or "speech"
+    assert find_corpora(root, labels=labels) == {name: root / place}
+    emotions = load_manifest(root, name, labels=labels)["emotion"]
+    assert emotions.tolist() == ["angry", "angry", "happy"]
+
+
 def test_what_is_not_understood_is_named(tmp_path, caplog):
     lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
     lay_out(tmp_path, ["mystery/a.wav", "music/b.wav", "loose.wav"])
