@@ -133,7 +133,7 @@ def chance_of(row: dict) -> float:
 def interval_of(row: dict, metric: str = "uar") -> Interval:
     """Return a row's score with its interval over folds or seeds, or else those over utterances."""
     name = metric
-    if pd.isna(row[f"{metric}_low"]) and f"pooled_{metric}_low" in row:
+    if pd.isna(row[f"{metric}_low"]) and not pd.isna(row.get(f"pooled_{metric}")):
         name = f"pooled_{metric}"
     return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 

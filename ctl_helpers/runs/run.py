@@ -194,8 +194,9 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         leftover.unlink()
     files = {f.name: file_hash(f) for f in sorted(folder.iterdir()) if f.name != "spec.json"}
     aside = outcome.details.get("validation", 0)
+    scored = _scores(predictions, outcome.epochs)
     record = {
-        "scores": _scores(predictions, outcome.epochs),
+        "scores": scored,
         "utterances": {
             "train": len(problem.train) - aside,
             "validation": aside,
@@ -213,7 +214,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
     write_json(folder / "record.json", record | dict(outcome.details))
     where = {"corpus": problem.place, "protocol": problem.protocol, "split": problem.split}
     facts = where | {"method": run.method.label, "seed": run.seed}
-    flat = {f"{s} {n}": v for s, block in record["scores"].items() for n, v in block.items()}
+    flat = {f"{s} {n}": v for s, block in scored.items() for n, v in block.items()}
     track(run.name, facts, flat, outcome.history)
 
 

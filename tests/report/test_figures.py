@@ -20,7 +20,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, tables
 from ctl_helpers.results import comparisons
 from ctl_helpers.results import runs as results
-from ctl_helpers.results.naming import DAGGER
+from ctl_helpers.results.naming import DAGGER, OURS, label_of
 from ctl_helpers.results.spaces import Space, neighbours
 from ctl_helpers.results.verdict import verdict
 
@@ -181,6 +181,16 @@ def test_the_overview_lays_both_protocols_of_a_method_on_one_row(runs):
     assert sorted(drawn) == pytest.approx(sorted(expected))
     chance = [line for line in axis.lines if line.get_linestyle() == ":"]
     assert chance[0].get_xdata()[0] == pytest.approx(100 / 6)
+
+
+def test_published_scores_have_their_dot_beside_ours_with_intervals_over_utterances(store, runs):
+    table = tables.ours_beside_published(runs, results.load_predictions(store, runs))
+    published = table[(table["corpus"] == "casia") & (table["reported_by"] != OURS)]
+    axis = figures.overview(table).axes[0]
+    for row in published.to_dict("records"):
+        place = [labels(axis).index(label_of(row))]
+        drawn = [line.get_xdata()[0] for line in axis.lines if list(line.get_ydata()) == place]
+        assert set(drawn) == {row["uar"]}
 
 
 def test_transfers_have_a_panel_per_pair_and_methods_in_one_order(runs):
