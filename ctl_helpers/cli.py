@@ -311,8 +311,8 @@ def _print_card(card: dict, as_json: bool) -> None:
     if as_json:
         print(json.dumps(card, indent=1, ensure_ascii=False))
         return
-    told = json.loads(json.dumps({n: v for n, v in card.items() if n not in ("mean", "scale")}))
-    print(yaml.safe_dump(told, sort_keys=False, allow_unicode=True, width=100), end="")
+    shown = json.loads(json.dumps({n: v for n, v in card.items() if n not in ("mean", "scale")}))
+    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")
 
 
 def _check_picture(file: Path) -> None:

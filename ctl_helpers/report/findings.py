@@ -159,7 +159,7 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
         sentences.append(
             f"Published numbers that were computed again with their own settings: {len(claims)}. "
             f"At the last epoch {held} hold{'s' * (held == 1)}, {failed} "
-            f"do{'es' * (failed == 1)} not, and for {unknown} the runs are too few to say."
+            f"do{'es' * (failed == 1)} not, and {unknown} cannot be told."
         )
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):

@@ -80,7 +80,7 @@ def place_of(row: Mapping[str, str]) -> str:
 
 
 def label_of(row: Mapping[str, str]) -> str:
-    """Return a method's name for a list of ours and published ones, told apart by who reports."""
+    """Return a method's name for a list of ours and published ones, with who reports the latter."""
     if row["reported_by"] != OURS:
         return f"{name_of(row['method'])} ({row['reported_by']})"
     return method_of(row) + (f" {DAGGER}" if row["optimistic"] else "")

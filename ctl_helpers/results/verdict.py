@@ -14,7 +14,8 @@ HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 RULE = (
     "A claim holds if it lies inside the 95 % interval of our score at the last epoch: over all "
     "folds; across corpora over seeds, or where fewer than three ran over the target's utterances, "
-    "which leaves out what a training varies. Where folds are missing it cannot be told."
+    "which leaves out what a training varies. Where folds are missing, or there is no interval "
+    "(every utterance got the same emotion, say), it cannot be told."
 )
 # Which of our methods tests what was published under a name, by which of its recipes.
 _EITHER = ("released", "paper")

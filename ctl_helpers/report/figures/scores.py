@@ -170,7 +170,7 @@ def verdicts(table: pd.DataFrame) -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
     rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
     dots = _of_columns(table.assign(row=rows), "last", OPTIMISTIC, _PUBLISHED)
-    return _dot_plot(dots, "UAR % (bars: 95 % intervals over folds or seeds)")
+    return _dot_plot(dots, "UAR % (bars: 95 % intervals)")
 
 
 @styled
