@@ -12,6 +12,7 @@ from ctl_helpers.results.choice import chosen_without_labels
 from ctl_helpers.results.goals import goals
 from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions
+from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
 from ctl_helpers.results.voices import seconds_of_a_new_voice
 
@@ -88,6 +89,11 @@ class Findings:
                 "their scores in view were the mean for shuffled folds, an older one, in place of "
                 "that fusion, and the fusion of all ten across corpora, which needs no choice. A "
                 "block of studies/reference.yaml is run by --blocks.",
+            ),
+            "What did the trainings take?": (
+                costs(self.runs),
+                "Time of one core, with what ran beside it; fusions train nothing. A row is computed "
+                "by ctl-mtnet study FILE --methods NAME.",
             ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),

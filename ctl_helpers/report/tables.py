@@ -358,8 +358,11 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
     """List what has to be said under a table: what the dagger means, and whom it cites."""
     notes = [DAGGER_NOTE] if frame.get("optimistic", pd.Series(dtype=bool)).eq(True).any() else []
     if "citation" in frame and "note" in frame:
-        cited = frame[frame["citation"] != ""].drop_duplicates(["citation", "note"])
-        notes += [f"{row.reported_by}: {row.citation}; {row.note}." for row in cited.itertuples()]
+        cited = frame[frame["citation"] != ""].groupby(["reported_by", "citation"], sort=False)
+        notes += [
+            f"{who}: {citation}; {'; or '.join(note.unique())}."
+            for (who, citation), note in cited["note"]
+        ]
     elif "best_test" in frame:
         notes = [DAGGER_NOTE]
     return notes

@@ -55,6 +55,29 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
 
+def costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Add up what the trainings took.
+
+    Parameters
+    ----------
+    runs
+        From `runs.load_runs`; fusions, which train nothing, are left out.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per method, as a study file names it, the longest first: runs, seconds of a run (the
+        median), and core hours of all of them.
+    """
+    each = runs[runs["kind"] != "fusion"].drop_duplicates("run")
+    recipe = ("/" + each["recipe"]).where(each["recipe"] != "", "")
+    seconds = each["seconds"].astype(float).groupby(each["method"] + recipe)
+    table = seconds.agg(runs="size", seconds_of_a_run="median", core_hours="sum")
+    table["core_hours"] /= 3600
+    table = table.sort_values("core_hours", ascending=False)
+    return table.rename_axis("--methods").reset_index()
+
+
 def extent(runs: pd.DataFrame) -> dict[str, float]:
     """Count the folds of a condition, and how many its whole protocol has, its seeds and runs."""
     return {

@@ -8,7 +8,7 @@ import pytest
 
 from ctl_helpers import scores
 from ctl_helpers.results.runs import load_predictions, load_runs
-from ctl_helpers.results.summaries import summary
+from ctl_helpers.results.summaries import costs, summary
 from ctl_helpers.runs.store import RunStore
 
 
@@ -102,3 +102,16 @@ def test_label_sets_are_conditions_of_their_own(tmp_path):
     fabricated.add_run(store, **place)
     fabricated.add_run(store, labels="arousal", classes=["high", "low"], **place)
     assert summary(load_runs(store))["labels"].tolist() == ["arousal", "emotion"]
+
+
+def test_costs_by_hand(store):
+    runs = load_runs(store)
+    table = costs(runs).set_index("--methods")
+    assert list(table["core_hours"]) == sorted(table["core_hours"], reverse=True)
+    once = runs[runs["kind"] != "fusion"].drop_duplicates("run")
+    assert table["runs"].sum() == len(once)
+    assert table["core_hours"].sum() == pytest.approx(once["seconds"].sum() / 3600)
+    mine = once[(once["method"] == "cpac") & (once["recipe"] == "modern")]["seconds"]
+    row = table.loc["cpac/modern"]
+    assert (row["runs"], row["seconds_of_a_run"]) == (len(mine), np.median(mine))
+    assert not any(name.endswith("/") for name in table.index)
