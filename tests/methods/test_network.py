@@ -221,10 +221,10 @@ def test_a_perceptron_on_two_sets_of_vectors_beside_each_other(tmp_path):
 
 
 def test_vectors_across_corpora(tmp_path):
-    casia = toy_manifest(CASIA, 48, corpus="casia")
-    emodb = toy_manifest(EMODB, 40, 5, corpus="emodb")
+    casia = toy_manifest(CASIA, 96, corpus="casia")
+    emodb = toy_manifest(EMODB, 140, 5, corpus="emodb")
     (problem,) = problems_across({"casia": casia, "emodb": emodb}, "casia", "emodb")
-    features = toy_features(problem.manifest, None, coefficients=12, level=4.0)
+    features = toy_features(problem.manifest, None, coefficients=12, level=8.0)
     chosen = parse("cdan-e/functionals", changes={"features": "x.npz"}, across=True)
     outcome = chosen.run(problem.with_features(features), 0, tmp_path)
     predicted = outcome.probabilities["last"].argmax(axis=1)
