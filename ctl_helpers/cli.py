@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ import shtab
 import yaml
 
 from ctl_helpers import __version__
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.study.settings import FIELDS
 
 _PROGRAM = "ctl-mtnet"
@@ -110,7 +111,9 @@ class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else here does."""
 
     def error(self, message: str) -> None:
-        self.exit(2, f"error: {message}; see {self.prog} --help\n")
+        word = message.partition("unrecognized arguments: --")[2].split(" ")[0]
+        hint = nearest(word, FIELDS) or f"; see {self.prog} --help"
+        self.exit(2, f"error: {message}{hint}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -154,7 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="what is written")
     sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
-    sub.add_argument("files", metavar="FILE", nargs="*", help="recordings, folders or patterns")
+    sub.add_argument(
+        "files", metavar="FILE", nargs="*", help="recordings, folders, patterns; - reads one"
+    )
     sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
     sub.add_argument("--window", metavar="SECONDS", type=float, help="of pieces of long recordings")
     sub.add_argument("--json", action="store_true", help="print JSON in place of a table or text")
@@ -266,8 +271,12 @@ def _words_of(parsed: argparse.Namespace) -> dict:
 
 
 def _train(parsed: argparse.Namespace) -> int:
+    from ctl_helpers.corpora import is_miniature
+    from ctl_helpers.report.notebooks import SYNTHETIC
     from ctl_helpers.study.train import train_network
 
+    if parsed.corpora is None or is_miniature(parsed.corpora):
+        print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
     asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
     model = train_network(*asked, **_words_of(parsed))
@@ -288,7 +297,13 @@ def _predict(parsed: argparse.Namespace) -> int:
         raise StudyError("predict: expected recordings, got none; see ctl-mtnet predict --help")
     if parsed.plot:
         _check_picture(Path(parsed.plot))
-    table, notes, problems = predict_files(model, parsed.files, parsed.window)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [_from_stdin(folder) if word == "-" else word for word in parsed.files]
+        table, notes, problems = predict_files(model, files, parsed.window)
+    table["file"] = table["file"].replace(f"{folder}{os.sep}-", "-")
+    notes, problems = (
+        [one.replace(f"{folder}{os.sep}", "") for one in x] for x in (notes, problems)
+    )
     if not parsed.model:
         notes.insert(
             0, "the model knows ten German actors (EmoDB); --card says how well it hears others"
@@ -296,7 +311,8 @@ def _predict(parsed: argparse.Namespace) -> int:
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
     if parsed.json:
-        print(table.to_json(orient="records", lines=True, force_ascii=False), end="")
+        for row in table.astype(object).where(table.notna(), None).to_dict("records"):
+            print(json.dumps(row, ensure_ascii=False))
     elif len(table):
         whole = table["start"].isna().all()
         _print(table.drop(columns=["start", "end"]) if whole else table, parsed.csv)
@@ -305,6 +321,13 @@ def _predict(parsed: argparse.Namespace) -> int:
 
         timeline(table).savefig(parsed.plot, dpi=160)
     return _left_out(problems)
+
+
+def _from_stdin(folder: str) -> Path:
+    """Put the recording on standard input into a file called ``-``."""
+    file = Path(folder) / "-"
+    file.write_bytes(sys.stdin.buffer.read())
+    return file
 
 
 def _print_card(card: dict, as_json: bool) -> None:

@@ -1,5 +1,20 @@
 """The one kind of error that a user can mend."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class StudyError(ValueError):
     """A mistake in what the study was given: one line says what was expected and what came."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Ask whether a known word was meant, for the end of a message; nothing where none is near.
+
+    Examples
+    --------
+    >>> nearest("metods", ["methods", "names"]), nearest("x", ["methods"])
+    ("; did you mean 'methods'?", '')
+    """
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -101,6 +102,7 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
     [
         (["study", "--surprise"], "--surprise"),
         (["study", "--epochs"], "--epochs"),
+        (["study", "--metods", "cpac"], "did you mean 'methods'?"),
         (["nope"], "invalid choice"),
         ([], "COMMAND"),
         (["predict", "a.wav", "--window", "long"], "--window"),
@@ -125,6 +127,13 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "{yaml}"], "no setting 'metods'; did you mean 'methods'?"),
         (["study", "--corpora", "{root}", "--methods", "nope"], "NETWORK/RECIPE (cpac"),
         (["study", "--corpora", "{root}", "--methods", "cpac/nope"], "released, paper"),
+        (["study", "--methods", "cpac/modem"], "did you mean 'modern'?"),
+        (["study", "--methods", "cpca/modern"], "did you mean 'cpac'?"),
+        (["study", "--methods", "w2v.npz+liner"], "did you mean 'linear'?"),
+        (["study", "--protocols", "losso"], "did you mean 'loso'?"),
+        (["study", "--methods", "mfcc+rbf", "--changes", "batchsize=3"], "mean 'batch_size'?"),
+        (["study", "--blocks", "foo"], "no block 'foo'; it has none"),
+        (["study", "--corpora", "{root}", "--blocks", "foo"], "--blocks foo: expected a study's"),
         (["study", "--corpora", "{root}", "--pairs", "one"], "SOURCE:TARGET"),
         (["study", "--corpora", "{root}", "--names", "nope"], "one, two"),
         (["study", "--corpora", "{root}", "--protocols", "x.py:f"], "a file x.py"),
@@ -137,7 +146,7 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["train", "--out", "a.keras", "--corpora", "{root}", "--method", "mfcc+rbf"], "a network"),
         (["predict"], "expected recordings"),
         (["predict", "a.wav", "--model", "{empty}"], "model.keras"),
-        (["predict", "a.wav", "--model", "{file}"], "not a network that can be loaded"),
+        (["predict", "a.wav", "--model", "{file}"], "expected a .keras file, found another file"),
     ],
 )
 def test_each_mistake_says_what_was_expected(words, expected, capsys, tmp_path, root, monkeypatch):
@@ -202,7 +211,7 @@ def test_corpora_audits_each_and_a_bad_one_is_left_out(root, tmp_path, capsys):
     assert "broken" in line
 
 
-def test_train_then_predict(root, tmp_path, capsys):
+def test_train_then_predict(root, tmp_path, capsys, monkeypatch):
     network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
     model = tmp_path / "mine.keras"
     words = ["train", "--corpora", str(root), "--names", "one", "--method", network]
@@ -226,12 +235,36 @@ def test_train_then_predict(root, tmp_path, capsys):
         assert row["emotion"] == max(p, key=p.get)
     left_out = [line for line in err.splitlines() if line.startswith("left out: ")]
     assert sorted(line.split(": ")[1] for line in left_out) == [bad, gone]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(files[0]).read_bytes())))
+    assert cli.main(["predict", "--model", str(model), "-", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == rows[0] | {"file": "-"}
+    assert cli.main(["predict", "--model", str(model), bad, "--json"]) == 1
+    assert capsys.readouterr().out == ""
     assert cli.main(["predict", "--model", str(model), *files, "--csv"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "file,emotion,angry,happy,sad"
     for words, read in [(["--json"], json.loads), ([], yaml.safe_load)]:
         assert cli.main(["predict", "--model", str(model), "--card", *words]) == 0
         card = read(capsys.readouterr().out)
         assert card["corpora"] == ["one"] and card["utterances"] == 18 and card["limits"]
+        assert card["synthetic"] is False
+
+
+def test_a_model_of_synthetic_speech_says_so(tmp_path, capsys, miniature):
+    network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
+    model, file = tmp_path / "mine.keras", write_wav(tmp_path / "a.wav", noise(1.0))
+    words = ["--corpora", str(miniature), "--names", "emodb", "--method", network]
+    assert cli.main(["train", *words, "--out", str(model)]) == 0
+    assert "Synthetic speech" in capsys.readouterr().out.splitlines()[0]
+    assert cli.main(["predict", "--model", str(model), str(file)]) == 0
+    assert "note: the model has heard synthetic speech only" in capsys.readouterr().err
+
+
+def test_an_unknown_backend_is_one_line(root):
+    words = [sys.executable, "-m", "ctl_helpers", "predict", str(root / "one" / "000.wav")]
+    environment = os.environ | {"KERAS_BACKEND": "mxnet"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: backend 'mxnet': expected tensorflow, jax or torch")
 
 
 def test_splits_say_who_trains_and_who_tests(root, capsys):

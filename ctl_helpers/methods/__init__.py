@@ -16,14 +16,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.methods.fusion import MEANS, FusionMethod
 from ctl_helpers.methods.given import GivenMethod
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.methods.outcome import SELECTIONS, Method, Outcome
 from ctl_helpers.methods.shallow import CLASSIFIERS, ShallowMethod
 from ctl_helpers.networks import ADAPTATIONS, NETWORKS
-from ctl_helpers.networks.recipes import RECIPES, recipe
+from ctl_helpers.networks.recipes import RECIPES, check_fields, recipe
 from ctl_helpers.plugins import is_reference
 
 __all__ = ["SELECTIONS", "Method", "Outcome", "parse"]
@@ -69,6 +69,7 @@ def parse(
     'linear'
     """
     text = text.strip()
+    check_fields(changes or {})
     if match := _FUSION.fullmatch(text):
         words = _split(match[2])
         members = tuple(parse(word, normalisation, "last", changes, across) for word in words)
@@ -96,7 +97,7 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
             f"method {text!r}: expected NETWORK/RECIPE ({', '.join(NETWORKS)} or "
             f"FILE.py:FUNCTION), a method across corpora ({', '.join(ADAPTATIONS)}), "
             f"FEATURES+CLASSIFIER ({', '.join(CLASSIFIERS)}), mean(...), geometric(...) or "
-            "given:FILE"
+            f"given:FILE{_meant(text)}"
         )
     named = named or (name if name in RECIPES else "released")
     chosen = recipe(named, across)
@@ -108,6 +109,12 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
     if across:
         return NetworkMethod(name, chosen, "last", "adaptation")
     return NetworkMethod(name, chosen, selection)
+
+
+def _meant(text: str) -> str:
+    """Ask which known word was meant by the last of a method's features, or by its network."""
+    known = [*NETWORKS, *ADAPTATIONS, *CLASSIFIERS]
+    return nearest(re.split(r"[+/]", text)[-1 if "+" in text else 0], known)
 
 
 def _split(text: str) -> list[str]:

@@ -2,9 +2,10 @@
 
 import hashlib
 import io
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,17 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
+
+_log = logging.getLogger("ctl_helpers")
+
+
+@lru_cache
+def _warn(label: str) -> None:
+    _log.warning(
+        "%s: without a column split it is believed that no model which predicts an utterance, "
+        "or a held-out speaker, was trained on it",
+        label,
+    )
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class GivenMethod(Method):
 
     def suits(self, problem: Problem) -> bool:
         """Whether the file has predictions for some of the problem's corpus."""
+        if "split" not in self.table:
+            _warn(self.label)
         tested = set(problem.manifest["corpus"].iloc[problem.test])
         return "corpus" not in self.table or bool(tested & set(self.table["corpus"]))
 

@@ -188,6 +188,7 @@ def card(problem: Problem, recipe: Recipe, inputs: Normalised) -> dict[str, Any]
     shared, settings = inputs.kind == "global", problem.features[0].settings
     return {
         "classes": list(problem.classes),
+        "synthetic": problem.synthetic,
         "corpora": sorted(set(problem.manifest["corpus"])),
         "recipe": recipe.name,
         "features": asdict(settings) if settings else None,  # of an array of one's own: none

@@ -6,6 +6,7 @@ from (batch, frames, coefficients) to probabilities. To add one: a file, and a l
 
 from typing import TYPE_CHECKING
 
+from ctl_helpers.errors import StudyError
 from ctl_helpers.plugins import load
 
 if TYPE_CHECKING:
@@ -46,6 +47,18 @@ def build(recipe: "Recipe", shape: tuple[int, int], classes: int) -> "keras.Mode
         Frames and coefficients of an utterance's features.
     classes : int
         Number of classes.
+
+    Raises
+    ------
+    StudyError
+        If a function of the user's own returns anything but a model with that many outputs.
     """
     make = load(NETWORKS.get(recipe.network, recipe.network))
-    return make(*shape, classes, **recipe.settings)
+    model = make(*shape, classes, **recipe.settings)
+    found = getattr(model, "output_shape", type(model).__name__)
+    if found != (None, classes):
+        raise StudyError(
+            f"network {recipe.network}: expected a Keras model whose output has the shape "
+            f"(None, {classes}), a probability per class; got {found}"
+        )
+    return model

@@ -35,10 +35,10 @@ def _quiet():
 try:
     with _quiet():
         import keras
-except ImportError as error:
+except (ImportError, ValueError) as error:
     raise StudyError(
-        f"backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r}: expected its package to be "
-        f"installed ({error}); unset KERAS_BACKEND for TensorFlow"
+        f"backend {os.environ.get('KERAS_BACKEND', 'tensorflow')!r}: expected tensorflow, jax or "
+        f"torch, and its package to be installed ({error}); unset KERAS_BACKEND for TensorFlow"
     ) from error
 try:
     from keras.src.random import seed_generator

@@ -2,11 +2,11 @@
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.features import NORMALISATIONS
 
 
@@ -116,11 +116,7 @@ class Recipe:
         'released (epochs=50)'
         """
         changes = {k: v for k, v in changes.items() if v is not None}
-        known = {one.name for one in fields(self)}
-        if unknown := sorted(set(changes) - known):
-            raise StudyError(
-                f"recipe {self.name!r} has no field {unknown[0]!r}; it has {', '.join(known)}"
-            )
+        check_fields(changes)
         if "settings" in changes:
             changes["settings"] = {**self.settings, **changes["settings"]}
         new = {k: v for k, v in changes.items() if v != getattr(self, k)}
@@ -146,6 +142,15 @@ _CHOICES = {
     "loss": ("margin", "margin+mse", "cross-entropy"),
     "schedule": ("constant", "plateau"),
 }
+
+
+def check_fields(names: Iterable[str]) -> None:
+    """Raise a StudyError for the name of a field that recipes do not have."""
+    known = [one.name for one in fields(Recipe)]
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known) or f"; they have {', '.join(known)}"
+            raise StudyError(f"recipes have no field {name!r}{hint}")
 
 
 def _refuse(name: str, expected: str, value: object) -> None:
@@ -307,5 +312,6 @@ def recipe(name: str, across: bool = False, **changes: Any) -> Recipe:
     """
     table = TRANSFER_RECIPES if across else RECIPES
     if name not in table:
-        raise StudyError(f"recipe {name!r}: expected one of {', '.join(table)}")
+        hint = nearest(name, table)
+        raise StudyError(f"recipe {name!r}: expected one of {', '.join(table)}{hint}")
     return table[name].change(**changes)

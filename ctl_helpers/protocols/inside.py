@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedGroupKFold, StratifiedKFold
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
 from ctl_helpers.protocols.problem import Problem, classes_of
@@ -126,7 +126,7 @@ def check_protocol(protocol: str) -> None:
     if not is_reference(protocol):
         raise StudyError(
             f"protocol: expected one of {', '.join(PROTOCOLS)}, {PARTITION}FOLDER, "
-            f"FILE.py:FUNCTION or {INNER}PROTOCOL, got {protocol!r}"
+            f"FILE.py:FUNCTION or {INNER}PROTOCOL, got {protocol!r}{nearest(protocol, PROTOCOLS)}"
         )
     load(protocol)
 

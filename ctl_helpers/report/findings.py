@@ -92,8 +92,8 @@ class Findings:
             ),
             "What did the trainings take?": (
                 costs(self.runs),
-                "Time of one core, with what ran beside it; fusions train nothing. A row is computed "
-                "by ctl-mtnet study FILE --methods NAME.",
+                "Time of one core, with what ran beside it; fusions train nothing. A row is "
+                "computed by ctl-mtnet study FILE --methods NAME.",
             ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 MODEL = Path(__file__).with_name("emodb.keras")
 """The network that comes with the package: CPAC ``modern``, trained on all of EmoDB."""
 
+_NEEDED = ("classes", "features", "normalisation", "padding", "mean", "scale")
+
 
 def save_network(model: "keras.Model", card: Mapping[str, Any], path: str | Path) -> None:
     """Save a network and its card as one ``.keras`` file.
@@ -44,16 +46,21 @@ def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
     from ctl_helpers.networks import backend, capsules, card, timnet  # noqa: F401  registers layers
 
     path = Path(path)
-    if not path.is_file():
-        raise StudyError(f"model {path}: expected a .keras file, found none")
+    if (path / "record.json").exists() and not (path / "model.keras").exists():
+        raise StudyError(f"model {path}: a run without a network, such as one of an SVM")
+    path = path / "model.keras" if path.is_dir() else path
+    if not path.is_file() or path.suffix != ".keras":
+        found = "another file" if path.is_file() else "none"
+        raise StudyError(f"model {path}: expected a .keras file, found {found}")
     try:
         model = backend.keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can fail anywhere inside Keras
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StudyError(f"model {path}: not a network that can be loaded ({reason})") from error
-    try:
-        return model, dict(model.get_layer("card").card)
-    except (ValueError, AttributeError) as error:
+    facts = next((dict(one.card) for one in model.layers if one.name == "card"), {})
+    if absent := [name for name in _NEEDED if name not in facts]:
         raise StudyError(
-            f"model {path}: expected a network saved by this package, with its card; found none"
-        ) from error
+            f"model {path}: expected a network saved by this package, with its card; found "
+            f"{f'one without {absent[0]}' if facts else 'none'}"
+        )
+    return model, facts

@@ -48,10 +48,10 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
         path = Path(word)
         if path.is_dir():
             some = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ)
-        elif path.exists():
+        elif path.is_file():
             some = [path]
         else:
-            some = sorted(Path(p) for p in glob.glob(word, recursive=True))
+            some = sorted(p for p in map(Path, glob.glob(word, recursive=True)) if p.is_file())
         if not some:
             problems.append(
                 f"{word}: expected a recording, a folder of {', '.join(READ)} or a pattern, "
@@ -98,7 +98,7 @@ def predict_files(
         If the model cannot be loaded, or no recording is found.
     """
     path = Path(model)
-    network, card = load_network(path / "model.keras" if path.is_dir() else path)
+    network, card = load_network(path)
     if card["features"] is None:
         raise StudyError(
             f"model {path}: it was trained on an array of features, which this package cannot "
@@ -125,6 +125,8 @@ def predict_files(
             continue
         inputs = _normalised(described, card)
         probabilities = np.asarray(network.predict(inputs[:], verbose=0, batch_size=16))
+        if not np.isfinite(probabilities).all():
+            raise StudyError(f"model {path}: its probabilities are not finite; it cannot be used")
         for (file, start, end, *_), p, far in zip(
             described, probabilities, _distances(inputs, card), strict=True
         ):
@@ -222,6 +224,8 @@ def distance_from_mean(values: np.ndarray) -> np.ndarray:
 
 def _notes(card: Mapping[str, Any], strange: list[str]) -> list[str]:
     notes = []
+    if card.get("synthetic"):
+        notes.append("the model has heard synthetic speech only: it knows nothing of emotion")
     if card["normalisation"] in ("speaker", "corpus"):
         notes.append(
             f"normalised over what is given here, taken as one {card['normalisation']}: give many "

@@ -109,10 +109,11 @@ def compute(
         What went wrong in a line, by the name of the run; empty where all are there.
     """
     missing = [run for run in with_members(runs) if not store.has(run.name)]
-    _extract_all(missing, jobs)
+    failures = _extract_all(missing, jobs)
+    missing = [run for run in missing if run.name not in failures]
     missing.sort(key=lambda run: -run.method.work(run.problem))
     alone = [run for run in missing if not run.members]
-    failures = _compute_side_by_side(alone, store, jobs, description)
+    failures |= _compute_side_by_side(alone, store, jobs, description)
     for run in missing:
         if run.members:  # in this process: a mean takes no time
             failures[run.name] = _execute_safely(run, store, cores())
@@ -133,15 +134,25 @@ def _dead(run: Run) -> str:
     return f"{_where(run)}: its process dies; is there enough memory?"
 
 
-def _extract_all(runs: Iterable[Run], jobs: int | None) -> None:
-    """Extract what the runs look at once, on all cores: workers then read the cache."""
-    seen = set()
+def _extract_all(runs: Iterable[Run], jobs: int | None) -> dict[str, str]:
+    """Extract what the runs look at once, on all cores: workers then read the cache.
+
+    Return why it cannot be done, in a line, by the name of the run.
+    """
+    said: dict[tuple, str] = {}
+    failures = {}
     for run in runs:
         for features in run.method.features:
             what = (id(run.problem.manifest), features, run.problem.samples)
-            if what not in seen:
-                seen.add(what)
-                extract(run.problem.manifest, features, jobs, samples=run.problem.samples)
+            if what not in said:
+                said[what] = ""
+                try:
+                    extract(run.problem.manifest, features, jobs, samples=run.problem.samples)
+                except StudyError as error:
+                    said[what] = f"{run.method.label} on {run.problem.place}: {error}"
+            if said[what]:
+                failures[run.name] = said[what]
+    return failures
 
 
 def _where(run: Run) -> str:

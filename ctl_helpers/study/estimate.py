@@ -103,18 +103,22 @@ def _past_seconds(store: RunStore) -> dict[tuple[str, str], float]:
     return seconds.groupby([runs["method"], runs["recipe"]]).median().to_dict()
 
 
-def _time_steps(run: Run, steps: int = 3) -> float:
-    """Time a few training steps of a network on random features, in seconds per utterance."""
+def _time_steps(run: Run) -> float:
+    """Time a few training steps of a network, in seconds per utterance."""
+    try:
+        return _seconds_of_a_step(run)
+    except Exception:  # of a user's own network, say: its runs will name it
+        return _STEP
+
+
+def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
     from ctl_helpers.networks import backend, build, training
 
     method: Any = run.method
     recipe, classes = method.recipe, len(run.problem.classes)
     backend.prepare(0, 1)  # runs have a core each
-    try:
-        shape: Any = _shape(run)
-        model = build(recipe, shape, classes)
-    except Exception:  # of a user's own network, say: its runs will name it
-        return _STEP
+    shape: Any = _shape(run)
+    model = build(recipe, shape, classes)
     training.compile_model(model, recipe, recipe.batch_size)
     rng = np.random.default_rng(0)
     features = rng.normal(size=(recipe.batch_size, *shape)).astype(np.float32)

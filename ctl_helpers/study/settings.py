@@ -3,14 +3,13 @@
 The command line, the YAML files and the parameters of the notebooks all come from `Settings`.
 """
 
-import difflib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, nearest
 
 
 def _option(default: Any, kind: str, text: str, name: str = "NAME", known: str = "") -> Any:
@@ -132,6 +131,8 @@ def read_study(
     """
     changes = {name: parse(name, value, "") for name, value in (changes or {}).items()}
     if file is None:
+        if only:
+            raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
         settings = replace(Settings(), **changes)
         return Study(settings, {"": settings})
     content = _read_yaml(Path(file))
@@ -144,7 +145,9 @@ def read_study(
     common = _parsed(content, str(file))
     made = {}
     if unknown := [name for name in only if name not in blocks]:
-        raise StudyError(f"{file}: no block {unknown[0]!r}; it has {'; '.join(blocks)}")
+        known = "; ".join(filter(None, blocks)) or "none"
+        hint = nearest(unknown[0], blocks)
+        raise StudyError(f"{file}: no block {unknown[0]!r}; it has {known}{hint}")
     for name, block in blocks.items():
         if only and name not in only:
             continue
@@ -185,8 +188,7 @@ def parse(name: str, value: Any, where: str) -> Any:
         In a line that names the setting, where it stands and what was expected.
     """
     if name not in FIELDS:
-        near = difflib.get_close_matches(str(name), [*FIELDS, "blocks", "about"], 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
+        hint = nearest(str(name), [*FIELDS, "blocks", "about"])
         raise StudyError(f"{where or 'study'}: no setting {name!r}{hint}")
     metadata, place = FIELDS[name].metadata, f"{where}: {name}" if where else f"--{name}"
     if value is None:

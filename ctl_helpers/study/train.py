@@ -21,9 +21,9 @@ from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
 
 _LIMITS = (
-    "Learned from acted speech of a few speakers. It tells which of the acted emotions a recording "
-    "sounds like, not what a person feels. Other languages, rooms, microphones and spontaneous "
-    "speech are outside of what it knows. Not for decisions about people."
+    "It tells which of the emotions of its corpora a recording sounds like, not what a person "
+    "feels. Other speakers, languages, rooms, microphones and ways of speaking are outside of what "
+    "it knows, and acted speech is not how people speak. Not for decisions about people."
 )
 
 
@@ -108,6 +108,7 @@ def _whole_problem(manifests: Sequence[pd.DataFrame]) -> Problem:
 def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -> dict:
     """Write the model card: what it was trained on, under which terms, its scores and limits."""
     names = problem.corpus.split("+")
+    spoken = problem.manifest[problem.manifest["speaker"] != ""]
     sources = [
         f"{CATALOGUE[name].title}: {CATALOGUE[name].licence} ({CATALOGUE[name].home_page})"
         for name in names
@@ -117,9 +118,8 @@ def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -
         "made": time.strftime("%Y-%m-%d", time.gmtime()),
         "version": __version__,
         "utterances": len(problem.train),
-        "speakers": int(problem.manifest.groupby("corpus")["speaker"].nunique().sum()),
+        "speakers": len(spoken.drop_duplicates(["corpus", "speaker"])) or "unknown",
         "sources": sources or [f"corpora: {', '.join(names)}"],
-        "synthetic": problem.synthetic,
         "scores": _scores(problem, method, report),
         "use": "Research and teaching on speech emotion recognition.",
         "limits": _LIMITS,

@@ -35,6 +35,16 @@ def test_rows_are_found_by_name_whatever_their_order(tmp_path):
     assert method.spec()["name"] == "given:theirs.csv"
 
 
+def test_what_cannot_be_checked_is_said(tmp_path, caplog):
+    for frame in (predictions(), predictions(split="fold 0")):
+        caplog.clear()
+        (tmp_path / str(len(frame.columns))).mkdir()
+        method, _ = given(tmp_path / str(len(frame.columns)), frame)
+        assert all(method.suits(problem) for problem in PROBLEMS)
+        said = [line for line in caplog.messages if "without a column split" in line]
+        assert len(said) == ("split" not in frame)
+
+
 def test_emotions_alone_are_certain(tmp_path):
     frame = predictions(predicted=["sad", "angry"] * 6)[["utterance", "predicted"]]
     _, found = given(tmp_path, frame)

@@ -20,6 +20,7 @@ from ctl_helpers.runs.store import RunStore
 
 KINDS = ("none", "utterance", "global", "speaker")
 CARD = {"classes": ["angry", "sad"], "features": None, "normalisation": "none", "padding": "kept"}
+CARD |= {"mean": None, "scale": None}
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +152,10 @@ def damaged(folder, how):
     if how == "a stranger's":
         tiny(keras.layers.Dense(2)).save(file)
         return file
+    if how == "with half a card":
+        card = {name: value for name, value in CARD.items() if name != "features"}
+        save_network(tiny(keras.layers.Dense(2, "softmax")), card, file)
+        return file
     if how == "with code in it":
         save_network(tiny(keras.layers.Lambda(lambda x: x[:, :2])), CARD, file)
         return file
@@ -174,12 +179,28 @@ def damaged(folder, how):
 HOW = ("missing", "a stranger's", "with code in it", "empty", "cut short", "text")
 
 
-@pytest.mark.parametrize("how", [*HOW, "without its weights"])
+@pytest.mark.parametrize("how", [*HOW, "without its weights", "with half a card"])
 def test_a_damaged_model_is_one_line(tmp_path, how):
     with pytest.raises(StudyError) as caught:
         load_network(damaged(tmp_path, how))
     said = str(caught.value)
     assert said.startswith(f"model {tmp_path / 'model.keras'}: ") and "\n" not in said
+
+
+def test_a_network_whose_weights_are_no_numbers_predicts_nothing(place, runs, tmp_path):
+    network, card = load_network(place / "runs" / runs["none"].name)
+    network.set_weights([np.full_like(weights, np.nan) for weights in network.get_weights()])
+    save_network(keras.Model(network.input, network.layers[-2].output), card, tmp_path / "a.keras")
+    with pytest.raises(StudyError, match="probabilities are not finite"):
+        predict_files(tmp_path / "a.keras", [place / "corpora" / "tones" / "000.wav"], jobs=1)
+
+
+def test_a_run_without_a_network_is_named(tmp_path):
+    toys = Toys(tmp_path).write()
+    (run,) = toys.runs(f"{tmp_path}/vectors.npz+linear", only=[0])
+    assert compute([run], RunStore(tmp_path / "runs"), jobs=1) == {}
+    with pytest.raises(StudyError, match="a run without a network"):
+        load_network(tmp_path / "runs" / run.name)
 
 
 def test_a_network_of_an_array_of_ones_own_cannot_take_recordings(tmp_path):

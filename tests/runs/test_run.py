@@ -206,6 +206,13 @@ def logits(frames, coefficients, classes):
     inputs = Input((frames, coefficients))
     return Model(inputs, layers.Dense(classes)(layers.GlobalAveragePooling1D()(inputs)))
 
+def three(frames, coefficients, classes):
+    inputs = Input((frames, coefficients))
+    return Model(inputs, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(inputs)))
+
+def nothing(frames, coefficients, classes):
+    Input((frames, coefficients))
+
 class Guess:
     def fit(self, x, y):
         return self
@@ -224,6 +231,8 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         toys.runs(f"{toys.folder}/vectors.npz+{file}:Guess", only=[0])[0],
         toys.runs("cpac/quick", only=[0], features=f"{toys.folder}/vectors.npz", settings={})[0],
         toys.runs(f"{file}:logits/released", only=[0], settings={})[0],
+        toys.runs(f"{file}:three/released", only=[0], settings={})[0],
+        toys.runs(f"{file}:nothing/released", only=[0], settings={})[0],
     ]
     good = toys.runs(toys.classifier, only=[0])
     store = RunStore(tmp_path / "runs")
@@ -234,6 +243,8 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         "expected finite probabilities of shape (12, 2)",
         "expected features of at least 38 frames and 38 coefficients, got 1 x",
         "(no softmax?)",
+        "whose output has the shape (None, 2), a probability per class; got (None, 3)",
+        "whose output has the shape (None, 2), a probability per class; got NoneType",
     ]
     assert list(failures) and set(failures) == {run.name for run in bad}
     for run, words in zip(bad, expected, strict=True):
@@ -242,6 +253,16 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         assert "toy, fold 0, seed 0" in said
         assert not store.has(run.name)
     assert load_runs(store)["run"].tolist() == [good[0].name]
+
+
+def test_an_array_that_does_not_fit_costs_its_own_runs(toys, tmp_path):
+    np.savez(tmp_path / "short.npz", values=np.zeros((2, 5)), utterance=["a.wav", "b.wav"])
+    bad, good = toys.runs(f"{tmp_path}/short.npz+linear"), toys.runs(toys.classifier)
+    store = RunStore(tmp_path / "runs")
+    failures = compute([*bad, *good], store, jobs=1)
+    assert set(failures) == {run.name for run in bad} and len(set(failures.values())) == 1
+    assert "short.npz: expected one row for each of" in failures[bad[0].name]
+    assert set(load_runs(store)["run"]) == {run.name for run in good}
 
 
 def test_a_store_that_cannot_be_written_is_named_in_one_line(toys, tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from toys import Toys, write_array
+from toys import Toys, write_array, write_code
 
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
@@ -56,8 +56,25 @@ def test_vectors_side_by_side_are_timed_as_one_frame(toys, tmp_path):
     assert count == 2 and 0 < seconds < 240  # 24 000 times ten milliseconds if it is not timed
 
 
-def test_a_network_that_cannot_be_built_does_not_end_the_estimate(toys, tmp_path):
-    runs = toys.runs(f"{toys.folder}/network.py:network/released", settings={"nonsense": 1})
+FAULTS = """
+from keras import Input, Model, layers
+
+def slim(frames, coefficients, classes):
+    inputs = Input((frames, coefficients))
+    return Model(inputs, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(inputs)))
+
+def nothing(frames, coefficients, classes):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("network", "settings"),
+    [("network.py:network", {"nonsense": 1}), ("faults.py:slim", {}), ("faults.py:nothing", {})],
+)
+def test_a_network_that_cannot_be_used_does_not_end_the_estimate(toys, tmp_path, network, settings):
+    write_code(toys.folder, "faults.py", FAULTS)
+    runs = toys.runs(f"{toys.folder}/{network}/released", settings=settings)
     assert estimate(runs, RunStore(tmp_path))[0] == 2
 
 
