@@ -1,5 +1,6 @@
 """Functions of a user's own, named in a study as ``file.py:function`` or ``module:function``."""
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -7,6 +8,8 @@ import inspect
 import os
 import re
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +18,22 @@ from ctl_helpers.errors import StudyError
 
 STUDY_FOLDER = "CTL_STUDY_FOLDER"  # environment variable of notebooks: where the study began
 _REFERENCE = re.compile(r"(?P<module>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+_CHATTER = re.compile(rb"(?m)^(WARNING: All log messages before absl|[IW]\d{4} ).*\n")
+
+
+@contextlib.contextmanager
+def without_chatter() -> Iterator[None]:
+    """Leave out what TensorFlow's C++ part prints on standard error while it is imported."""
+    with tempfile.TemporaryFile() as kept:
+        before = os.dup(2)
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+            kept.seek(0)
+            os.write(2, _CHATTER.sub(b"", kept.read()))
 
 
 def is_reference(text: str) -> bool:
@@ -52,8 +71,9 @@ def load(reference: str) -> Any:
         raise StudyError(f"{reference!r}: expected FILE.py:NAME or PACKAGE.MODULE:NAME")
     place, name = match["module"], match["name"]
     try:
-        is_file = place.endswith(".py")
-        module = _from_file(own_file(place)) if is_file else importlib.import_module(place)
+        with without_chatter():
+            is_file = place.endswith(".py")
+            module = _from_file(own_file(place)) if is_file else importlib.import_module(place)
     except FileNotFoundError as error:
         raise StudyError(f"{reference}: expected a file {place}, found none") from error
     except Exception as error:  # whatever the user's own code may raise

@@ -69,3 +69,15 @@ def test_a_file_that_was_edited_is_read_again(tmp_path):
     for number in (7, 100):
         write_code(tmp_path, "mine.py", f"def f():\n    return {number}\n")
         assert load(f"{file}:f")() == number
+
+
+def test_what_tensorflow_prints_is_left_out_and_nothing_else(tmp_path, capfd):
+    code = r"""
+import os
+os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written\n")
+os.write(2, b"I0000 00:00:1795616622.817986 4406 port.cc:153] oneDNN custom operations are on.\n")
+os.write(2, b"mine: I0000 is mine\n")
+f = print
+"""
+    load(f"{write_code(tmp_path, 'loud.py', code)}:f")
+    assert capfd.readouterr().err == "mine: I0000 is mine\n"

@@ -5,35 +5,18 @@ import logging
 import os
 import platform
 import random
-import tempfile
 import threading
 from functools import partial
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import cache_folder
+from ctl_helpers.plugins import without_chatter
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-@contextlib.contextmanager
-def _quiet():
-    """Keep back what TensorFlow's C++ part prints while it is imported, unless that fails."""
-    with tempfile.TemporaryFile() as kept:
-        before = os.dup(2)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            kept.seek(0)
-            os.write(before, kept.read())
-            raise
-        finally:
-            os.dup2(before, 2)
-            os.close(before)
-
-
 try:
-    with _quiet():
+    with without_chatter():
         import keras
 except (ImportError, ValueError) as error:
     raise StudyError(
