@@ -129,15 +129,15 @@ def parallel_map(
 def progress(items: Iterable, total: int, description: str, unit: str = "it") -> Iterable:
     """Show a progress bar on standard error while items are gone through.
 
-    It shows once that takes longer than a second (in a log file: every ten seconds), and never with
-    ``CTL_PROGRESS=0``.
+    It shows at once for runs, else when that takes longer than a second (in a log file: every ten
+    seconds), and never with ``CTL_PROGRESS=0``.
     """
     return tqdm(
         items,
         desc=description or None,
         total=total,
         unit=unit,
-        delay=1,
+        delay=0 if unit == "run" else 1,
         # A log file wants a line now and then, a terminal a bar that moves.
         mininterval=0.2 if sys.stderr.isatty() else 10,
         disable=os.environ.get("CTL_PROGRESS") == "0",

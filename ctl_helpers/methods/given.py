@@ -60,7 +60,7 @@ class GivenMethod(Method):
         try:
             return own_file(self.file).read_bytes()
         except OSError as error:
-            raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
+            raise StudyError(f"{self.label}: cannot read it ({error.strerror})") from error
 
     @cached_property
     def table(self) -> pd.DataFrame:

@@ -88,7 +88,8 @@ def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
         say(SYNTHETIC)
     plan = plan_study(study, say)
     if not plan.runs:
-        raise StudyError("; ".join(plan.problems) or "study: nothing to do")
+        nothing = "nothing to do: methods of adaptation need --pairs, all others --protocols"
+        raise StudyError("; ".join(plan.problems) or f"study: {nothing}")
     return plan, RunStore(out / "runs")
 
 
