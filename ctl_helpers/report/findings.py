@@ -118,14 +118,11 @@ def findings(store: object, runs: pd.DataFrame) -> Findings:
     store
         The run store or its folder.
     runs
-        From `runs.load_runs`. Where their speech is synthetic no published numbers stand beside.
+        From `runs.load_runs`.
     """
-    synthetic = runs["synthetic"].all()
     predictions = load_predictions(store, runs)
     scores = tables.ours_beside_published(runs, predictions)
-    if synthetic:
-        scores = scores[scores["reported_by"] == OURS].reset_index(drop=True)
-    claims = verdict(runs.iloc[:0] if synthetic else runs, predictions)
+    claims = verdict(runs, predictions)
     gains = comparisons.gains(runs, predictions)
     return Findings(runs, predictions, scores, claims, comparisons.gap(runs), gains)
 

@@ -38,13 +38,18 @@ def published(across: bool | None = None) -> pd.DataFrame:
     return table[(table["source"] != "") == across].reset_index(drop=True)
 
 
-def published_beside(table: pd.DataFrame) -> pd.DataFrame:
+def measured_alike(runs: pd.DataFrame) -> pd.DataFrame:
+    """Pick the runs that published numbers may stand beside: real speech, inside in ten folds."""
+    return runs[runs["synthetic"].ne(True) & (runs["of_folds"].eq(10) | runs["source"].ne(""))]
+
+
+def published_beside(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the published results that may stand beside some of this study's.
 
     Parameters
     ----------
-    table
-        Rows with corpus, source, target, protocol, labels and classes, such as runs.
+    runs
+        From `runs.load_runs`; those that are not `measured_alike` do not count.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def published_beside(table: pd.DataFrame) -> pd.DataFrame:
         there where all of its pairs are.
     """
     theirs = published()
-    ran = pd.MultiIndex.from_frame(table[PLACE].drop_duplicates())
+    ran = pd.MultiIndex.from_frame(measured_alike(runs)[PLACE].drop_duplicates())
     same = pd.MultiIndex.from_frame(theirs[PLACE]).isin(ran)
     theirs["ran"] = same
     pairs = theirs[(theirs["source"] != "") & (theirs["source"] != "mean")]

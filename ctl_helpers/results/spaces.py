@@ -23,7 +23,7 @@ from sklearn.svm import SVC
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.naming import OURS, named_apart
-from ctl_helpers.results.published import published
+from ctl_helpers.results.published import measured_alike, published
 from ctl_helpers.results.runs import CONDITION, grouped, root_of
 from ctl_helpers.results.statistics import mean_interval
 from ctl_helpers.scores import uar, war
@@ -300,7 +300,7 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
         rows.append(row | {"reported_by": OURS})
     theirs = published(across=True).query("protocol == 'svm'").assign(split="random", protocol="")
     here = ["source", "target", "labels", "classes"]
-    theirs = theirs.merge(kept[here].drop_duplicates())
+    theirs = theirs.merge(measured_alike(kept)[here].drop_duplicates())
     both = [*theirs.to_dict("records"), *named_apart(pd.DataFrame(rows)).to_dict("records")]
     numbers = ["uar", "uar_low", "uar_high", "war", "runs"]
     return _table(both, ["split", *numbers, "reported_by", "citation", "note"])

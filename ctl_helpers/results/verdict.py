@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.results.naming import name_of, place_of
-from ctl_helpers.results.published import published
+from ctl_helpers.results.published import measured_alike, published
 from ctl_helpers.results.runs import OPTIMISTIC, PLACE, as_named, matching
 from ctl_helpers.results.summaries import extent, fold_interval, pooled_interval
 
@@ -32,7 +32,7 @@ def verdict(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
     Parameters
     ----------
     runs
-        From `runs.load_runs`.
+        From `runs.load_runs`; those that are not `published.measured_alike` do not count.
     predictions
         From `runs.load_predictions`; without them there are no intervals over utterances.
 
@@ -44,7 +44,7 @@ def verdict(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         best_test (ours, percent; NaN where it was not computed), folds, of_folds, seeds, verdict
         (see `RULE`).
     """
-    rows, runs = [], as_named(runs)
+    rows, runs = [], as_named(measured_alike(runs))
     for claim in published().to_dict("records"):
         method, recipes = TESTED_BY.get(claim["method"], ("", ()))
         for recipe in recipes:

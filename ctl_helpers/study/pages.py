@@ -243,9 +243,8 @@ class Opened:
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        """Scores beside the published ones, which do not stand beside synthetic speech."""
-        table = tables.ours_beside_published(self.runs, self.predictions)
-        return table[table["reported_by"].eq(OURS) | (not self.page.synthetic)]
+        """Scores beside the published ones."""
+        return tables.ours_beside_published(self.runs, self.predictions)
 
     @cached_property
     def problem(self) -> Problem:

@@ -6,6 +6,8 @@ from conftest import SHARED
 
 from ctl_helpers.results.published import COLUMNS, published, published_beside
 from ctl_helpers.results.runs import PLACE, load_runs
+from ctl_helpers.results.spaces import labelled_svm
+from ctl_helpers.results.verdict import verdict
 from ctl_helpers.runs.store import RunStore
 
 
@@ -57,13 +59,28 @@ def test_nothing_stands_beside_a_number_of_other_classes(tmp_path):
     other = pair | {"source": "ravdess", "target": "casia"}
     fabricated.add_run(store, method="coral", classes=six, **other)
     fabricated.add_run(store, method="dann", labels="arousal", classes=["high", "low"], **other)
-    fabricated.add_run(store, corpus="emodb", classes=five, split="fold 0")
+    fabricated.add_run(store, corpus="emodb", classes=five, split="fold 0", folds=10)
     found = published_beside(load_runs(store))
     assert set(found["source"]) == {"casia"} and len(found) == 4
-    fabricated.add_run(store, corpus="emodb", split="fold 0")
-    fabricated.add_run(store, corpus="casia", protocol="loso", split="fold 0")
+    fabricated.add_run(store, corpus="emodb", split="fold 0", folds=10)
+    fabricated.add_run(store, corpus="casia", protocol="loso", split="fold 0", of_folds=10)
     found = published_beside(load_runs(store))
     assert set(found["corpus"]) == {"", "emodb"} and len(found) == 7
+
+
+def test_nothing_stands_beside_synthetic_speech_or_other_folds_than_ten(tmp_path):
+    store = RunStore(tmp_path)
+    released = {"corpus": "emodb", "split": "fold 0", "recipe": fabricated.recipe("released")}
+    fabricated.add_run(store, folds=3, **released)
+    fabricated.add_run(store, folds=10, synthetic=True, **released)
+    pair = {"source": "casia", "target": "emodb", "split": "all", "protocol": "transductive"}
+    fabricated.add_run(store, method="caam-mdd", synthetic=True, **pair)
+    runs = load_runs(store)
+    assert published_beside(runs).empty and verdict(runs).empty
+    assert set(labelled_svm(store, runs, repeats=1)["reported_by"]) == {"this study"}
+    fabricated.add_run(store, folds=10, **released | {"split": "fold 1"})
+    runs = load_runs(store)
+    assert set(published_beside(runs)["corpus"]) == {"emodb"} and len(verdict(runs)) == 1
 
 
 def test_printed_means_stand_beside_all_of_their_pairs_only(tmp_path):
