@@ -131,11 +131,11 @@ def chance_of(row: dict) -> float:
 
 
 def interval_of(row: dict, metric: str = "uar") -> Interval:
-    """Return a row's score with its interval over folds or seeds, or else those over utterances."""
+    """Return a row's score with its interval over folds or seeds, of one fold over utterances."""
     name = metric
-    if pd.isna(row[f"{metric}_low"]) and not pd.isna(row.get(f"pooled_{metric}")):
-        name = f"pooled_{metric}"
-    return Interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+    if pd.isna(row[f"{metric}_low"]) and pd.notna(row.get(f"pooled_{metric}")) and row["folds"] == 1:
+        name = f"pooled_{metric}"  # the same score
+    return Interval(row[metric], row[f"{name}_low"], row[f"{name}_high"])
 
 
 def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:

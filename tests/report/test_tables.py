@@ -181,6 +181,25 @@ def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):
     assert wide["EmoDB, held out"].endswith(" (54 of 540 utterances)")
 
 
+def test_a_score_is_the_same_wherever_it_stands(tmp_path):
+    store = RunStore(tmp_path)
+    for fold in range(2):
+        for corpus in ("emodb", "casia")[fold:]:
+            run = {"corpus": corpus, "folds": 3, "utterances": 30 + 30 * fold}
+            fabricated.add_run(store, split=f"fold {fold}", **run)
+    runs = results.load_runs(store)
+    table = tables.ours_beside_published(runs, results.load_predictions(store, runs))
+    casia, emodb = table.to_dict("records")
+    assert casia["pooled_uar"] != pytest.approx(casia["uar"], abs=0.1)
+    assert tables.interval_of(casia)[0] == casia["uar"]
+    assert np.isnan(tables.interval_of(casia)[1:]).all()
+    whole = tables.interval_of(emodb)  # one fold: the pooled score is the fold's
+    assert whole[0] == emodb["uar"] and whole[1:] == (
+        emodb["pooled_uar_low"],
+        emodb["pooled_uar_high"],
+    )
+
+
 HOSTILE = ["<script>alert(1)</script>", "[x](javascript:alert(1))", "a|b_c*d", r"\input{x}&$%#~^"]
 
 
