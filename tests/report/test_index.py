@@ -14,6 +14,7 @@ import pytest
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, tables
+from ctl_helpers.report.findings import findings
 from ctl_helpers.report.index import study_runs, write_index
 from ctl_helpers.report.notebooks import SYNTHETIC, page_name
 from ctl_helpers.report.sections import END, START, rewrite_readme, rewrite_section
@@ -110,6 +111,16 @@ def test_no_request_leaves_the_machine_and_every_link_resolves(page, report):
     assert not [link for link in links if "failed" in link or "mine" in link]
 
 
+def test_what_the_best_epoch_adds_is_told_although_the_last_ran_by_itself(tmp_path):
+    """A fusion asks for the last epoch only: its part is the same training in another run."""
+    store, common = RunStore(tmp_path / "runs"), {"corpus": "emodb", "split": "fold 0"}
+    fabricated.add_run(store, selection="best_test", **common)
+    fabricated.add_run(store, finished="2026-01-02T00:00:00Z", **common)
+    assert len(study_runs(tmp_path)) == 2
+    found = findings(store, study_runs(tmp_path))
+    assert found.gap["metric"].tolist() == ["UAR", "WAR"] and (found.gap["runs"] == 1).all()
+
+
 @needs_browser
 def test_hostile_names_are_text(page, report):
     page.open(address(report))
@@ -162,16 +173,23 @@ def test_the_first_figure_shows_what_the_runs_say(report):
         assert f">{means[protocol]:.1f}</span>" in text
     words = "UAR falls by" if means["kfold"] > means["loso"] else "UAR rises by"
     assert words in text and "left:16.67%" in text
+    best = runs[runs["recipe"].eq("modern")].groupby(["corpus", "protocol"])["uar"].mean()
+    one = {"casia": "CASIA", "emodb": "EmoDB"}[best.xs("kfold", level="protocol").idxmax()]
+    example = f"Of the best with shuffled folds, CPAC modern on {one}, it goes from"
+    assert f"on average over 2 methods and corpora. {example}" in text
     assert "CPAC (Ye et al. 2023)" in text and SYNTHETIC not in text
 
 
 def test_synthetic_speech_is_said_first_and_stands_beside_nothing_published(tmp_path):
     store, published = RunStore(tmp_path / "runs"), fabricated.recipe("released")
-    common = {"corpus": "emodb", "recipe": published, "synthetic": True}
-    fabricated.add_run(store, split="fold 0", **common)
+    common = {"corpus": "emodb", "folds": 10, "synthetic": True}
+    fabricated.add_run(store, split="fold 0", recipe=published, **common)
+    modern = fabricated.recipe("modern", "global")
+    fabricated.add_run(store, split="fold 0", recipe=modern, **common)
     text = write_index(tmp_path).read_text()
     assert text.index(SYNTHETIC) < text.index("<h1>")
     assert "Ye et al." not in text and "published numbers" not in text
+    assert "was aimed at" not in text
 
 
 def test_an_index_of_nothing_and_of_one_run(tmp_path):
@@ -179,7 +197,8 @@ def test_an_index_of_nothing_and_of_one_run(tmp_path):
     assert "0 runs" in text and SYNTHETIC not in text
     fabricated.add_run(RunStore(tmp_path / "runs"), split="fold 0", corpus="emodb")
     text = write_index(tmp_path).read_text()
-    assert "The best score inside a corpus is CPAC on EmoDB" in text
+    assert "The best score inside a corpus is that of CPAC on EmoDB: UAR" in text
+    assert "shuffled folds: voices known" in text and "held-out speakers" not in text
 
 
 def test_the_latest_of_runs_of_the_same_counts_and_real_ones_alone(tmp_path):
