@@ -4,6 +4,7 @@ Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % 
 columns ``x_low`` and ``x_high``. `display` folds these into one cell for the eye.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -395,7 +396,8 @@ def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str
     folder
         Where to; made if it is not there.
     name
-        Of the files without their endings, and of LaTeX's label.
+        Of the files without their endings, and of LaTeX's label; what is no letter, digit, ".",
+        "_" or "-" becomes "_".
 
     Returns
     -------
@@ -407,6 +409,7 @@ def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str
     StudyError
         If the folder cannot be written.
     """
+    name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
     numbers = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     texts = {"csv": numbers, "md": table.markdown(), "tex": table.latex(name)}
     return [write_text(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]
