@@ -67,7 +67,7 @@ class Page:
     name : str
         First part of the names of all files; see `page_name`.
     synthetic : bool
-        Whether every table has to say that the speech is.
+        Whether the speech is, which every table of scores has to say.
     """
 
     out: Path
@@ -79,7 +79,7 @@ class Page:
         from IPython.display import Image
 
         folder = Path(self.out) / "figures"
-        png, _ = figures.save_figure(figure, folder, f"{self.name}-{name}")
+        png, _ = figures.save_figure(figure, folder, page_name(self.name, name.split("-")))
         width = int(figure.get_figwidth() * _INCHES)
         return Image(data=png.read_bytes(), format="png", embed=True, width=width, alt=name)
 
@@ -109,9 +109,11 @@ class Page:
         """
         from IPython.display import HTML
 
-        parts = [SYNTHETIC if self.synthetic else "", note, named_runs(runs)]
+        scored = named_runs(runs)
+        parts = [SYNTHETIC if self.synthetic and scored else "", note, scored]
         table = tables.shown(frame, caption, " ".join(filter(None, parts)), digits)
-        tables.write_table(frame, table, Path(self.out) / "tables", f"{self.name}-{name}")
+        name = page_name(self.name, name.split("-"))
+        tables.write_table(frame, table, Path(self.out) / "tables", name)
         return HTML(table.html())
 
 
@@ -121,7 +123,7 @@ def named_runs(runs: Iterable[str]) -> str:
     if not names:
         return ""
     if len(names) > _MOST_NAMED:
-        return f"{len(names)} run folders; runs.csv beside the tables of notebook 4 lists them."
+        return f"{len(names)} run folders; tables/4_result_tables-runs.csv lists them."
     return f"Run folder{'s' * (len(names) > 1)}: {', '.join(names)}."
 
 
@@ -326,4 +328,7 @@ def to_page(notebook, title: str) -> str:
         Markup(HtmlFormatter(style=name).get_style_defs(".highlight"))
         for name in ("default", "github-dark")
     )
-    return template("notebook.html").render(title=title, body=Markup(body), light=light, dark=dark)
+    return template("notebook.html").render(
+        **{"title": title, "synthetic": SYNTHETIC if SYNTHETIC in body else ""},
+        **{"body": Markup(body), "light": light, "dark": dark},
+    )

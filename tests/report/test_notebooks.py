@@ -17,6 +17,7 @@ from ctl_helpers.report.notebooks import (
     Notebook,
     execute,
     execute_in_parallel,
+    named_runs,
     page_name,
     to_page,
 )
@@ -35,6 +36,8 @@ runs = load_runs("runs")
 predictions = load_predictions("runs", runs)
 display(page.table(tables.scores_by(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
 display(page.table(pd.DataFrame({{"speaker": [{HOSTILE!r}]}}), "speakers", "Speakers"))
+for corpus in ("a/b", "a?b"):
+    page.table(pd.DataFrame({{"a": [corpus]}}), f"{{corpus}}-emotions", "Of hostile names")
 page.figure(figures.confusion_matrix(predictions), "confusion")
 """
 
@@ -72,6 +75,12 @@ def test_there_are_no_other_notebooks():
     assert sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")) == NAMES
 
 
+def test_many_runs_are_in_a_file_by_its_name():
+    assert named_runs(["b", "a", "a"]) == "Run folders: a, b."
+    said = named_runs(map(str, range(11)))
+    assert said == "11 run folders; tables/4_result_tables-runs.csv lists them."
+
+
 def test_names_of_files_are_plain_and_never_meet():
     assert page_name("2_cpac_kfold", ["emodb", "modern"]) == "2_cpac_kfold-emodb-modern"
     odd = ["a/b", "a?b", "../..", "..", "<script>", "ü", "a b", "-a", 'a"b', "a_b"]
@@ -94,7 +103,9 @@ def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
     assert {"1_toy-a-confusion.png", "1_toy-a-confusion.svg", "1_toy-a-emotions.tex"} <= set(kept)
     text = page.read_text()
     assert HOSTILE not in text and "&lt;img src=x onerror=alert(1)&gt;" in text
-    assert "Synthetic speech" in text
+    said = "Synthetic speech"  # first of all, and under what is scored
+    assert text.index(said) < text.index("<nav>") and text.count(said) == 2
+    assert len(list((report / "tables").glob("1_toy-a-a_b*-emotions.csv"))) == 2
     for place in (str(report), str(tmp_path), str(REPOSITORY)):
         assert place not in text and place not in written.read_text()
     first = written.read_bytes(), page.read_bytes()
