@@ -97,7 +97,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         problems=problems,
         folders={name: text for name, text in _FOLDERS.items() if (out / name).exists()},
     )
-    return write_text(out / "index.html", text)
+    return write_text(out / "index.html", text.replace(" %", "\u00a0%"))
 
 
 def _pages(out: Path) -> list[dict[str, str]]:

@@ -139,10 +139,14 @@ def test_learning_curves_are_means_over_runs(store, runs):
     assert labels == ["training accuracy", "test WAR", "test UAR"]
 
 
-def test_learning_curves_of_one_run_without_scores():
-    history = pd.DataFrame({"run": "a", "epoch": [1, 2], "loss": [1.0, 0.5], "accuracy": np.nan})
+@pytest.mark.parametrize("epochs", [1, 2, 60])
+def test_learning_curves_of_one_run_without_scores(epochs):
+    epoch = np.arange(1, epochs + 1)
+    history = pd.DataFrame({"run": "a", "epoch": epoch, "loss": 1 / epoch, "accuracy": np.nan})
     figure = figures.learning_curves(history)
     assert len(figure.axes) == 1 and "One run" in figure.get_suptitle()
+    ticks = figure.axes[0].get_xticks()
+    assert len(ticks) < 15 and (ticks == ticks.astype(int)).all()
 
 
 def labels(ax):

@@ -84,6 +84,9 @@ def test_nothing_scrolls_sideways(page, report, width, dark):
     page.open(address(report), width, dark=dark)
     page.run("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert page.run("document.documentElement.scrollWidth") <= width
+    shown = """[...document.querySelectorAll('details .wide')].every(box =>
+      box.scrollWidth <= box.clientWidth || box.clientWidth >= innerWidth - 48)"""
+    assert page.run(shown), "a table has the width of the window before it scrolls"
     outside = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.wide') &&
       !one.closest('dialog') && one.getBoundingClientRect().right > innerWidth + 1).length"""
     assert page.run(outside) == 0
@@ -178,6 +181,7 @@ def test_the_first_figure_shows_what_the_runs_say(report):
     example = f"Of the best with shuffled folds, CPAC modern on {one}, it goes from"
     assert f"on average over 2 methods and corpora. {example}" in text
     assert "CPAC (Ye et al. 2023)" in text and SYNTHETIC not in text
+    assert " %" not in text, "a number and its sign stay on one line"
 
 
 def test_synthetic_speech_is_said_first_and_stands_beside_nothing_published(tmp_path):

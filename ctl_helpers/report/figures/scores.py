@@ -103,6 +103,7 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
         ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if loss else 100))
         ax.grid(True)
         ax.margins(x=0.01)
+        ax.locator_params("x", integer=True, min_n_ticks=1)
         ax.legend(loc="upper right" if loss else "lower right")
     runs = history["run"].nunique()
     band = f"mean of {runs} runs, band: one standard deviation" if runs > 1 else "one run"
