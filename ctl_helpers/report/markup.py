@@ -86,7 +86,11 @@ class Table:
         return "\n\n".join(filter(None, parts)) + "\n"
 
     def latex(self, label: str) -> str:
-        """Write the table as LaTeX that needs the package booktabs; ``label`` is its label."""
+        """Write the table as LaTeX that needs the package booktabs; ``label`` is its label.
+
+        What is no letter, digit, ".", "_" or "-" becomes "_" in it.
+        """
+        label = re.sub(r"[^\w.-]", "_", label, flags=re.ASCII)
         heads = map(escape_latex, self.cells.columns)
         plain = self.cells.reset_index(drop=True).set_axis(heads, axis=1)
         css = np.where(self.marks, "font-weight: bold", "")

@@ -4,7 +4,6 @@ Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % 
 columns ``x_low`` and ``x_high``. `display` folds these into one cell for the eye.
 """
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -133,9 +132,9 @@ def chance_of(row: dict) -> float:
 
 def interval_of(row: dict, metric: str = "uar") -> Interval:
     """Return a row's score with its interval over folds or seeds, of one fold over utterances."""
-    name = metric
-    if pd.isna(row[f"{metric}_low"]) and pd.notna(row.get(f"pooled_{metric}")) and row["folds"] == 1:
-        name = f"pooled_{metric}"  # the same score
+    name, pooled = metric, f"pooled_{metric}"
+    if pd.isna(row[f"{metric}_low"]) and pd.notna(row.get(pooled)) and row["folds"] == 1:
+        name = pooled  # it is the same score
     return Interval(row[metric], row[f"{name}_low"], row[f"{name}_high"])
 
 
@@ -396,8 +395,7 @@ def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str
     folder
         Where to; made if it is not there.
     name
-        Of the files without their endings, and of LaTeX's label; what is no letter, digit, ".",
-        "_" or "-" becomes "_".
+        Of the files without their endings, and of LaTeX's label.
 
     Returns
     -------
@@ -409,7 +407,6 @@ def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str
     StudyError
         If the folder cannot be written.
     """
-    name = re.sub(r"[^\w.-]", "_", name, flags=re.ASCII)
     numbers = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
     texts = {"csv": numbers, "md": table.markdown(), "tex": table.latex(name)}
     return [write_text(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]
