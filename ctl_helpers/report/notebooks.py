@@ -259,6 +259,8 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
     try:
         about = {"key": notebook.key(), "notebook": notebook.notebook, "title": notebook.title}
         opened = load_notebook_node(str(notebook.source))
+        if not notebook.parameters.get("method", "cpac").startswith("cpac"):  # it is not told of
+            opened.cells = [cell for cell in opened.cells if "cpac" not in cell.metadata.tags]
         client.nb = done = parameterize_notebook(opened, notebook.parameters)
         for number, cell in enumerate(done.cells):
             cell["id"] = f"cell-{number}"  # papermill draws one for the parameters

@@ -6,7 +6,7 @@ A notebook imports from here and opens what it shows in one line: `open_corpus`,
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -31,8 +31,7 @@ from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.notebooks import SYNTHETIC, Notebook, Page, page_name
 from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.results.naming import OURS, method_of, name_of, title_of
-from ctl_helpers.results.published import published
-from ctl_helpers.results.runs import OPTIMISTIC, load_history, load_predictions, load_runs
+from ctl_helpers.results.runs import OPTIMISTIC, grouped, load_history, load_predictions, load_runs
 from ctl_helpers.results.verdict import RULE
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
@@ -40,8 +39,8 @@ from ctl_helpers.study.plan import Group, Plan, open_corpora, plan_study
 from ctl_helpers.study.settings import Settings, Study, read_study
 
 __all__ = ["Audio", "comparisons", "features_of_recipes", "figures", "list_notebooks"]
-__all__ += ["normalise", "open_across", "open_corpus", "open_inside", "open_report", "published"]
-__all__ += ["spaces", "tables", "teaching"]
+__all__ += ["normalise", "open_across", "open_corpus", "open_inside", "open_report", "spaces"]
+__all__ += ["tables", "teaching"]
 
 FEATURES, INSIDE, ACROSS, TABLES = (
     "1_feature_exploration",
@@ -183,7 +182,6 @@ class OpenedCorpus:
         """Say in sentences what was seen."""
         counts, seconds = self.manifest["emotion"].value_counts(), self.manifest["duration"]
         shares = spaces.neighbours(self.space, tuple(self.by)).set_index("by")
-        apart = (shares["share"] - shares["chance"]) / (1 - shares["chance"])
         speech = np.diff(self.features.speech).mean() / self.features.values.shape[1]
         near = " and ".join(
             f"of the same {by} in {100 * row.share:.0f} % (by chance {100 * row.chance:.0f} %)"
@@ -195,8 +193,7 @@ class OpenedCorpus:
             f"of {100 / len(counts):.1f} %.",
             f"Utterances last {seconds.min():.1f} to {seconds.max():.1f} s; "
             f"{100 - 100 * speech:.0f} % of the frames that a network gets are padding.",
-            f"The nearest neighbour of an utterance is {near}: these features tell the "
-            f"{apart.idxmax()} best.",
+            f"The nearest neighbour of an utterance is {near}.",
         )
 
 
@@ -331,17 +328,18 @@ class OpenedInside(Opened):
         honest, gap = self.honest, comparisons.gap(self.runs).query("metric == 'UAR'")
         mine = self.scores[self.scores["reported_by"] == OURS]
         score = mine[~mine["optimistic"]].iloc[0]
-        emotions = tables.scores_by(honest).sort_values("recall")
+        emotions = tables.scores_by(honest).round({"recall": 0})  # several may be alike
+        ranks = list(emotions.groupby("recall")["emotion"])
+        (low, weak), (high, strong) = ranks[0], ranks[-1]
         speakers = tables.scores_by(honest, "speaker")["uar"]
-        weak, strong = emotions.iloc[0], emotions.iloc[-1]
-        wrong = honest[honest["emotion"].eq(weak.emotion) & honest["predicted"].ne(weak.emotion)]
+        wrong = honest[honest["emotion"].isin(weak) & honest["predicted"].ne(honest["emotion"])]
         taken = f", most often taken for *{wrong['predicted'].mode()[0]}*" if len(wrong) else ""
         sure = honest.filter(regex="^p_").max(axis=1).mean()
         right = honest["emotion"].eq(honest["predicted"]).mean()
         return _listed(
             f"UAR is {score.uar:.1f} %, WAR {score.war:.1f} %; {self.chance()}.",
-            f"Best recognised is *{strong.emotion}* ({strong.recall:.0f} %), worst "
-            f"*{weak.emotion}* ({weak.recall:.0f} %){taken}.",
+            f"Best recognised: *{', '.join(strong)}* ({high:.0f} %); worst: *{', '.join(weak)}* "
+            f"({low:.0f} %){taken}.",
             f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %.",
             f"The best test epoch differs from the last by {gap['gap'].iloc[0]:+.1f} points of UAR."
             if len(gap)
@@ -355,14 +353,19 @@ class OpenedInside(Opened):
 class OpenedAcross(Opened):
     """Runs of several methods from a source to a target."""
 
+    def by_method(self, frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """Give each method, how it is written, and its rows of a frame with the column run."""
+        for row, runs in grouped(self.runs, ["method", "recipe", "normalisation"]):
+            yield row["method"], method_of(row), frame[frame["run"].isin(runs["run"])]
+
     @cached_property
     def before_and_after(self) -> dict[str, spaces.Space]:
         """Source and target as points: their features, then the embeddings of each method."""
         found = {spaces.BEFORE: spaces.feature_space(self.problem.features[0])}
-        for row in self.runs.drop_duplicates("method").itertuples():
-            folder = self.store.root / row.run
+        for _, name, runs in self.by_method(self.runs):
+            folder = self.store.root / runs["run"].iloc[0]
             if (folder / "embeddings.npz").is_file():
-                found[name_of(row.method)] = spaces.run_space(folder)
+                found[name] = spaces.run_space(folder)
         return found
 
     @cached_property
@@ -411,6 +414,11 @@ class OpenedReport:
     found: Findings
     store: RunStore
     rule = RULE  # of the verdict
+
+    def sources(self):
+        """List where the published numbers come from, those that are shown."""
+        shown = self.found.scores[self.found.scores["citation"] != ""]
+        return _listed(*tables.notes_of(shown) or ["No published number stands in this report."])
 
     def seen(self):
         """Say in sentences what was seen."""

@@ -36,7 +36,7 @@ runs = load_runs("runs")
 predictions = load_predictions("runs", runs)
 display(page.table(tables.scores_by(predictions), "emotions", "Recall {HOSTILE}", runs["run"]))
 display(page.table(pd.DataFrame({{"speaker": [{HOSTILE!r}]}}), "speakers", "Speakers"))
-for corpus in ("a/b", "a?b"):
+for corpus in ("../b", "a}}\\\\input{{x}}%", "a}}\\\\input{{x}}&"):
     page.table(pd.DataFrame({{"a": [corpus]}}), f"{{corpus}}-emotions", "Of hostile names")
 page.figure(figures.confusion_matrix(predictions), "confusion")
 """
@@ -105,7 +105,9 @@ def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
     assert HOSTILE not in text and "&lt;img src=x onerror=alert(1)&gt;" in text
     said = "Synthetic speech"  # first of all, and under what is scored
     assert text.index(said) < text.index("<nav>") and text.count(said) == 2
-    assert len(list((report / "tables").glob("1_toy-a-a_b*-emotions.csv"))) == 2
+    written_tables = [path.name for path in (report / "tables").glob("*-emotions.tex")]
+    assert len(written_tables) == 4  # of which three are of hostile names
+    assert all(re.fullmatch(r"[\w.~-]+", name, re.ASCII) for name in written_tables)
     for place in (str(report), str(tmp_path), str(REPOSITORY)):
         assert place not in text and place not in written.read_text()
     first = written.read_bytes(), page.read_bytes()
@@ -121,6 +123,18 @@ def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
     assert (about["notebook"], about["title"]) == ("1_toy", "A toy")
     changed = Notebook(**{**vars(notebook), "parameters": {"word": "b"}})
     assert not changed.is_done(report)
+
+
+@pytest.mark.parametrize("method", ["cpac/quick", "mine.py:cpac/quick"])
+def test_what_is_said_of_cpac_stands_on_its_pages_alone(report, tmp_path, method):
+    notebook = notebook_of(tmp_path, "print('all of them')", "print('six capsules')")
+    cells = nbformat.read(notebook.source, as_version=4)
+    cells.cells[-1].metadata["tags"] = ["cpac"]
+    nbformat.write(cells, notebook.source)
+    notebook = Notebook(**{**vars(notebook), "parameters": {"method": method}})
+    assert execute([notebook], report) == [""]
+    text = notebook.files(report)[1].read_text()
+    assert "all of them" in text and ("six capsules" in text) == (method == "cpac/quick")
 
 
 FAILURES = [

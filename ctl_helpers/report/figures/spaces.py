@@ -64,7 +64,7 @@ def embedding_scatter(
         points, shares = project(space.points), neighbours(space, tuple(by)).set_index("by")
         for ax, key in zip(row, by, strict=True):
             _scatter(ax, points, space.labels[key].to_numpy(str), key)
-            ax.set_title(", ".join(filter(None, [name, f"by {key}" if len(by) > 1 else ""])))
+            ax.set_title("\n".join(filter(None, [name, f"by {key}" if len(by) > 1 else ""])))
             if key in shares.index:
                 share, chance = 100 * shares.loc[key, ["share", "chance"]]
                 words = f"nearest neighbour: same {key} {share:.0f} % (chance {chance:.0f} %)"
