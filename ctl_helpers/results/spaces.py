@@ -309,8 +309,8 @@ def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.Dat
 def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
     """Make a table in which numbers that are not there are missing, and words empty."""
     table = pd.DataFrame(rows).reindex(columns=[*_KEYS, *columns]).astype({"runs": "Int64"})
-    words = [*_KEYS, "split", "reported_by", "citation", "note"]
-    return table.fillna({word: "" for word in words if word in table})
+    words = table.columns.intersection([*_KEYS, "split", "reported_by", "citation", "note"])
+    return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
 
 
 def _with_embeddings(store: object, runs: pd.DataFrame) -> pd.DataFrame:
