@@ -140,8 +140,8 @@ def _leak(inside: pd.DataFrame) -> str:
             return ""
         best = ours.loc[ours["uar"].idxmax()].to_dict()
         return (
-            f"The best score inside a corpus is that of {method_of(best)} on {place_of(best)}: UAR "
-            f"{best['uar']:.1f} %, where chance is {tables.chance_of(best):.1f} %."
+            f"The best score inside a corpus is a UAR of {best['uar']:.1f} % on {place_of(best)} "
+            f"({method_of(best)}), where chance is {tables.chance_of(best):.1f} %."
         )
     drop = (both[tables.SHUFFLED] - both[tables.HELD_OUT]).mean()
     corpus, label = both[tables.SHUFFLED].idxmax()
@@ -149,8 +149,8 @@ def _leak(inside: pd.DataFrame) -> str:
     mean = f" on average over {len(both)} methods and corpora" if len(both) > 1 else ""
     return (
         f"With speakers that were never heard in training, UAR {'falls' if drop >= 0 else 'rises'} "
-        f"by {abs(drop):.1f} points{mean}. Of the best with shuffled folds, {label} on "
-        f"{name_of(corpus)}, it goes from {shuffled:.1f} to {held:.1f} %."
+        f"by {abs(drop):.1f} points{mean}. That of the best with shuffled folds ({label} on "
+        f"{name_of(corpus)}) goes from {shuffled:.1f} to {held:.1f} %."
     )
 
 
@@ -188,7 +188,7 @@ def _transfer(across: pd.DataFrame) -> str:
     best, where = means["uar"].idxmax(), f"{pairs} pair{'s' * (pairs > 1)}"
     text = (
         f"Across corpora ({where}, chance {tables.chance_of(ours.iloc[0]):.0f} %) the best UAR is "
-        f"that of {best}: {means.loc[best, 'uar']:.1f} %"
+        f"{means.loc[best, 'uar']:.1f} % ({best})"
     )
     row = ours[ours["name"] == best].iloc[0]
     plain = method_of({**row, "method": "source-only"})
