@@ -101,5 +101,6 @@ def test_values_that_do_not_fit_are_named():
         parse("compare+linear", "utterance")
     with pytest.raises(StudyError, match="normalisation: expected one of none, utterance"):
         parse("cpac/modern", "zscore")
-    with pytest.raises(StudyError, match="has no field 'epoch'"):
-        parse("cpac/modern", changes={"epoch": 3})
+    for words in ("cpac/modern", "compare+linear", "mean(cpac/modern, compare+linear)"):
+        with pytest.raises(StudyError, match="no field 'epoch'; did you mean 'epochs'?"):
+            parse(words, changes={"epoch": 3})
