@@ -8,12 +8,22 @@ from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
-from ctl_helpers.corpora.signals import READ
-from ctl_helpers.corpora.tables import Listing, Reading, is_table, own_table, tables_in
+from ctl_helpers.corpora.signals import READ, RECORDINGS
+from ctl_helpers.corpora.tables import (
+    Listing,
+    Reading,
+    folders_named,
+    is_table,
+    own_table,
+    tables_in,
+)
 from ctl_helpers.corpora.words import emotion_named, reason_against
 from ctl_helpers.errors import StudyError
 
-OWN = "<emotion>/*.wav or a manifest.csv with the columns path and emotion"
+OWN = (
+    "<emotion>/*.wav or a manifest.csv with the columns path and emotion; "
+    f"read are {' '.join(READ)}"
+)
 """How a corpus of one's own may look."""
 
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
@@ -147,8 +157,16 @@ def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Re
     found = {folder.name: folder for folder in folders if _is_own(folder, reading)}
     for table in (child for child in children if is_table(child, reading)):
         name = table.stem.casefold()
-        found.setdefault(name if name in CATALOGUE else table.stem, table)
+        same = [one for one in found if _same_name(one) == _same_name(name)]
+        if same and found[same[0]].name in folders_named(table, reading):
+            found[same[0]] = table
+        elif not same:
+            found[name if name in CATALOGUE else table.stem] = table
     return found
+
+
+def _holds_recordings(folder: Path) -> bool:
+    return any(True for _ in recordings(folder, RECORDINGS))
 
 
 def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
@@ -165,9 +183,12 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
         found = _own_corpora(root, children, set(found.values()), reading) | found
-    others = [] if root in found.values() else [p for p in children if p not in found.values()]
-    kinds = (*READ, ".csv", ".tsv")
-    strange = [p.name for p in others if p.suffix.lower() in kinds or (p.is_dir() and _sample(p))]
+    tables = [place for place in found.values() if place.is_file()]
+    used = {root / name for table in tables for name in folders_named(table, reading)}
+    used |= set(found.values())
+    others = [] if root in used else [p for p in children if p not in used]
+    kinds = (*RECORDINGS, ".csv", ".tsv")
+    strange = [p.name for p in others if p.name.lower().endswith(kinds) or _holds_recordings(p)]
     line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")

@@ -17,7 +17,7 @@ import pandas as pd
 from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels, signal_length
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
-from ctl_helpers.corpora.signals import READ, inspect
+from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
 from ctl_helpers.corpora.tables import Listing, Reading, list_table, tables_in, tally
 from ctl_helpers.corpora.words import emotion_named
 from ctl_helpers.errors import StudyError
@@ -30,7 +30,6 @@ COLUMNS = (
 RATE = 22_050
 """Rate in Hz at which signal lengths are counted."""
 
-_KNOWN = (*READ, ".m4a", ".mp4", ".avi", ".mov", ".wma")
 _DERIVED = re.compile(r"laryngo|noise|noisy|augm|sampl|enhanc|cop(y|ies)|backup|\dk", re.I)
 _INLINE = 5000
 _log = logging.getLogger("ctl_helpers")
@@ -41,7 +40,7 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
     if entry:  # its codes may be in the map, as well as what they mean
         labels = {emotion_named(word) or word: label for word, label in (labels or {}).items()}
     listing, emotions = Listing(), entry.emotions_in(folder) if entry else {}
-    for path in recordings(folder, _KNOWN if entry else READ, listing):
+    for path in recordings(folder, RECORDINGS, listing):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
         if entry and isinstance(found, Labels):
             emotion = emotion_named(found.emotion, labels)

@@ -216,6 +216,14 @@ def _rows(place: Path, reading: Reading) -> list[dict[str, str]]:
     return rows
 
 
+def folders_named(table: Path, reading: Reading) -> set[str]:
+    """Folders (or files) beside a table that its paths begin with; none where it is no use."""
+    try:
+        return {row["path"].split("/")[0] for row in _rows(table, reading)}
+    except StudyError:
+        return set()
+
+
 def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> Listing:
     """List the utterances of a table, of a folder with tables, or of an audformat database.
 

@@ -131,6 +131,47 @@ def test_what_is_not_understood_is_named(tmp_path, caplog):
         load_manifest(tmp_path, "mystery")
 
 
+def test_recordings_that_are_not_read_are_named(tmp_path, caplog):
+    lay_out(tmp_path, ["mine/sad/1.wav", "mine/angry/2.wav"])
+    for name in ("mine/happy/3.m4a", "mine/happy/4.SPH", "phone/sad/5.amr", "clip.webm"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"sound")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert set(find_corpora(tmp_path)) == {"mine"}
+    assert "not understood: clip.webm, phone (" in caplog.text and "read are .wav" in caplog.text
+    problems = load_manifest(tmp_path, "mine").attrs["problems"]
+    assert [(p["path"], p["reason"][:16]) for p in problems] == [
+        ("happy/3.m4a", ".m4a is not read"),
+        ("happy/4.SPH", ".SPH is not read"),
+    ]
+
+
+@pytest.mark.parametrize("table", ["mine.csv", "Mine.tsv"])
+def test_a_table_beside_the_folder_whose_files_it_names_wins(tmp_path, table, caplog):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "angry/2.wav"])
+    (tmp_path / table).write_text("path,emotion,speaker\nmine/sad/1.wav,sad,a\n")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert find_corpora(tmp_path) == {"mine": tmp_path / table}
+    assert not caplog.records
+    assert load_manifest(tmp_path, "mine")["speaker"].tolist() == ["a"]
+
+
+def test_a_table_of_other_files_is_not_that_of_the_folder(tmp_path, caplog):
+    lay_out(tmp_path, ["mine/sad/1.wav", "mine/angry/2.wav"])
+    (tmp_path / "mine.csv").write_text("path,emotion\nsad/1.wav,sad\n")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert find_corpora(tmp_path) == {"mine": tmp_path / "mine"}
+    assert "not understood: mine.csv" in caplog.text
+
+
+def test_folders_whose_files_a_table_names_are_understood(tmp_path, caplog):
+    lay_out(tmp_path, ["wav/1.wav", "wav/2.wav", "loose.wav"])
+    (tmp_path / "mine.csv").write_text("path,emotion\nwav/1.wav,sad\nloose.wav,angry\n")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert find_corpora(tmp_path) == {"mine": tmp_path / "mine.csv"}
+    assert not caplog.records
+
+
 def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
     lay_out(tmp_path / "mine", ["angry/1.wav", "sad/2.wav"])
     scandir = os.scandir
