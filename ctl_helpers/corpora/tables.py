@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -18,19 +19,34 @@ from ctl_helpers.corpora.words import emotion_named, fold, reason_against
 from ctl_helpers.errors import StudyError
 
 ALIASES = {
-    "path": ("file", "filename", "file_name", "filepath", "file_path", "wav", "audio"),
+    "path": (
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "wav",
+        "audio",
+        "audio_filepath",
+    ),
     "emotion": ("label", "class", "category"),
     "speaker": ("speaker_id", "spk", "speakerid"),
     "sex": ("gender",),
     "text": ("transcript", "transcription"),
-    "start": ("start_time", "begin"),
-    "end": ("end_time", "stop"),
 }
 """Columns that are read, and the other names that each may have. Path and emotion are needed."""
+TIMES = {"start": "start begin onset offset", "end": "end stop", "duration": "duration dur"}
+"""Columns of times by their names, which ``_time`` and a unit (``_s``, ``_ms``) may follow."""
+for _ours, _words in TIMES.items():
+    for _ms, _units in (("", ("", "_s", "_sec", "_seconds")), ("_ms", ("_ms", "_msec"))):
+        _endings = [time + unit for time in ("", "_time") for unit in _units]
+        ALIASES[_ours + _ms] = tuple(map("".join, product(_words.split(), _endings)))
 REQUIRED = ("path", "emotion")
 
 _SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
 _DATABASE = "db.yaml"
+_TIMES = [ours + ms for ours in TIMES for ms in ("", "_ms")]
+_LIKE_TIMES = ("start", "begin", "onset", "offset", "end", "stop")
 _NOBODY = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "?", "-"}
 _SEXES = {"m": "m", "male": "m", "man": "m", "f": "f", "female": "f", "woman": "f", "w": "f"}
 
@@ -79,8 +95,10 @@ def tally(kinds: Iterable[str]) -> str:
 def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
     """Cells of a table, separated by what its first line has most of: comma, semicolon or tab."""
     with open(table, "rb") as start:
-        wide = start.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)  # as Excel writes it
-    encoding = "utf-16" if wide else "utf-8-sig"
+        head = start.read(2)
+    encoding = "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    if b"\0" in head:  # UTF-16 that does not say so
+        encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
     with open(table, encoding=encoding, errors=errors, newline="") as lines:
         first = lines.readline()
         lines.seek(0)
@@ -125,6 +143,8 @@ def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     if absent := [name for name in reading.named if name not in names]:
         raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
     names = [reading.named.get(name, name) for name in names]
+    if "onset" in names and "end" not in names:  # of which the offset is the end
+        names = ["end" if name == "offset" else name for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
     for ours, aliases in ALIASES.items():
@@ -173,7 +193,7 @@ def _audformat(database: Path, reading: Reading) -> pd.DataFrame:
         )
     main = max(labelled, key=len)
     for frame in frames:
-        new = [name for name in ALIASES if name in frame and name not in main]
+        new = [name for name in ("speaker", "sex", "text") if name in frame and name not in main]
         if new and "start" not in frame and frame["path"].is_unique:
             main = main.merge(frame[["path", *new]], on="path", how="left")
     return main
@@ -203,12 +223,18 @@ def _file(path: str, above: Path, folder: Path) -> str:
     return (os.path.relpath(whole, folder) if inside else whole) if path else ""
 
 
-def _rows(place: Path, reading: Reading) -> list[dict[str, str]]:
+def _rows(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str]]:
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if place.is_dir() else place.parent
     tables, rows = tables_in(place, reading) if place.is_dir() else [place], []
     for table in tables:
         frame = (_audformat if table.name == _DATABASE else _table)(table, reading)
+        for name in frame.columns.difference(list(ALIASES)):
+            if name.startswith(_LIKE_TIMES):
+                what = (
+                    f"the column {name!r} is not read; if it is a time, say --columns {name}:start"
+                )
+                listing.note(table.name, "column", f"{what} (or end, duration, start_ms ...)")
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}
@@ -219,7 +245,7 @@ def _rows(place: Path, reading: Reading) -> list[dict[str, str]]:
 def folders_named(table: Path, reading: Reading) -> set[str]:
     """Folders (or files) beside a table that its paths begin with; none where it is no use."""
     try:
-        return {row["path"].split("/")[0] for row in _rows(table, reading)}
+        return {row["path"].split("/")[0] for row in _rows(table, reading, Listing())}
     except StudyError:
         return set()
 
@@ -236,7 +262,8 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     speakers : iterable of str
         Speakers that are known of the corpus, as they are spelled.
     """
-    listing, rows = Listing(), _rows(place, reading)
+    listing = Listing()
+    rows = _rows(place, reading, listing)
     spelled = _speakers({row["speaker"] for row in rows}, speakers, listing)
     words = {row["emotion"] for row in rows}
     emotions = {word: emotion_named(word, reading.labels) for word in words}
@@ -244,14 +271,15 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     unused: Counter[tuple[str, str, str]] = Counter()
     for row in rows:
         path, emotion = row["path"], emotions[row["emotion"]]
-        segment = _segment(row["start"], row["end"])
+        segment = _segment(row)
         if row["too many"]:
             unused[path, "extra", "its row has more cells than the table has columns"] += 1
         elif not path or emotion is None:
             what = reason_against(row["emotion"], reading.labels) if path else "no path in its row"
             unused[path, "extra", what] += 1
         elif segment is None:
-            unused[path, "segment", f"no segment from {row['start']!r} to {row['end']!r}"] += 1
+            said = (f"{name} {row[name]!r}" for name in _TIMES if row[name])
+            unused[path, "segment", f"no segment: {', '.join(said)}"] += 1
         else:
             sex = _SEXES.get(row["sex"].casefold(), "")
             said = Labels(emotion, spelled[row["speaker"]], sex, row["text"])
@@ -283,19 +311,26 @@ def _add_once(said: list[Labels], votes: bool, listing: Listing) -> None:
     return listing.parts.append(replace(labels, speaker="".join(speakers)))
 
 
-def _segment(start: str, end: str) -> tuple[float, float] | None:
+def _segment(row: Mapping[str, str]) -> tuple[float, float] | None:
     """Start and end in seconds (both NaN for a whole file), or None for what is no segment.
 
-    Both may be seconds or times such as ``0 days 00:00:01.2``; no end is the end of the file.
+    Times are numbers, or such as ``0 days 00:00:01.2``. The end may be a start and a duration; no
+    end is the end of the file.
     """
     try:
-        first, last = _seconds(start), _seconds(end)
+        first, last, duration = (_time(row, name) for name in TIMES)
     except ValueError:
         return None
+    last = round(first + duration, 6) if math.isnan(last) else last
     if math.isnan(last):
         return (first, last) if first > 0 else (math.nan, math.nan)
     first = 0.0 if math.isnan(first) else first
     return (first, last) if 0 <= first < last else None
+
+
+def _time(row: Mapping[str, str], name: str) -> float:
+    seconds = _seconds(row[name])
+    return _seconds(row[f"{name}_ms"]) / 1000 if math.isnan(seconds) else seconds
 
 
 def _seconds(word: str) -> float:

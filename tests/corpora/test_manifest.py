@@ -96,7 +96,7 @@ def test_csv_manifest_in_no_encoding(tmp_path):
         load_manifest(tmp_path, "mine")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_encodings_of_tables(tmp_path, encoding):
     lay_out(tmp_path / "a", ["ü1.wav", "2.WAV"])
     text = "path;emotion;speaker\r\na\\ü1.wav;Ärger;3\r\n.\\a\\2.WAV;traurig;3,0\r\n"
@@ -215,6 +215,40 @@ def test_segments_are_utterances(tmp_path):
         np.testing.assert_allclose(
             signal, samples[round(8000 * row.start) : round(8000 * row.end)], atol=1e-6
         )
+
+
+TIMED = {
+    "start,duration": ("0,0.5", "0.5,1"),
+    "Offset,Duration": ("0,0.5", "0.5,1"),
+    "start_ms,end_ms": ("0,500", "500,1500"),
+    "begin_time_ms,stop_ms": ("0,500", "500,1500"),
+    "offset_ms,duration": ("0,0.5", "500,1"),
+    "onset,offset": ("0,0.5", "0.5,1.5"),
+    "start_s,end_sec": ("0,0.5", "0.5,1.5"),
+    "start,end,duration": ("0,0.5,9", "0.5,1.5,9"),
+}
+
+
+@pytest.mark.parametrize("header", TIMED)
+def test_times_of_segments_by_their_other_names(tmp_path, header):
+    one, two = TIMED[header]
+    text = f"path,emotion,{header}\nlong.wav,sad,{one}\nlong.wav,happy,{two}\n"
+    write_table(tmp_path, text, recordings=["other.wav"])
+    write_wav(tmp_path / "long.wav", noise(2))
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["utterance"].tolist() == ["long.wav[0.00-0.50]", "long.wav[0.50-1.50]"]
+    assert manifest["duration"].tolist() == [0.5, 1.0]
+
+
+def test_a_duration_alone_is_no_segment_and_a_time_that_is_not_read_is_named(tmp_path):
+    text = "path,duration,start of turn,end_frame,emotion\n1.wav,0.1,2,3,sad\n"
+    write_table(tmp_path, text, recordings=["1.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["utterance"].tolist() == ["1.wav"]
+    assert [(n["path"], n["reason"][:33]) for n in manifest.attrs["notes"]] == [
+        ("mine.csv", "the column 'end_frame' is not rea"),
+        ("mine.csv", "the column 'start of turn' is not"),
+    ]
 
 
 def test_one_speaker_however_it_is_spelled(tmp_path):
