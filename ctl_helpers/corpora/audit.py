@@ -11,6 +11,10 @@ from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.manifest import load_manifest
 from ctl_helpers.corpora.miniature import is_miniature
 from ctl_helpers.corpora.tables import tally
+from ctl_helpers.corpora.words import unknown_words
+
+UNNAMED = "(not named)"
+"""Row of the table of speakers for utterances whose speaker is not known."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Audit:
         Columns path (below the corpus's folder), kind, reason, left_out.
     folder : Path
         Where the corpus was found.
+    missing : int
+        Published utterances that have no file.
     """
 
     corpus: str
@@ -42,22 +48,22 @@ class Audit:
     speakers: pd.DataFrame = field(repr=False)
     problems: pd.DataFrame = field(repr=False)
     folder: Path = field(repr=False)
+    missing: int = 0
 
     @property
     def line(self) -> str:
         """The audit in one line."""
         of = "" if self.expected is None else f" of {self.expected}"
         line = f"{self.corpus}: {self.found}{of} utterances"
-        if speakers := sum((self.speakers.index != "") & (self.speakers["found"] > 0)):
+        if speakers := sum((self.speakers.index != UNNAMED) & (self.speakers["found"] > 0)):
             line += f", {speakers} speakers"
-        missing, gone = self.problems["kind"] == "missing", self.problems["left_out"]
-        parts = {"missing": missing, "left out": gone & ~missing, "noted": ~gone & ~missing}
-        for title, rows in parts.items():
-            if rows.any():
-                kinds = self.problems.loc[rows, "kind"]
-                line += f"; {len(kinds)} {title}"
-                line += f" ({tally(kinds)})" if title != "missing" else ""
-        return line
+        line += f"; {self.missing} missing" if self.missing else ""
+        told = self.problems[self.problems["kind"] != "missing"]
+        for title, left_out in (("left out", True), ("noted", False)):
+            if len(kinds := told.loc[told["left_out"] == left_out, "kind"]):
+                line += f"; {len(kinds)} {title} ({tally(kinds)})"
+        hint = unknown_words(told["reason"]) if self.corpus not in LAYOUTS else ""
+        return line + hint
 
 
 def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Audit:
@@ -72,11 +78,14 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
     -------
     Audit
         Left out are files that are extra, unpublished, duplicate (also in sound), misplaced beside
-        a copy in its place, unreadable, missing, empty, silent, antiphase, absurd, nan, short; rows
-        of a table that are a contradiction, or name no segment; and a folder of other signals
-        under the same names. Noted but kept are utterances that are misplaced without another
-        copy, truncated, clipped, stereo, long (to be cropped), and what a published corpus holds
-        under two emotions.
+        a copy in its place, unreadable, missing, empty, silent (or so in the part that is left
+        when they are cropped), antiphase, absurd, nan, short; rows of a table that are a
+        contradiction, or name no segment; a whole file beside its segments (overlap); and a folder
+        of other signals under the same names. Noted but kept are utterances that are misplaced
+        without another copy, truncated, clipped, stereo, long (to be cropped), segments that share
+        a part of their file (overlap, which puts the same sound on both sides of a split), and what
+        a published corpus holds under two emotions; so are columns that look like times and are
+        not read, and words of the label map that no utterance has.
 
     Raises
     ------
@@ -101,9 +110,10 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
         found=len(manifest),
         expected=entry.size if entry else None,
         counts=emotions,
-        speakers=speakers,
+        speakers=speakers.rename(index={"": UNNAMED}),
         problems=pd.DataFrame(problems, columns=["path", "kind", "reason", "left_out"]),
         folder=folder,
+        missing=sum(one.get("count", 1) for one in problems if one["kind"] == "missing"),
     )
 
 
@@ -122,12 +132,12 @@ def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
     if there.keys() & entry.published.keys():
         # A name may lack the letter of its version.
         lacking = (u for u in entry.published if not {u, re.sub("[a-z]$", "", u)} & there.keys())
-        gaps = [(entry.published[u], "no such file") for u in lacking]
+        gaps = [(entry.published[u], "no such file", 1) for u in lacking]
     else:
         counts = Counter(there.values()) if there else Counter(manifest["speaker"])
         gaps = [
-            ("", f"speaker {speaker}: {counts[speaker]} of {published} utterances")
+            ("", f"speaker {speaker}: {counts[speaker]} of {published} utterances", lacking)
             for speaker, published in entry.speaker_counts.items()
-            for _ in range(published - counts[speaker])
+            if (lacking := published - counts[speaker]) > 0
         ]
-    return [{"path": path, "kind": "missing", "reason": reason} for path, reason in gaps]
+    return [{"path": p, "kind": "missing", "reason": why, "count": n} for p, why, n in gaps]

@@ -19,7 +19,7 @@ from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
 from ctl_helpers.corpora.tables import Listing, Reading, list_table, tables_in, tally
-from ctl_helpers.corpora.words import emotion_named
+from ctl_helpers.corpora.words import emotion_named, unknown_words
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
 
@@ -40,9 +40,12 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
     if entry:  # its codes may be in the map, as well as what they mean
         labels = {emotion_named(word) or word: label for word, label in (labels or {}).items()}
     listing, emotions = Listing(), entry.emotions_in(folder) if entry else {}
+    words: set[str] = set()
     for path in recordings(folder, RECORDINGS, listing):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
+        words.update(path.parts[:-1])
         if entry and isinstance(found, Labels):
+            words.add(found.emotion)
             emotion = emotion_named(found.emotion, labels)
             found = replace(found, emotion=emotion) if emotion else "left out by the label map"
         if isinstance(found, Labels) and path.suffix.lower() not in READ:
@@ -54,6 +57,7 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
             listing.parts.append(replace(found, file=shown))
         else:
             listing.leave_out(shown, "extra", found)
+    listing.note_unused(labels, words)
     return listing
 
 
@@ -80,14 +84,17 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
         segments[str(folder / part.file)].append((part.start, part.end))
     jobs = 1 if jobs is None and len(parts) < _INLINE else jobs
     read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
-    records = []
+    records, longest = [], signal_length(name) / RATE
     for part, signal in zip(parts, chain.from_iterable(read), strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
+        if not record["kind"] and record["hush"] >= longest:
+            reason = f"the {longest:.2f} s in its middle, which count, are silent"
+            record |= {"kind": "silent", "reason": reason}
         is_segment = not math.isnan(signal.get("end", math.nan))
         span = f"[{_decimals(part.start)}-{_decimals(record['end'])}]" if is_segment else ""
         record["utterance"] = part.file + span
-        if signal["kind"]:
-            listing.leave_out(record["utterance"], signal["kind"], signal["reason"])
+        if record["kind"]:
+            listing.leave_out(record["utterance"], record["kind"], record["reason"])
         else:
             records.append(record)
     return records
@@ -148,6 +155,24 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
             reason = "; ".join(filter(None, (record["misplaced"], copy)))
             listing.leave_out(record["file"], kind, reason)
     return sorted(kept.values(), key=itemgetter("file"))
+
+
+def _leave_overlaps(frame: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    """Leave out a whole file beside its segments, and note segments that share a part of it."""
+    shared = frame[frame.duplicated("file", keep=False)]
+    whole, others = shared[shared["start"].isna()], {}
+    for row in whole.itertuples():
+        listing.leave_out(row.utterance, "overlap", "the whole file, beside its segments")
+    last = None
+    for row in shared.drop(whole.index).sort_values(["file", "start"]).itertuples():
+        if last and last.file == row.file and row.start < last.end - 1e-3:
+            others.setdefault(last.utterance, row.utterance)
+            others.setdefault(row.utterance, last.utterance)
+        if not last or last.file != row.file or row.end > last.end:
+            last = row
+    for utterance, other in others.items():
+        listing.note(utterance, "overlap", f"it shares a part of the file with {other}")
+    return frame.drop(whole.index)
 
 
 def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.DataFrame:
@@ -281,13 +306,15 @@ def load_manifest(
     if native and entry:
         records = _one_of_each(entry, records, listing)
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
+    frame = _leave_overlaps(frame, listing)
     frame = _leave_copies(frame, entry is not None, listing)
     _note(frame, name, listing)
     problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
     first = "e.g. {path}: {reason}".format(**problems[0]) if problems else ""
     if frame.empty:
         count = f"none of {len(problems)} files under {folder} can be used"
-        raise StudyError(f"corpus {name!r}: {count}, {first}")
+        unknown = "" if entry else unknown_words(found["reason"] for found in problems)
+        raise StudyError(f"corpus {name!r}: {count}, {first}{unknown}")
     if problems and not quiet:
         count = f"{len(problems)} of {len(problems) + len(frame)} files under {folder} left out"
         kinds = tally(found["kind"] for found in problems)

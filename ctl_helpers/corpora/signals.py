@@ -173,8 +173,9 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     -------
     list of dict
         For each segment kind and reason why it can not be used ("" where it can), duration and end
-        (s), sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint, and
-        notes (kinds and reasons) of what is worth knowing though it is used.
+        (s), sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint,
+        hush (s of silence around the middle), and notes (kinds and reasons) of what is worth
+        knowing though it is used.
     """
     path, segments = item
     try:
@@ -208,8 +209,16 @@ def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
         "sampling_rate": rate,
         "digest": digest.hexdigest(),
         "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),
+        "hush": 0.0 if kind else _hush(_mono(samples)) / rate,
         "notes": [] if kind else _notes(sound, samples),
     }
+
+
+def _hush(signal: np.ndarray) -> float:
+    """Count the samples of silence around the middle of a signal."""
+    middle = len(signal) // 2
+    loud = np.flatnonzero(np.abs(signal - signal[middle]) >= _SILENCE)
+    return 2 * float(np.abs(loud - middle).min(initial=middle))
 
 
 def _notes(sound: soundfile.SoundFile, samples: np.ndarray) -> list[tuple[str, str]]:

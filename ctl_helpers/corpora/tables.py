@@ -81,6 +81,13 @@ class Listing:
         """Say in one line what is worth knowing of what is kept."""
         self.notes.append(_line(path, kind, reason))
 
+    def note_unused(self, labels: Mapping[str, str] | None, words: Iterable[str]) -> None:
+        """Name what a label map has for none of the words that are there."""
+        there = {fold(one) for word in words for one in (word, emotion_named(word) or "")}
+        for word in labels or ():
+            if fold(word) not in there:
+                self.note("", "label", f"the label map has {word!r}, which no utterance is")
+
 
 def _line(path: str, kind: str, reason: str) -> dict[str, str]:
     path, reason = (re.sub(r"[\x00-\x1f\x7f]", "?", words) for words in (path, reason))
@@ -269,6 +276,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     emotions = {word: emotion_named(word, reading.labels) for word in words}
     takes: dict[tuple, list[Labels]] = defaultdict(list)
     unused: Counter[tuple[str, str, str]] = Counter()
+    listing.note_unused(reading.labels, words)
     for row in rows:
         path, emotion = row["path"], emotions[row["emotion"]]
         segment = _segment(row)

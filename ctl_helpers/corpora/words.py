@@ -1,8 +1,10 @@
 """Name emotions alike, whatever they are called: words.toml lists the words of ten languages."""
 
+import re
+import shlex
 import tomllib
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 EMOTIONS = ("angry", "boredom", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -57,3 +59,13 @@ def reason_against(word: str, labels: Mapping[str, str] | None = None) -> str:
     """Why utterances with a word that `emotion_named` does not know are left out."""
     mapped = labels and (emotion_named(word) or fold(word) in map(fold, labels))
     return "left out by the label map" if mapped else f"unknown emotion {word!r}"
+
+
+def unknown_words(reasons: Iterable[str]) -> str:
+    """Name the words that `reason_against` calls unknown, and how to say what they mean."""
+    found = (re.match(r"unknown emotion (['\"])(.+)\1", reason) for reason in reasons)
+    words = list(dict.fromkeys(match[2] for match in found if match))
+    if not words:
+        return ""
+    listed = ", ".join([*words[:10], "..."] if len(words) > 10 else words)
+    return f"; unknown: {listed} (to use them: --emotions {shlex.quote(words[0] + ':neutral')})"

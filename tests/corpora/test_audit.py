@@ -55,7 +55,7 @@ def test_missing_utterances_are_counted_where_names_are_not_known(tmp_path):
     result = audit(tmp_path, "emovo")
     assert result.line == "emovo: 586 of 588 utterances, 6 speakers; 2 missing"
     missing = result.problems["reason"].tolist()
-    assert missing == ["speaker f1: 96 of 98 utterances"] * 2
+    assert missing == ["speaker f1: 96 of 98 utterances"]
 
 
 def test_every_kind_of_problem(tmp_path):
@@ -120,6 +120,44 @@ def test_own_corpus_has_nothing_to_be_compared_with(tmp_path):
     assert result.expected is None
     assert result.counts["found"].to_dict() == {"angry": 1, "sad": 2}
     assert result.counts["published"].isna().all()
+
+
+def test_unknown_words_and_idle_words_of_the_label_map_are_named(tmp_path):
+    names = [f"{n:02}.wav" for n in range(13)]
+    lay_out(tmp_path, names)
+    words = ["sad", "it's plain", *(f"word{n}" for n in range(11))]
+    rows_of = [f"{name},{word}\n" for name, word in zip(names, words, strict=True)]
+    (tmp_path / "mine.csv").write_text("path,emotion\n" + "".join(rows_of))
+    listed = "it's plain, word0, word1, word2, word3, word4, word5, word6, word7, word8, ..."
+    hint = f"unknown: {listed} (to use them: --emotions 'it'\"'\"'s plain:neutral')"
+    assert audit(tmp_path, "mine").line == f"mine: 1 utterances; 12 left out (12 extra); {hint}"
+    labels = {word: "neutral" for word in words[1:]} | {"cros": "angry"}
+    result = audit(tmp_path, "mine", labels=labels)
+    assert result.line == "mine: 13 utterances; 1 noted (1 label)"
+    assert "'cros'" in result.problems["reason"][0]
+    (tmp_path / "mine.csv").write_text("path,emotion\n00.wav,plain\n01.wav,plain\n")
+    with pytest.raises(StudyError, match=r"unknown: plain \(to use them: --emotions plain:neutral"):
+        audit(tmp_path, "mine")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels", "idle"),
+    [
+        (["grr/1.wav", "Wut/2.wav"], {"GRR": "angry", "anger": "a", "angry": "b"}, ["anger"]),
+        (["IEMOCAP/exc/Ses01F_impro01_F000.wav"], {"exc": "happy", "fru": "sad"}, ["frustrated"]),
+    ],
+)
+def test_idle_words_of_the_label_map_by_folders(tmp_path, names, labels, idle):
+    lay_out(tmp_path / "mine", names)
+    corpus = "iemocap" if "IEMOCAP" in names[0] else "mine"
+    noted = audit(tmp_path, corpus, labels=labels).problems["reason"].tolist()
+    assert [reason.split("'")[1] for reason in noted] == idle
+
+
+def test_speakers_that_are_not_named_are_called_so(tmp_path):
+    lay_out(tmp_path / "mine", ["angry/1.wav", "sad/2.wav"])
+    speakers = audit(tmp_path, "mine").speakers
+    assert speakers["found"].to_dict() == {"(not named)": 2}
 
 
 def test_miniature_corpus_is_not_said_to_lack_utterances(miniature):

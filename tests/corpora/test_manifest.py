@@ -217,6 +217,21 @@ def test_segments_are_utterances(tmp_path):
         )
 
 
+def test_segments_that_share_a_part_of_their_file_are_noted(tmp_path):
+    write_wav(tmp_path / "a.wav", noise(6))
+    write_wav(tmp_path / "b.wav", noise(6, seed=1))
+    spans = [("a", 0, 2), ("a", 1, 3), ("a", 3, 4), ("b", 2.5, 3), ("b", 4, 5)]
+    rows = [f"{name}.wav,{start},{end},sad" for name, start, end in spans] + ["b.wav,,,sad"]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,start,end,emotion", *rows]))
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == 5
+    assert [(n["path"], n["kind"], n["reason"]) for n in manifest.attrs["notes"]] == [
+        ("a.wav[0.00-2.00]", "overlap", "it shares a part of the file with a.wav[1.00-3.00]"),
+        ("a.wav[1.00-3.00]", "overlap", "it shares a part of the file with a.wav[0.00-2.00]"),
+    ]
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [("b.wav", "overlap")]
+
+
 TIMED = {
     "start,duration": ("0,0.5", "0.5,1"),
     "Offset,Duration": ("0,0.5", "0.5,1"),

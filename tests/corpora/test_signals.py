@@ -151,6 +151,18 @@ def test_reasons_say_what_to_do(tmp_path, fault, reason):
     assert reason in problem["reason"]
 
 
+@pytest.mark.parametrize(("before", "middle", "used"), [(3, 0, True), (7, 0, False), (2, 5, False)])
+def test_what_is_silent_in_the_part_that_counts_is_left_out(tmp_path, before, middle, used):
+    lay_out(tmp_path / "mine", ["sad/1.wav"])
+    parts = [noise(0.5), np.zeros(8000 * middle), np.zeros(8000 * before), noise(1, seed=1)]
+    parts = parts if middle else parts[1:]
+    write_wav(tmp_path / "mine" / "angry" / "2.wav", np.concatenate(parts))
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == 1 + used
+    reasons = [p["reason"] for p in manifest.attrs["problems"] if p["kind"] == "silent"]
+    assert reasons == ["the 4.35 s in its middle, which count, are silent"] * (not used)
+
+
 def test_half_a_recording_is_noted(tmp_path):
     path = write_wav(tmp_path / "mine" / "angry" / "1.wav", noise(2))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
