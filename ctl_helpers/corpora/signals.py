@@ -58,7 +58,8 @@ def _samples(sound: soundfile.SoundFile, start: float | None, end: float | None)
     last = length if end is None or math.isnan(end) else end
     if (first, last) != (0.0, length) and not 0 <= first < last <= length + _TOLERANCE:
         raise StudyError(f"{sound.name}: no segment {first:g} to {last:g} s in {length:g} s")
-    frames = -1 if end is None or math.isnan(end) else round(last * rate) - round(first * rate)
+    # Some codecs (GSM) must be told how many samples to read, and only from the start.
+    frames = round(last * rate) - round(first * rate)
     try:
         if first:
             sound.seek(round(first * rate))
@@ -210,7 +211,7 @@ def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
         "digest": digest.hexdigest(),
         "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),
         "hush": 0.0 if kind else _hush(_mono(samples)) / rate,
-        "notes": [] if kind else _notes(sound, samples),
+        "notes": [] if kind else _notes(sound, samples, math.isnan(start) and math.isnan(end)),
     }
 
 
@@ -221,13 +222,15 @@ def _hush(signal: np.ndarray) -> float:
     return 2 * float(np.abs(loud - middle).min(initial=middle))
 
 
-def _notes(sound: soundfile.SoundFile, samples: np.ndarray) -> list[tuple[str, str]]:
+def _notes(sound: soundfile.SoundFile, samples: np.ndarray, whole: bool) -> list[tuple[str, str]]:
     notes = []
-    said = re.search(r"^data : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE)
+    sizes = re.search(
+        r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE
+    )
+    said, there = map(int, sizes.groups()) if sizes else (sound.frames, len(samples))
     # Recordings that were written into a pipe say the largest possible size.
-    if said and int(said[2]) < 0.99 * int(said[1]) < 2**31 - 2**16:
-        share = int(said[2]) / int(said[1])
-        notes.append(("truncated", f"it holds {share:.0%} of the samples that its header says"))
+    if (sizes or whole) and there < 0.99 * said < 2**31 - 2**16:
+        notes.append(("truncated", f"it holds {there / said:.0%} of what its header says"))
     if max(samples.max(), -samples.min()) >= _CLIPPED:
         hit = (np.abs(samples) >= _CLIPPED).any(axis=1)
         if (hit[:-2] & hit[1:-1] & hit[2:]).any():
