@@ -30,7 +30,10 @@ COLUMNS = (
 RATE = 22_050
 """Rate in Hz at which signal lengths are counted."""
 
-_DERIVED = re.compile(r"laryngo|noise|noisy|augm|sampl|enhanc|cop(y|ies)|backup|\dk", re.I)
+_DERIVED = re.compile(
+    r"laryngo|noise|noisy|augm|sampl|enhanc|cop(y|ies)|backup|\dk|revers|pitch|speed|stretch", re.I
+)
+_PLAIN = ("wav", "wavs", "speech", "audio", "clean", "original")
 _INLINE = 5000
 _log = logging.getLogger("ctl_helpers")
 
@@ -133,6 +136,8 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
     trees = defaultdict(list)
     for record in sorted(records, key=lambda record: record["file"].count("/")):
         trees[_tree(record["file"], entry)].append(record)
+    if _DERIVED.search(best := min(trees, key=rank, default="")):
+        listing.note(best, "folder", "the only one, though named like one of changed copies")
     first: dict[str, dict] = {}
     left: list[dict] = []
     for tree in sorted(trees, key=rank):
@@ -157,22 +162,53 @@ def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[d
     return sorted(kept.values(), key=itemgetter("file"))
 
 
-def _leave_overlaps(frame: pd.DataFrame, listing: Listing) -> pd.DataFrame:
-    """Leave out a whole file beside its segments, and note segments that share a part of it."""
-    shared = frame[frame.duplicated("file", keep=False)]
-    whole, others = shared[shared["start"].isna()], {}
-    for row in whole.itertuples():
-        listing.leave_out(row.utterance, "overlap", "the whole file, beside its segments")
-    last = None
-    for row in shared.drop(whole.index).sort_values(["file", "start"]).itertuples():
-        if last and last.file == row.file and row.start < last.end - 1e-3:
-            others.setdefault(last.utterance, row.utterance)
-            others.setdefault(row.utterance, last.utterance)
-        if not last or last.file != row.file or row.end > last.end:
-            last = row
-    for utterance, other in others.items():
-        listing.note(utterance, "overlap", f"it shares a part of the file with {other}")
-    return frame.drop(whole.index)
+def _parallel(one: dict[tuple, float], two: dict[tuple, float]) -> bool:
+    """Whether names (keys) are the same and lengths in proportion, as those of changed copies.
+
+    Lengths that hardly differ inside a folder, as of cut signals, tell nothing.
+    """
+
+    def near(values: np.ndarray, width: float) -> float:
+        return float(np.mean(np.abs(values - np.median(values)) < width))
+
+    both = list(one.keys() & two.keys())
+    if len(both) < max(5, 0.8 * len(two)):
+        return False
+    first, second = (np.log([lengths[name] for name in both]) for lengths in (one, two))
+    return near(first - second, 0.01) >= 0.8 and near(first, 0.05) <= 0.5
+
+
+def _one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> list[dict]:
+    """Keep one of several folders by emotion that are changed copies of one another."""
+    trees = defaultdict(dict)
+    for record in records:
+        *folders, name = PurePosixPath(record["file"]).parts
+        record["tree"] = "/".join(f for f in folders if not emotion_named(f, labels))
+        trees[record["tree"]][record["emotion"], PurePosixPath(name).stem] = record["duration"]
+
+    def rank(tree: str) -> tuple:
+        plain = tree.casefold().split("/")[-1] in _PLAIN
+        return bool(_DERIVED.search(tree)), not plain, tree.count("/") + bool(tree), tree
+
+    kept: list[str] = []
+    for tree in sorted(trees, key=rank):
+        like = next((one for one in kept if _parallel(trees[one], trees[tree])), None)
+        if like is None:
+            kept.append(tree)
+        else:
+            reason = (
+                f"{len(trees[tree])} files with the names of {like or '.'}, in proportion as long"
+            )
+            listing.leave_out(tree or ".", "folder", reason)
+    return [record for record in records if record["tree"] in kept]
+
+
+def _leave_whole(frame: pd.DataFrame, listing: Listing) -> pd.DataFrame:
+    """Leave out a whole file beside its segments: it holds the sound of them all."""
+    whole = frame["start"].isna() & frame.duplicated("file", keep=False)
+    for utterance in frame["utterance"][whole]:
+        listing.leave_out(utterance, "overlap", "the whole file, beside its segments")
+    return frame[~whole]
 
 
 def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.DataFrame:
@@ -211,6 +247,20 @@ def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
         if row.duration > longest:
             reason = f"{row.duration:.2f} s, cropped to {longest:.2f} s"
             listing.note(row.utterance, "long", reason)
+
+
+def _note_overlaps(frame: pd.DataFrame, listing: Listing) -> None:
+    """Note once of each segment that it shares a part of its file with another."""
+    others, last = {}, None
+    parts = frame[frame.duplicated("file", keep=False)].sort_values(["file", "start"])
+    for row in parts.itertuples():
+        if last and last.file == row.file and row.start < last.end - 1e-3:
+            others.setdefault(last.utterance, row.utterance)
+            others.setdefault(row.utterance, last.utterance)
+        if not last or last.file != row.file or row.end > last.end:
+            last = row
+    for utterance, other in others.items():
+        listing.note(utterance, "overlap", f"it shares a part of the file with {other}")
 
 
 def check_known(manifest: pd.DataFrame, column: str, asked_by: str) -> None:
@@ -305,10 +355,13 @@ def load_manifest(
     records = _read(name, folder, listing, jobs)
     if native and entry:
         records = _one_of_each(entry, records, listing)
+    elif native:
+        records = _one_tree(records, labels, listing)
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
-    frame = _leave_overlaps(frame, listing)
+    frame = _leave_whole(frame, listing)
     frame = _leave_copies(frame, entry is not None, listing)
     _note(frame, name, listing)
+    _note_overlaps(frame, listing)
     problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
     first = "e.g. {path}: {reason}".format(**problems[0]) if problems else ""
     if frame.empty:

@@ -217,6 +217,47 @@ def test_segments_are_utterances(tmp_path):
         )
 
 
+def lay_out_tree(folder, lengths, seed=0):
+    """Write noise of some lengths under the same names, whatever the folder."""
+    for number, length in enumerate(lengths):
+        path = folder / ("angry", "sad")[number % 2] / f"{number}.wav"
+        write_wav(path, noise(length, seed=100 * seed + number))
+
+
+LENGTHS = np.array([0.2, 0.25, 0.31, 0.38, 0.46, 0.55, 0.65])
+
+
+@pytest.mark.parametrize("kept", ["wav", ""])
+def test_one_of_several_folders_of_changed_copies_is_kept(tmp_path, kept):
+    for seed, (name, factor) in enumerate(
+        {kept: 1, "laryngo": 1, "back to front": 1, "slower": 1.25}.items()
+    ):
+        lay_out_tree(tmp_path / "mine" / name, LENGTHS * factor, seed)
+    (tmp_path / "mine" / "laryngo" / "sad" / "1.wav").unlink()
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == 7 and manifest["utterance"].str.match(f"{kept}/?(angry|sad)/").all()
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
+        *(("back to front", "folder"), ("laryngo", "folder"), ("slower", "folder"))
+    ]
+    reason = manifest.attrs["problems"][1]["reason"]
+    assert reason == f"6 files with the names of {kept or '.'}, in proportion as long"
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        [LENGTHS, LENGTHS[::-1], LENGTHS[[3, 1, 0, 2, 6, 4, 5]]],
+        [[0.3] * 7] * 3,  # cut to one length
+        [LENGTHS[:4]] * 3,  # too few to tell
+    ],
+)
+def test_folders_of_speakers_with_the_same_names_are_kept(tmp_path, lengths):
+    for seed, (speaker, some) in enumerate(zip("abc", lengths, strict=True)):
+        lay_out_tree(tmp_path / "mine" / speaker, some, seed)
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == sum(map(len, lengths)) and manifest.attrs["problems"] == []
+
+
 def test_segments_that_share_a_part_of_their_file_are_noted(tmp_path):
     write_wav(tmp_path / "a.wav", noise(6))
     write_wav(tmp_path / "b.wav", noise(6, seed=1))

@@ -183,6 +183,13 @@ def test_the_folder_that_the_layout_names_wins(tmp_path, kept):
     assert reason == f"5 files with other signals under the names of {kept or '.'}"
 
 
+def test_a_lone_folder_named_like_one_of_changed_copies_is_noted(tmp_path):
+    lay_out(tmp_path / "emodb" / "laryngo", EMODB)
+    manifest = load_manifest(tmp_path, "emodb")
+    assert len(manifest) == 4
+    assert [(n["path"], n["kind"]) for n in manifest.attrs["notes"]] == [("laryngo", "folder")]
+
+
 def test_same_signals_in_another_folder_are_second_copies(tmp_path):
     for folder in ("a", "wav"):
         lay_out(tmp_path / "emodb" / folder, EMODB)
