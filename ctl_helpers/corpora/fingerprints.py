@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.fft import rfft
 
-SHORTEST = 0.5
+SHORTEST = 0.3
 """Seconds below which a signal has no fingerprint."""
 ALIKE = 0.74
 """Cosine of two fingerprints from which they may be of the same sound."""

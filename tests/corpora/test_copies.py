@@ -62,6 +62,18 @@ def test_a_changed_copy_is_left_out(tmp_path, change):
     ]
 
 
+@pytest.mark.parametrize("change", ["level", "padding", "8 kHz", "all"])
+def test_a_changed_copy_of_a_short_sound_is_left_out(tmp_path, change):
+    seeds = [seed for seed in range(12) if speech(0.4, seed=seed).any()]
+    for seed in seeds:
+        samples = speech(0.4, seed=seed)
+        write_wav(tmp_path / "mine" / "sad" / f"{seed:02}.wav", samples, RATE)
+        copy = tmp_path / "mine" / "sad" / f"copy of {seed:02}.wav"
+        write_wav(copy, *CHANGES[change](samples))
+    kept = load_manifest(tmp_path, "mine")["utterance"]
+    assert kept.tolist() == [f"sad/{seed:02}.wav" for seed in seeds]
+
+
 def test_the_original_is_kept_beside_a_folder_of_copies(tmp_path):
     folder = corpus(tmp_path / "mine" / "speech")
     for seed in range(6):
