@@ -22,7 +22,7 @@ from ctl_helpers.errors import StudyError
 
 OWN = (
     "<emotion>/*.wav or a manifest.csv with the columns path and emotion; "
-    f"read are {' '.join(READ)}"
+    f"your own words as --emotions WORD:EMOTION; read are {' '.join(READ)}"
 )
 """How a corpus of one's own may look."""
 

@@ -15,8 +15,8 @@ from ctl_helpers.errors import StudyError
 
 READ = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 """Suffixes of the recordings that are read."""
-_OTHERS = "m4a mp4 aac wma amr 3gp caf w64 au snd sph oga webm mkv avi mov mpg mpeg m4v wmv flv ac3"
-RECORDINGS = (*READ, *(f".{suffix}" for suffix in _OTHERS.split()))
+_OTHERS = "m4a mp4 aac wma amr 3gp caf w64 au snd sph pcm oga spx mp2 ape ac3 webm mkv avi mov mpg"
+RECORDINGS = (*READ, *(f".{suffix}" for suffix in _OTHERS.split()), ".mpeg", ".m4v", ".wmv", ".flv")
 """Suffixes of what is a recording or a video, read or not."""
 SHORTEST = 0.1
 """Seconds below which a recording is no utterance."""
