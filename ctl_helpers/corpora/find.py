@@ -165,10 +165,6 @@ def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Re
     return found
 
 
-def _holds_recordings(folder: Path) -> bool:
-    return any(True for _ in recordings(folder, RECORDINGS))
-
-
 def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     """Corpora under a folder by name, and a line on what holds recordings but is none."""
     expected = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
@@ -188,7 +184,11 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     used |= set(found.values())
     others = [] if root in used else [p for p in children if p not in used]
     kinds = (*RECORDINGS, ".csv", ".tsv")
-    strange = [p.name for p in others if p.name.lower().endswith(kinds) or _holds_recordings(p)]
+    strange = [
+        place.name
+        for place in others
+        if place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None)
+    ]
     line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")

@@ -15,8 +15,12 @@ from ctl_helpers.errors import StudyError
 
 READ = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
 """Suffixes of the recordings that are read."""
-_OTHERS = "m4a mp4 aac wma amr 3gp caf w64 au snd sph pcm oga spx mp2 ape ac3 webm mkv avi mov mpg"
-RECORDINGS = (*READ, *(f".{suffix}" for suffix in _OTHERS.split()), ".mpeg", ".m4v", ".wmv", ".flv")
+RECORDINGS = (
+    *READ,
+    *(".m4a", ".mp4", ".aac", ".wma", ".amr", ".3gp", ".caf", ".w64", ".au", ".snd", ".sph"),
+    *(".pcm", ".oga", ".spx", ".mp2", ".ape", ".ac3", ".webm", ".mkv", ".avi", ".mov", ".mpg"),
+    *(".mpeg", ".m4v", ".wmv", ".flv"),
+)
 """Suffixes of what is a recording or a video, read or not."""
 SHORTEST = 0.1
 """Seconds below which a recording is no utterance."""
@@ -218,8 +222,9 @@ def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
 def _hush(signal: np.ndarray) -> float:
     """Count the samples of silence around the middle of a signal."""
     middle = len(signal) // 2
-    loud = np.flatnonzero(np.abs(signal - signal[middle]) >= _SILENCE)
-    return 2 * float(np.abs(loud - middle).min(initial=middle))
+    loud = np.abs(signal - signal[middle]) >= _SILENCE
+    halves = loud[:middle][::-1], loud[middle:]
+    return 2 * min(float(half.argmax()) if half.any() else len(half) for half in halves)
 
 
 def _notes(sound: soundfile.SoundFile, samples: np.ndarray, whole: bool) -> list[tuple[str, str]]:

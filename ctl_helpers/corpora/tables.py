@@ -20,14 +20,8 @@ from ctl_helpers.errors import StudyError
 
 ALIASES = {
     "path": (
-        "file",
-        "filename",
-        "file_name",
-        "filepath",
-        "file_path",
-        "wav",
-        "audio",
-        "audio_filepath",
+        *("file", "filename", "file_name", "filepath", "file_path"),
+        *("wav", "audio", "audio_filepath"),
     ),
     "emotion": ("label", "class", "category"),
     "speaker": ("speaker_id", "spk", "speakerid"),
@@ -238,10 +232,8 @@ def _rows(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str
         frame = (_audformat if table.name == _DATABASE else _table)(table, reading)
         for name in frame.columns.difference(list(ALIASES)):
             if name.startswith(_LIKE_TIMES):
-                what = (
-                    f"the column {name!r} is not read; if it is a time, say --columns {name}:start"
-                )
-                listing.note(table.name, "column", f"{what} (or end, duration, start_ms ...)")
+                meaning = f"if it is a time, say --columns '{name}:start' (end, start_ms ...)"
+                listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}
