@@ -74,6 +74,14 @@ def test_a_changed_copy_of_a_short_sound_is_left_out(tmp_path, change):
     assert kept.tolist() == [f"sad/{seed:02}.wav" for seed in seeds]
 
 
+def test_short_tones_of_one_pitch_are_no_copies(tmp_path):
+    tone = 0.2 * np.sin(2 * np.pi * 300 * np.arange(0, 0.4, 1 / RATE))
+    for seed in range(6):
+        samples = tone + 0.3 * noise(0.4, RATE, seed=seed)
+        write_wav(tmp_path / "mine" / "sad" / f"{seed}.wav", samples, RATE)
+    assert len(load_manifest(tmp_path, "mine")) == 6
+
+
 def test_the_original_is_kept_beside_a_folder_of_copies(tmp_path):
     folder = corpus(tmp_path / "mine" / "speech")
     for seed in range(6):
