@@ -15,7 +15,7 @@ import yaml
 
 from ctl_helpers import __version__
 from ctl_helpers.errors import StudyError, nearest
-from ctl_helpers.study.settings import FIELDS
+from ctl_helpers.study.settings import FIELDS, READING, read_study
 
 _PROGRAM = "ctl-mtnet"
 _DESCRIPTION = """\
@@ -141,19 +141,19 @@ def _parser() -> argparse.ArgumentParser:
     summary = "compute the runs of a study and write a report: notebooks, tables, index.html"
     _study_arguments(command("study", _study, summary, _STUDY_TEXT, _STUDY_EXAMPLES))
     sub = command("splits", _splits, "print who trains and who tests, as CSV, for other tools")
-    chosen = ("corpora", "names", "protocols", "folds", "divisions", "only", "emotions", "columns")
+    chosen = ("corpora", "names", "protocols", "folds", "divisions", "only", *READING)
     _settings_arguments(sub, chosen)
     sub = command("corpora", _corpora, "find corpora, compare them with what was published of them")
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
-    _settings_arguments(sub, ("emotions", "columns"))
+    _settings_arguments(sub, READING)
     sub = command("train", _train, "train a network on whole corpora and save it as one file")
     sub.add_argument("--corpora", metavar="FOLDER", help="folder of corpora; without: miniature")
     sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="which [all found]")
     sub.add_argument("--recipe", metavar="NAME", default="modern", help="of CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network and its recipe")
     sub.add_argument("--seed", metavar="N", type=int, default=0, help="of the training [0]")
-    _settings_arguments(sub, ("emotions", "columns"))
+    _settings_arguments(sub, READING)
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="what is written")
     sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
@@ -207,7 +207,6 @@ def _given(parsed: argparse.Namespace) -> dict:
 
 def _study(parsed: argparse.Namespace) -> int:
     from ctl_helpers.study.run import dry_run, run_study
-    from ctl_helpers.study.settings import read_study
 
     given = _given(parsed)
     file = parsed.file
@@ -231,7 +230,6 @@ def _left_out(problems: Iterable[str]) -> int:
 
 def _splits(parsed: argparse.Namespace) -> int:
     from ctl_helpers.study.plan import list_splits
-    from ctl_helpers.study.settings import read_study
 
     print(list_splits(read_study(None, _given(parsed))).to_csv(index=False), end="")
     return 0
@@ -244,10 +242,10 @@ def _corpora(parsed: argparse.Namespace) -> int:
     if is_miniature(parsed.root):
         print(SYNTHETIC)
     failed = 0
-    words = _words_of(parsed)
-    for name in find_corpora(parsed.root, **words):
+    reading = read_study(None, _given(parsed)).settings.reading
+    for name in find_corpora(parsed.root, reading["columns"], reading["labels"]):
         try:
-            found = audit(parsed.root, name, **words)
+            found = audit(parsed.root, name, **reading)
         except StudyError as error:
             print(f"left out: {error}", file=sys.stderr)
             failed += 1
@@ -261,15 +259,6 @@ def _corpora(parsed: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _words_of(parsed: argparse.Namespace) -> dict:
-    """Read what labels and columns mean, as `load_manifest` takes it."""
-    from ctl_helpers.study.settings import parse
-
-    given = {name: getattr(parsed, name, None) for name in ("emotions", "columns")}
-    found = {name: parse(name, value, "") for name, value in given.items()}
-    return {"labels": found["emotions"], "columns": found["columns"]}
-
-
 def _train(parsed: argparse.Namespace) -> int:
     from ctl_helpers.corpora import is_miniature
     from ctl_helpers.report.notebooks import SYNTHETIC
@@ -279,7 +268,8 @@ def _train(parsed: argparse.Namespace) -> int:
         print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
     asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
-    model = train_network(*asked, **_words_of(parsed))
+    reading = read_study(None, {n: v for n, v in _given(parsed).items() if n in READING})
+    model = train_network(*asked, **reading.settings.reading)
     print(f"model: {model}, of all utterances: none is left to score it (`study` does on folds)")
     print(f"try it: {_PROGRAM} predict --model {model} FILE")
     return 0

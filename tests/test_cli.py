@@ -22,6 +22,7 @@ from ctl_helpers import cli
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
+from ctl_helpers.study.pages import open_corpus
 
 COMMANDS = ("study", "splits", "corpora", "train", "predict", "archive", "results")
 
@@ -279,6 +280,23 @@ def test_splits_say_who_trains_and_who_tests(root, capsys):
     for number, split in enumerate(splits):
         mine = tested.loc[tested["split"] == f"fold {number}", "utterance"]
         assert mine.tolist() == manifest["utterance"].iloc[split.test].tolist()
+
+
+def test_raters_vote_where_that_is_asked_for(tmp_path, capsys):
+    folder = toy_corpus(tmp_path, "rated", utterances=8) / "rated"
+    table = pd.read_csv(folder / "manifest.csv", dtype=str)
+    others = table.assign(
+        emotion=["happy" if row else word for row, word in enumerate(table["emotion"])]
+    )
+    pd.concat([table, table, others]).to_csv(folder / "manifest.csv", index=False)
+    words = ["--corpora", str(tmp_path), "--names", "rated", "--folds", "2"]
+    assert cli.main(["splits", *words]) == 2  # of one utterance alone all rows agree
+    assert "contradiction" in capsys.readouterr().err
+    assert cli.main(["splits", *words, "--votes"]) == 0
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert rows["utterance"].nunique() == 8 and "happy" not in set(rows["emotion"])
+    opened = open_corpus(str(tmp_path), "rated", out=tmp_path / "report", votes=True)
+    assert len(opened.manifest) == 8
 
 
 def test_a_long_recording_is_drawn_over_time(root, tmp_path, capsys):

@@ -13,7 +13,7 @@ import pandas as pd
 import soundfile
 
 from ctl_helpers.corpora import read_audio
-from ctl_helpers.corpora.signals import READ, inspect
+from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import FeatureSettings, Normalised, apply_statistics, normalise
 from ctl_helpers.features.mfcc import mfcc
@@ -47,7 +47,7 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
     for word in map(str, words):
         path = Path(word)
         if path.is_dir():
-            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in READ)
+            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in RECORDINGS)
         elif path.is_file():
             some = [path]
         else:

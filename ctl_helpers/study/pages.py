@@ -36,7 +36,7 @@ from ctl_helpers.results.verdict import RULE
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.plan import Group, Plan, open_corpora, plan_study
-from ctl_helpers.study.settings import Settings, Study, read_study
+from ctl_helpers.study.settings import READING, Settings, Study, read_study
 
 __all__ = ["Audio", "comparisons", "features_of_recipes", "figures", "list_notebooks"]
 __all__ += ["normalise", "open_across", "open_corpus", "open_inside", "open_report", "spaces"]
@@ -77,8 +77,8 @@ def list_notebooks(
     """
     root, _ = open_corpora(study)
     place = None if study.settings.corpora is None else os.path.relpath(root.absolute(), out)
-    words = {"emotions": dict(study.settings.emotions), "columns": dict(study.settings.columns)}
-    common = {"corpora": place, "out": ".", "more": {k: v for k, v in words.items() if v}}
+    reading = {name: value for name in READING if (value := getattr(study.settings, name))}
+    common = {"corpora": place, "out": ".", "more": reading}
     notebooks, looked_at = [], {}
     for group in complete:
         settings, runs = plan.settings[group], plan.runs[group]
@@ -449,10 +449,11 @@ def open_corpus(
     out : path
         Folder of the report.
     **more
-        ``emotions`` and ``columns``; see :class:`ctl_helpers.study.settings.Settings`.
+        ``emotions``, ``columns``, ``votes``, ``unpublished``; see
+        :class:`ctl_helpers.study.settings.Settings`.
     """
-    root, synthetic = _root(read_study(None, {"corpora": corpora} | more))
-    options = {"labels": more.get("emotions"), "columns": more.get("columns")}
+    study = read_study(None, {"corpora": corpora} | more)
+    (root, synthetic), options = _root(study), study.settings.reading
     manifest = load_manifest(root, corpus, **options)
     page = Page(Path(out), page_name(FEATURES, (corpus, features)), synthetic)
     return OpenedCorpus(page, audit(root, corpus, **options), manifest, extract(manifest, features))

@@ -124,7 +124,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     wanted = {n: None for settings in study.blocks.values() for n in _corpora_of(settings, found)}
     for name in wanted:
         try:
-            plan.manifests[name] = manifest = _manifest(root, name, study.settings)
+            plan.manifests[name] = manifest = load_manifest(root, name, **study.settings.reading)
         except StudyError as error:
             plan.problems.append(str(error))
             continue
@@ -135,10 +135,6 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)
     return plan
-
-
-def _manifest(root: Path, name: str, settings: Settings) -> pd.DataFrame:
-    return load_manifest(root, name, labels=settings.emotions, columns=settings.columns)
 
 
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
@@ -300,7 +296,7 @@ def list_splits(study: Study) -> pd.DataFrame:
     root, found = open_corpora(study)
     settings, tables = study.settings, []
     for name in _names(settings, found):
-        manifest = _manifest(root, name, settings)
+        manifest = load_manifest(root, name, **settings.reading)
         for protocol, division in product(settings.protocols, settings.divisions):
             only = settings.only or None
             for problem in problems_inside(manifest, protocol, settings.folds, division, only):

@@ -34,6 +34,12 @@ class Settings:
     columns: Mapping[str, str] = _option(
         {}, "mapping", "what columns of your tables mean, such as file:path", "COLUMN:MEANING"
     )
+    votes: bool = _option(
+        False, "flag", "where rows of a table disagree, believe what most of them say"
+    )
+    unpublished: bool = _option(
+        False, "flag", "use what a corpus's first edition does not have (EmoDB 2.0: 281 more)"
+    )
     methods: tuple[str, ...] = _option(
         ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
         "words",
@@ -82,9 +88,16 @@ class Settings:
     engine: str = _option("local", "word", "local or dask", known="engines")
     scheduler: str | None = _option(None, "word", "of Dask, as tcp://host:8786", "ADDRESS")
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How corpora are read, as :func:`ctl_helpers.corpora.load_manifest` takes it."""
+        found = {name: getattr(self, name) for name in READING}
+        return {"labels": found.pop("emotions")} | found
 
+
+READING = ("emotions", "columns", "votes", "unpublished")
 FIELDS = {one.name: one for one in fields(Settings)}
-_WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", "emotions", "columns")
+_WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", *READING)
 
 
 @dataclass(frozen=True)

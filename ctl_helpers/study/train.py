@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,8 +35,7 @@ def train_network(
     method: str = "cpac/modern",
     seed: int = 0,
     report: str | Path | None = None,
-    labels: Mapping[str, str] | None = None,
-    columns: Mapping[str, str] | None = None,
+    **reading: Any,
 ) -> Path:
     """Train a network on all utterances of some corpora and save it with its model card.
 
@@ -54,7 +54,7 @@ def train_network(
         Of the training.
     report : path, optional
         A report whose scores of this method on these corpora the model card quotes.
-    labels, columns : dict, optional
+    **reading
         As for :func:`ctl_helpers.corpora.load_manifest`.
 
     Returns
@@ -74,10 +74,8 @@ def train_network(
     if out.suffix != ".keras":
         raise StudyError(f"train: expected a file that ends in .keras, got {out}")
     root = make_miniature() if corpora is None else Path(corpora)
-    names = names or list(find_corpora(root, columns, labels))
-    problem = _whole_problem(
-        [load_manifest(root, name, labels=labels, columns=columns) for name in names]
-    )
+    names = names or list(find_corpora(root, reading.get("columns"), reading.get("labels")))
+    problem = _whole_problem([load_manifest(root, name, **reading) for name in names])
     found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
     problem = problem.with_features(*found)
     folder = out.with_suffix(".partial")

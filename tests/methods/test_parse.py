@@ -102,5 +102,5 @@ def test_values_that_do_not_fit_are_named():
     with pytest.raises(StudyError, match="normalisation: expected one of none, utterance"):
         parse("cpac/modern", "zscore")
     for words in ("cpac/modern", "compare+linear", "mean(cpac/modern, compare+linear)"):
-        with pytest.raises(StudyError, match="no field 'epoch'; did you mean 'epochs'?"):
+        with pytest.raises(StudyError, match=r"no field 'epoch'; did you mean 'epochs'\?"):
             parse(words, changes={"epoch": 3})
