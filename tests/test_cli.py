@@ -123,6 +123,7 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "--epochs", "0"], "--epochs: expected a whole number from 1, got '0'"),
         (["study", "--epochs", "three"], "--epochs: expected a whole number, got 'three'"),
         (["study", "--engine", "nope"], "--engine: expected one of local, dask"),
+        (["study", "--seconds", "-1"], "--seconds: expected a number of seconds, got '-1'"),
         (["study", "--changes", "epochs"], "--changes: expected assignments"),
         (["study", "{file}.yaml"], "no such file"),
         (["study", "{yaml}"], "no setting 'metods'; did you mean 'methods'?"),
@@ -258,6 +259,20 @@ def test_a_model_of_synthetic_speech_says_so(tmp_path, capsys, miniature):
     assert "Synthetic speech" in capsys.readouterr().out.splitlines()[0]
     assert cli.main(["predict", "--model", str(model), str(file)]) == 0
     assert "note: the model has heard synthetic speech only" in capsys.readouterr().err
+
+
+def test_channels_first_in_kerass_own_settings_change_nothing(root, tmp_path):
+    asked = {"floatx": "float32", "epsilon": 1e-7, "backend": "tensorflow"}
+    (tmp_path / "keras.json").write_text(
+        json.dumps(asked | {"image_data_format": "channels_first"})
+    )
+    words = [sys.executable, "-m", "ctl_helpers", "predict", str(root / "one" / "000.wav"), "--csv"]
+    said = [
+        subprocess.run(words, env=os.environ | more, capture_output=True, text=True)
+        for more in ({}, {"KERAS_HOME": str(tmp_path)})
+    ]
+    assert said[0].returncode == said[1].returncode == 0
+    assert said[0].stdout == said[1].stdout and "emotion" in said[0].stdout
 
 
 def test_an_unknown_backend_is_one_line(root):

@@ -12,6 +12,8 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.words import emotion_named
 
+RATE = 22_050
+"""Rate in Hz at which signal lengths are counted."""
 CROSS_CORPUS_SAMPLES = 96_000
 """Signal length (samples at 22 050 Hz) across corpora, and of corpora outside the catalogue."""
 
@@ -216,3 +218,8 @@ def signal_length(name: str) -> int:
     """
     entry = CATALOGUE.get(name.casefold())
     return entry.samples if entry else CROSS_CORPUS_SAMPLES
+
+
+def samples_of(seconds: float | None) -> int | None:
+    """Give the samples at 22 050 Hz of a length in seconds; None where none is asked for."""
+    return None if seconds is None else round(seconds * RATE)

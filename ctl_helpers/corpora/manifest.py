@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels, signal_length
+from ctl_helpers.corpora.catalogue import LAYOUTS, RATE, Corpus, Labels, signal_length
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
@@ -27,9 +27,6 @@ COLUMNS = (
     *("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate"),
     *("start", "end", "utterance", "digest", "fingerprint"),
 )
-RATE = 22_050
-"""Rate in Hz at which signal lengths are counted."""
-
 _DERIVED = re.compile(
     r"laryngo|noise|noisy|augm|sampl|enhanc|cop(y|ies)|backup|\dk|revers|pitch|speed|stretch", re.I
 )
@@ -79,7 +76,9 @@ def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
     listing.parts = [part for part in listing.parts if part.identity in published]
 
 
-def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[dict]:
+def _read(
+    name: str, folder: Path, listing: Listing, jobs: int | None, longest: float
+) -> list[dict]:
     """Read each file once; what can be used becomes a record, what can not a problem."""
     parts = sorted(listing.parts, key=attrgetter("file", "start"))
     segments = defaultdict(list)
@@ -87,7 +86,7 @@ def _read(name: str, folder: Path, listing: Listing, jobs: int | None) -> list[d
         segments[str(folder / part.file)].append((part.start, part.end))
     jobs = 1 if jobs is None and len(parts) < _INLINE else jobs
     read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
-    records, longest = [], signal_length(name) / RATE
+    records = []
     for part, signal in zip(parts, chain.from_iterable(read), strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
         if not record["kind"] and record["hush"] >= longest:
@@ -236,9 +235,8 @@ def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.
     return frame[~gone]
 
 
-def _note(frame: pd.DataFrame, name: str, listing: Listing) -> None:
+def _note(frame: pd.DataFrame, longest: float, listing: Listing) -> None:
     """Note what is worth knowing of utterances that are kept."""
-    longest = signal_length(name) / RATE
     for row in frame.itertuples():
         if row.misplaced:
             listing.note(row.utterance, "misplaced", row.misplaced)
@@ -286,6 +284,7 @@ def load_manifest(
     columns: Mapping[str, str] | None = None,
     votes: bool = False,
     unpublished: bool = False,
+    seconds: float | None = None,
     quiet: bool = False,
 ) -> pd.DataFrame:
     """List the usable utterances of a corpus, one row each.
@@ -315,6 +314,8 @@ def load_manifest(
     unpublished : bool
         Whether to use utterances that the first edition of a corpus does not have: EmoDB 2.0 has
         281 beside the 535 that were published.
+    seconds : float, optional
+        What signals will be padded or cropped to, for the notes; by default the corpus's length.
     quiet : bool
         Whether to do without the line of warning.
 
@@ -352,7 +353,8 @@ def load_manifest(
         )
     if native and entry and entry.published and not unpublished:
         _leave_unpublished(entry, listing)
-    records = _read(name, folder, listing, jobs)
+    longest = seconds or signal_length(name) / RATE
+    records = _read(name, folder, listing, jobs, longest)
     if native and entry:
         records = _one_of_each(entry, records, listing)
     elif native:
@@ -360,7 +362,7 @@ def load_manifest(
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
     frame = _leave_whole(frame, listing)
     frame = _leave_copies(frame, entry is not None, listing)
-    _note(frame, name, listing)
+    _note(frame, longest, listing)
     _note_overlaps(frame, listing)
     problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
     first = "e.g. {path}: {reason}".format(**problems[0]) if problems else ""

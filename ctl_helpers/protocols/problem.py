@@ -44,6 +44,8 @@ class Problem:
         Seed of the division.
     features : tuple of Features
         What a method looks at; empty until a run is executed.
+    length : int, optional
+        Signal length in samples at 22 050 Hz, in place of the corpus's or that across corpora.
     memo : dict
         What is computed once for all problems of a manifest.
     """
@@ -65,6 +67,7 @@ class Problem:
     labels: str = "emotion"
     division: int = 98
     features: tuple[Features, ...] = ()
+    length: int | None = None
     memo: dict = field(default_factory=dict, repr=False)
 
     @property
@@ -80,7 +83,9 @@ class Problem:
     @cached_property
     def samples(self) -> int | None:
         """Signal length in samples at 22 050 Hz; None for the one of the corpus."""
-        return CROSS_CORPUS_SAMPLES if self.manifest["corpus"].nunique() > 1 else None
+        return self.length or (
+            CROSS_CORPUS_SAMPLES if self.manifest["corpus"].nunique() > 1 else None
+        )
 
     @cached_property
     def synthetic(self) -> bool:

@@ -17,7 +17,7 @@ import pandas as pd
 from IPython.display import Audio, Markdown
 from matplotlib.figure import Figure
 
-from ctl_helpers.corpora import Audit, audit, is_miniature, load_manifest, read_audio
+from ctl_helpers.corpora import Audit, audit, is_miniature, load_manifest, read_audio, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import FEATURES as FEATURE_SETS
 from ctl_helpers.features import PRESETS, Features, extract, normalise
@@ -456,7 +456,8 @@ def open_corpus(
     (root, synthetic), options = _root(study), study.settings.reading
     manifest = load_manifest(root, corpus, **options)
     page = Page(Path(out), page_name(FEATURES, (corpus, features)), synthetic)
-    return OpenedCorpus(page, audit(root, corpus, **options), manifest, extract(manifest, features))
+    features = extract(manifest, features, samples=samples_of(study.settings.seconds))
+    return OpenedCorpus(page, audit(root, corpus, **options), manifest, features)
 
 
 def open_inside(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.corpora import find_corpora, load_manifest, make_miniature
+from ctl_helpers.corpora import find_corpora, load_manifest, make_miniature, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import Method, parse
 from ctl_helpers.methods.network import NetworkMethod
@@ -153,7 +153,7 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                     settings.only or None,
                 )
             ]
-            _add(block, settings, plan, (name,), problems)
+            _add(block, settings, plan, (name,), _sized(problems, settings))
     for (source, target), scoring, labels in product(
         _pairs(settings, found), settings.scorings, settings.labels
     ):
@@ -165,7 +165,12 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                 problems = problems_across(
                     plan.manifests, source, target, scoring, labels, seeds[0]
                 )
-                _add(block, settings, plan, (source, target), problems, seeds)
+                place = (source, target)
+                _add(block, settings, plan, place, _sized(problems, settings), seeds)
+
+
+def _sized(problems: list[Problem], settings: Settings) -> list[Problem]:
+    return [replace(problem, length=samples_of(settings.seconds)) for problem in problems]
 
 
 @contextmanager

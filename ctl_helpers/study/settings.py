@@ -4,6 +4,7 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 """
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -39,6 +40,9 @@ class Settings:
     )
     unpublished: bool = _option(
         False, "flag", "use what a corpus's first edition does not have (EmoDB 2.0: 281 more)"
+    )
+    seconds: float | None = _option(
+        None, "length", "what signals are padded or cropped to; by default the corpus's own", "S"
     )
     methods: tuple[str, ...] = _option(
         ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
@@ -95,7 +99,7 @@ class Settings:
         return {"labels": found.pop("emotions")} | found
 
 
-READING = ("emotions", "columns", "votes", "unpublished")
+READING = ("emotions", "columns", "votes", "unpublished", "seconds")
 FIELDS = {one.name: one for one in fields(Settings)}
 _WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", *READING)
 
@@ -260,6 +264,15 @@ def _count(value: Any) -> int:
     return number
 
 
+def _length(value: Any) -> float:
+    try:
+        if 0 < (seconds := float(str(value))) < math.inf:
+            return seconds
+    except ValueError:
+        pass
+    raise ValueError("a number of seconds")
+
+
 def _numbers(value: Any) -> tuple[int, ...]:
     return tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
 
@@ -306,6 +319,7 @@ _KINDS: dict[str, Callable[[Any], Any]] = {
     "word": _word,
     "words": _words,
     "count": _count,
+    "length": _length,
     "numbers": _numbers,
     "flag": _flag,
     "mapping": _mapping,

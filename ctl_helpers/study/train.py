@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,13 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers import __version__
-from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, make_miniature
+from ctl_helpers.corpora import (
+    CATALOGUE,
+    find_corpora,
+    load_manifest,
+    make_miniature,
+    samples_of,
+)
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
@@ -76,6 +83,7 @@ def train_network(
     root = make_miniature() if corpora is None else Path(corpora)
     names = names or list(find_corpora(root, reading.get("columns"), reading.get("labels")))
     problem = _whole_problem([load_manifest(root, name, **reading) for name in names])
+    problem = replace(problem, length=samples_of(reading.get("seconds")))
     found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
     problem = problem.with_features(*found)
     folder = out.with_suffix(".partial")

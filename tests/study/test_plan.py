@@ -147,6 +147,15 @@ def test_things_of_ones_own(plan, tmp_path):
     assert [run.name for run in again.all_runs] == [run.name for run in found.all_runs]
 
 
+@pytest.mark.parametrize("methods", ["cpac/quick", SHALLOW, "mmd/quick"])
+def test_signals_are_as_long_as_asked_for(plan, methods):
+    usual, short = plan(methods=methods), plan(methods=methods, seconds=0.3)
+    assert {run.name for run in usual.all_runs}.isdisjoint(run.name for run in short.all_runs)
+    assert {run.problem.samples for run in short.all_runs} == {6615}
+    assert not usual.manifests["one"].attrs["notes"]
+    assert {note["kind"] for note in short.manifests["one"].attrs["notes"]} == {"long"}
+
+
 def test_a_bad_corpus_is_named_and_the_rest_is_planned(plan, root, tmp_path):
     corpora = tmp_path / "corpora"
     toy_corpus(corpora, "good", utterances=8)
