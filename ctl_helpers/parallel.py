@@ -248,7 +248,11 @@ def _dask_client(scheduler: str | None):
         ) from error
     try:
         client = Client(scheduler)
-        client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
+        try:
+            client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
+        except BaseException:
+            client.close()
+            raise
     except (OSError, ValueError) as error:
         raise StudyError(
             f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"

@@ -9,7 +9,6 @@ from functools import partial
 import joblib
 import pytest
 
-from ctl_helpers import parallel
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import WorkerError, cache_folder, engine, parallel_map
 
@@ -136,10 +135,24 @@ def test_engines(monkeypatch):
         pass
 
 
-def test_dask_gives_the_same_results(monkeypatch):
+def test_dask_gives_the_same_results_and_says_where_to_watch_it(capfd):
     distributed = pytest.importorskip("distributed")
-    client = distributed.Client(processes=False, n_workers=2, dashboard_address=None)
-    monkeypatch.setattr(parallel, "_dask_client", lambda scheduler: client)
-    with engine("dask"):
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, engine("dask", cluster.scheduler_address):
         assert joblib.effective_n_jobs(-1) >= 2
         assert parallel_map(abs, [-1, 2, -3]) == [1, 2, 3]
+        assert f"dask: {cluster.dashboard_link}" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_one_line():
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 0, "dashboard_address": None}
+    expected = "expected a scheduler with workers at tcp"
+    with (
+        distributed.LocalCluster(**options) as cluster,
+        pytest.raises(StudyError, match=expected) as caught,
+        engine("dask", cluster.scheduler_address),
+    ):
+        pass
+    assert "\n" not in str(caught.value)

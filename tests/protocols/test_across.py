@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from toys import toy_manifest
+import soundfile
+from toys import toy_corpus, toy_manifest
 
-from ctl_helpers.corpora import EMOTIONS
+from ctl_helpers.corpora import EMOTIONS, load_manifest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols import problems_across
 
@@ -119,3 +120,18 @@ def test_what_does_not_fit_is_named_in_one_line(manifests, source, target, scori
     with pytest.raises(StudyError, match=expected) as caught:
         problems_across(manifests, source, target, scoring)
     assert "\n" not in str(caught.value)
+
+
+def test_a_sound_of_the_target_is_not_trained_on(tmp_path, caplog):
+    for name in ("one", "two"):
+        toy_corpus(tmp_path, name, utterances=8)
+    signal, rate = soundfile.read(tmp_path / "one" / "000.wav")
+    soundfile.write(tmp_path / "two" / "004.wav", 0.5 * signal, rate)  # also at another level
+    manifests = {name: load_manifest(tmp_path, name) for name in ("one", "two")}
+    for source, target, copy in (("one", "two", "000.wav"), ("two", "one", "004.wav")):
+        caplog.clear()
+        (problem,) = problems_across(manifests, source, target)
+        names = problem.manifest["utterance"]
+        assert len(problem.train) == 7 and copy not in set(names.iloc[problem.train])
+        assert len(problem.test) == 8
+        assert "1 utterances of" in caplog.text and "left out" in caplog.text
