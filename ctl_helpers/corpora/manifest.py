@@ -2,20 +2,17 @@
 
 import logging
 import math
-import os
-import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import chain
-from operator import attrgetter, itemgetter
-from pathlib import Path, PurePosixPath
+from operator import attrgetter
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import LAYOUTS, RATE, Corpus, Labels, signal_length
-from ctl_helpers.corpora.copies import same_sounds
+from ctl_helpers.corpora.doubles import leave_copies, leave_whole, one_of_each, one_tree
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
 from ctl_helpers.corpora.tables import Listing, Reading, list_table, tables_in, tally
@@ -27,10 +24,6 @@ COLUMNS = (
     *("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate"),
     *("start", "end", "utterance", "digest", "fingerprint"),
 )
-_DERIVED = re.compile(
-    r"laryngo|noise|noisy|augm|sampl|enhanc|cop(y|ies)|backup|\dk|revers|pitch|speed|stretch", re.I
-)
-_PLAIN = ("wav", "wavs", "speech", "audio", "clean", "original")
 _INLINE = 5000
 _log = logging.getLogger("ctl_helpers")
 
@@ -110,129 +103,6 @@ def _dead(item: tuple[str, list]) -> list[dict]:
 def _decimals(seconds: float) -> str:
     """Write seconds with two decimals, or with as many as they have."""
     return f"{seconds:.2f}" if seconds == round(seconds, 2) else repr(seconds)
-
-
-def _tree(file: str, entry: Corpus) -> str:
-    """Folders above those that name an emotion or a speaker, such as ``wav`` of ``wav/*.wav``."""
-    folders = list(PurePosixPath(file).parts[:-1])
-    while folders and (emotion_named(folders[-1]) or entry.speaker_named(folders[-1])):
-        folders.pop()
-    return "/".join(folders)
-
-
-def _one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[dict]:
-    """Keep one file of each utterance: of the folder that the layout names, and in its place.
-
-    A folder with other signals under the names of those that are kept (a laryngograph's, or copies
-    with noise) is left out as a whole.
-    """
-    native = _tree(entry.example, entry).casefold()
-
-    def rank(tree: str) -> tuple:
-        other = native and tree.casefold().split("/")[-1] != native
-        return bool(_DERIVED.search(tree)), other, tree.count("/") + bool(tree), tree
-
-    trees = defaultdict(list)
-    for record in sorted(records, key=lambda record: record["file"].count("/")):
-        trees[_tree(record["file"], entry)].append(record)
-    if _DERIVED.search(best := min(trees, key=rank, default="")):
-        listing.note(best, "folder", "the only one, though named like one of changed copies")
-    first: dict[str, dict] = {}
-    left: list[dict] = []
-    for tree in sorted(trees, key=rank):
-        both = [(first[r["identity"]], r) for r in trees[tree] if r["identity"] in first]
-        if 2 * sum(one["digest"] != two["digest"] for one, two in both) > len(both):
-            where = _tree(both[0][0]["file"], entry) or "."
-            reason = f"{len(trees[tree])} files with other signals under the names of {where}"
-            listing.problems = [p for p in listing.problems if not p["path"].startswith(f"{tree}/")]
-            listing.leave_out(tree or ".", "folder", reason)
-            continue
-        first = {record["identity"]: record for record in reversed(trees[tree])} | first
-        left += trees[tree]
-    kept: dict[str, dict] = {}
-    for record in sorted(left, key=lambda record: bool(record["misplaced"])):
-        one = kept.setdefault(record["identity"], record)
-        if one is not record:
-            same = one["digest"] == record["digest"]
-            copy = f"{'a second copy of' if same else 'another sound named as'} {one['file']}"
-            kind = "misplaced" if record["misplaced"] else "duplicate"
-            reason = "; ".join(filter(None, (record["misplaced"], copy)))
-            listing.leave_out(record["file"], kind, reason)
-    return sorted(kept.values(), key=itemgetter("file"))
-
-
-def _parallel(one: dict[tuple, float], two: dict[tuple, float]) -> bool:
-    """Whether names (keys) are the same and lengths in proportion, as those of changed copies.
-
-    Lengths that hardly differ inside a folder, as of cut signals, tell nothing.
-    """
-
-    def near(values: np.ndarray, width: float) -> float:
-        return float(np.mean(np.abs(values - np.median(values)) < width))
-
-    both = list(one.keys() & two.keys())
-    if len(both) < max(5, 0.8 * len(two)):
-        return False
-    first, second = (np.log([lengths[name] for name in both]) for lengths in (one, two))
-    return near(first - second, 0.01) >= 0.8 and near(first, 0.05) <= 0.5
-
-
-def _one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> list[dict]:
-    """Keep one of several folders by emotion that are changed copies of one another."""
-    trees = defaultdict(dict)
-    for record in records:
-        *folders, name = PurePosixPath(record["file"]).parts
-        record["tree"] = "/".join(f for f in folders if not emotion_named(f, labels))
-        trees[record["tree"]][record["emotion"], PurePosixPath(name).stem] = record["duration"]
-
-    def rank(tree: str) -> tuple:
-        plain = tree.casefold().split("/")[-1] in _PLAIN
-        return bool(_DERIVED.search(tree)), not plain, tree.count("/") + bool(tree), tree
-
-    kept: list[str] = []
-    for tree in sorted(trees, key=rank):
-        like = next((one for one in kept if _parallel(trees[one], trees[tree])), None)
-        if like is None:
-            kept.append(tree)
-        else:
-            reason = (
-                f"{len(trees[tree])} files with the names of {like or '.'}, in proportion as long"
-            )
-            listing.leave_out(tree or ".", "folder", reason)
-    return [record for record in records if record["tree"] in kept]
-
-
-def _leave_whole(frame: pd.DataFrame, listing: Listing) -> pd.DataFrame:
-    """Leave out a whole file beside its segments: it holds the sound of them all."""
-    whole = frame["start"].isna() & frame.duplicated("file", keep=False)
-    for utterance in frame["utterance"][whole]:
-        listing.leave_out(utterance, "overlap", "the whole file, beside its segments")
-    return frame[~whole]
-
-
-def _leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.DataFrame:
-    """Keep one of several utterances with the same sound, and none where their emotions differ.
-
-    A published corpus that holds changed copies of a sound under two emotions keeps them, noted:
-    its counts include them.
-    """
-    gone = np.zeros(len(frame), bool)
-    groups = pd.Series(np.arange(len(frame))).groupby(same_sounds(frame))
-    for rows in (group.to_numpy() for _, group in groups if len(group) > 1):
-        derived = [bool(_DERIVED.search(os.path.dirname(file))) for file in frame["file"][rows]]
-        rows = rows[np.argsort(derived, kind="stable")]
-        one_emotion = frame["emotion"][rows].nunique() == 1
-        kept = not one_emotion and published and frame["digest"][rows].is_unique
-        for row in rows[1:] if one_emotion else rows:
-            other = rows[0] if row != rows[0] else rows[1]
-            reason = f"the same sound as {frame['utterance'][other]}"
-            if not one_emotion:
-                reason += f", which is {frame['emotion'][other]}"
-            kind = "duplicate" if one_emotion else "contradiction"
-            say = listing.note if kept else listing.leave_out
-            say(frame["utterance"][row], kind, reason)
-            gone[row] = not kept
-    return frame[~gone]
 
 
 def _note(frame: pd.DataFrame, longest: float, listing: Listing) -> None:
@@ -356,12 +226,12 @@ def load_manifest(
     longest = seconds or signal_length(name) / RATE
     records = _read(name, folder, listing, jobs, longest)
     if native and entry:
-        records = _one_of_each(entry, records, listing)
+        records = one_of_each(entry, records, listing)
     elif native:
-        records = _one_tree(records, labels, listing)
+        records = one_tree(records, labels, listing)
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
-    frame = _leave_whole(frame, listing)
-    frame = _leave_copies(frame, entry is not None, listing)
+    frame = leave_whole(frame, listing)
+    frame = leave_copies(frame, entry is not None, listing)
     _note(frame, longest, listing)
     _note_overlaps(frame, listing)
     problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])

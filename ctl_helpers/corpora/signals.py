@@ -13,7 +13,7 @@ import soundfile
 from ctl_helpers.corpora.fingerprints import fingerprint
 from ctl_helpers.errors import StudyError
 
-READ = (".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff")
+READ = (".wav", ".wave", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".aifc")
 """Suffixes of the recordings that are read."""
 RECORDINGS = (
     *READ,
@@ -26,6 +26,9 @@ SHORTEST = 0.1
 """Seconds below which a recording is no utterance."""
 RATES = (1_000, 768_000)
 """Lowest and highest sampling rate in Hz that is believed."""
+
+WHOLE = [(math.nan, math.nan)]
+"""Start and end of the one utterance of a file that is one."""
 
 _ABSURD = 100.0
 _SILENCE = 1e-4
@@ -189,21 +192,23 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
         elif os.path.getsize(path) == 0:
             found = {"kind": "empty", "reason": "the file has no bytes"}
         else:
-            with _open(path) as sound:
-                return [_inspect(sound, *segment) for segment in segments]
+            return [_inspect(path, *segment) for segment in segments]
     except (StudyError, OSError) as error:
         found = {"kind": "unreadable", "reason": str(error).removeprefix(f"{path}: ")}
     return [found] * len(segments)
 
 
-def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
-    try:
-        samples = _samples(sound, start, end)
-    except StudyError as error:
-        kind = "segment" if "no segment" in str(error) else "unreadable"
-        return {"kind": kind, "reason": str(error).removeprefix(f"{sound.name}: ")}
-    rate = sound.samplerate
-    kind, reason = check(samples, rate)
+def _inspect(path: str, start: float, end: float) -> dict:
+    with _open(path) as sound:
+        try:
+            samples = _samples(sound, start, end)
+        except StudyError as error:
+            kind = "segment" if "no segment" in str(error) else "unreadable"
+            return {"kind": kind, "reason": str(error).removeprefix(f"{sound.name}: ")}
+        rate = sound.samplerate
+        kind, reason = check(samples, rate)
+        whole = math.isnan(start) and math.isnan(end)
+        notes = [] if kind else _notes(sound, samples, whole)
     digest = hashlib.blake2b(samples, digest_size=16)
     digest.update(f"{rate} {samples.shape}".encode())
     return {
@@ -215,7 +220,7 @@ def _inspect(sound: soundfile.SoundFile, start: float, end: float) -> dict:
         "digest": digest.hexdigest(),
         "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),
         "hush": 0.0 if kind else _hush(_mono(samples)) / rate,
-        "notes": [] if kind else _notes(sound, samples, math.isnan(start) and math.isnan(end)),
+        "notes": notes,
     }
 
 

@@ -103,7 +103,8 @@ def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
     with open(table, encoding=encoding, errors=errors, newline="") as lines:
         first = lines.readline()
         lines.seek(0)
-        yield from csv.reader(lines, delimiter=max(",;\t", key=first.count))
+        # Strict: a quote that is not closed would swallow the rows behind it.
+        yield from csv.reader(lines, delimiter=max(",;\t", key=first.count), strict=True)
 
 
 def is_table(path: Path, reading: Reading) -> bool:
@@ -267,6 +268,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     words = {row["emotion"] for row in rows}
     emotions = {word: emotion_named(word, reading.labels) for word in words}
     takes: dict[tuple, list[Labels]] = defaultdict(list)
+    other: dict[tuple, list[str]] = defaultdict(list)  # words that are no emotion here
     unused: Counter[tuple[str, str, str]] = Counter()
     listing.note_unused(reading.labels, words)
     for row in rows:
@@ -277,6 +279,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
         elif not path or emotion is None:
             what = reason_against(row["emotion"], reading.labels) if path else "no path in its row"
             unused[path, "extra", what] += 1
+            other[path, segment].append(row["emotion"])
         elif segment is None:
             said = (f"{name} {row[name]!r}" for name in _TIMES if row[name])
             unused[path, "segment", f"no segment: {', '.join(said)}"] += 1
@@ -287,21 +290,21 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
             takes[path, segment].append(replace(said, file=path, start=start, end=end))
     for (path, kind, what), count in unused.items():
         listing.leave_out(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
-    for rows_of_one in takes.values():
-        _add_once(rows_of_one, reading.votes, listing)
+    for one, rows_of_one in takes.items():
+        _add_once(rows_of_one, other[one], reading.votes, listing)
     return listing
 
 
-def _add_once(said: list[Labels], votes: bool, listing: Listing) -> None:
-    """Add an utterance once, unless its rows contradict each other."""
-    path = said[0].file
-    (emotion, most), *others = Counter(labels.emotion for labels in said).most_common()
+def _add_once(said: list[Labels], other: list[str], votes: bool, listing: Listing) -> None:
+    """Add an utterance once, unless its rows (of other words, too) contradict each other."""
+    path, words = said[0].file, [*(labels.emotion for labels in said), *other]
+    (emotion, most), *others = Counter(words).most_common()
     listed = ", ".join(f"{word} ({count})" for word, count in [(emotion, most), *others])
     speakers = sorted({labels.speaker for labels in said} - {""})
     if len(speakers) > 1:
         reason = f"its {len(said)} rows name the speakers {', '.join(speakers)}"
         return listing.leave_out(path, "contradiction", reason)
-    if others and (not votes or others[0][1] == most):
+    if others and (not votes or others[0][1] == most or emotion in other):
         return listing.leave_out(path, "contradiction", f"its rows say {listed}")
     if others:
         listing.note(path, "votes", f"{emotion} is what most of {listed} say")
@@ -318,10 +321,13 @@ def _segment(row: Mapping[str, str]) -> tuple[float, float] | None:
     end is the end of the file.
     """
     try:
-        first, last, duration = (_time(row, name) for name in TIMES)
+        first, last = _time(row, "start"), _time(row, "end")
+        if math.isnan(last) and not math.isnan(first):
+            last = round(first + _time(row, "duration"), 6)
     except ValueError:
         return None
-    last = round(first + duration, 6) if math.isnan(last) else last
+    if first < 0:
+        return None
     if math.isnan(last):
         return (first, last) if first > 0 else (math.nan, math.nan)
     first = 0.0 if math.isnan(first) else first
@@ -339,7 +345,7 @@ def _seconds(word: str) -> float:
     try:
         return float(word.replace(",", "."))
     except ValueError:
-        return pd.Timedelta(word).total_seconds()
+        return pd.Timedelta(word.replace(",", ".")).total_seconds()
 
 
 def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> dict[str, str]:

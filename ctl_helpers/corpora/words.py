@@ -52,6 +52,7 @@ def emotion_named(word: str, labels: Mapping[str, str] | None = None) -> str | N
     if labels:
         labels = {fold(ours): theirs for ours, theirs in labels.items()}
         known = labels.get(fold(word), labels.get(known, known))
+        known = fold(known) if known and fold(known) in EMOTIONS else known
     return known or None
 
 

@@ -13,7 +13,9 @@ import pandas as pd
 import soundfile
 
 from ctl_helpers.corpora import read_audio
-from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
+from ctl_helpers.corpora.find import recordings
+from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, inspect
+from ctl_helpers.corpora.tables import Listing
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import FeatureSettings, Normalised, apply_statistics, normalise
 from ctl_helpers.features.mfcc import mfcc
@@ -47,7 +49,7 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
     for word in map(str, words):
         path = Path(word)
         if path.is_dir():
-            some = sorted(p for p in path.rglob("*") if p.suffix.lower() in RECORDINGS)
+            some = sorted(path / one for one in recordings(path, RECORDINGS, Listing()))
         elif path.is_file():
             some = [path]
         else:
@@ -156,9 +158,8 @@ def _pieces(
     for file in files:
         try:
             seconds = soundfile.info(str(file)).duration
-        except (soundfile.SoundFileError, OSError) as error:
-            reason = str(error).removeprefix(f"Error opening {str(file)!r}: ").strip()
-            problems.append(f"{file}: not a readable recording ({reason})")
+        except (soundfile.SoundFileError, OSError):
+            problems.append(f"{file}: {inspect((str(file), WHOLE))[0]['reason']}")
             continue
         if seconds <= _LONG * length:
             if seconds > longest:
@@ -193,7 +194,9 @@ def _describe(pieces: Iterable[tuple], settings: FeatureSettings) -> list[tuple]
         segments = [(start, end) for _, start, end in some]
         for (start, end), signal in zip(segments, inspect((str(file), segments)), strict=True):
             values = (signal["reason"], None, None)
-            if not signal["kind"]:
+            if signal.get("hush", 0) >= settings.samples / settings.sampling_rate:
+                values = ("its middle, which counts, is silent", None, None)
+            elif not signal["kind"]:
                 audio = read_audio(file, settings.sampling_rate, start, end)
                 values = ("", *mfcc(audio, settings))
             described.append((file, start, end, *values))

@@ -217,6 +217,71 @@ def test_segments_are_utterances(tmp_path):
         )
 
 
+def test_segments_hold_the_sound_of_their_own_times(tmp_path):
+    samples = noise(6, 8000)
+    write_wav(tmp_path / "long.wav", samples, subtype="FLOAT")
+    spans = [(0, 1.5), (0, 3), (1.5, 4.5)]
+    lines = [f"long.wav,{a},{b},{emotion}" for (a, b), emotion in zip(spans, "abc", strict=True)]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,start,end,emotion", *lines]))
+    manifest = load_manifest(tmp_path, "mine", labels={"a": "sad", "b": "angry", "c": "happy"})
+    assert len(manifest) == 3 and manifest["digest"].is_unique
+    for (start, end), digest in zip(spans, manifest["digest"], strict=True):
+        part = write_wav(
+            tmp_path / "part.wav",
+            samples[8000 * start if start == 0 else 12000 : int(8000 * end)],
+            subtype="FLOAT",
+        )
+        assert inspect((str(part), [(np.nan, np.nan)]))[0]["digest"] == digest
+    assert {note["kind"] for note in manifest.attrs["notes"]} == {"overlap"}
+
+
+def test_copies_are_found_behind_a_whole_file_that_is_left_out(tmp_path):
+    for number, name in enumerate(("a", "b")):
+        write_wav(tmp_path / f"{name}.wav", np.roll(noise(3, 8000), 777 * number)[number * 900 :])
+    signal, rate = soundfile.read(tmp_path / "b.wav")
+    write_wav(tmp_path / "c.wav", 0.5 * signal, rate)
+    rows = ["a.wav,,,angry", "a.wav,0.5,1.5,angry", "b.wav,,,sad", "c.wav,,,sad"]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,start,end,emotion", *rows]))
+    manifest = load_manifest(tmp_path, "mine")
+    left_out = {found["path"]: found["kind"] for found in manifest.attrs["problems"]}
+    assert left_out.pop("a.wav") == "overlap" and manifest["emotion"].tolist()[0] == "angry"
+    assert manifest["utterance"][0] == "a.wav[0.50-1.50]" and len(manifest) + len(left_out) == 3
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ('path,emotion,text\na.wav,sad,fine\nb.wav,sad,"oh no\nc.wav,angry,well\n', "not a CSV"),
+        ("path,emotion\na.wav,sad\na.wav,xxx\na.wav,xxx\nb.wav,angry", {"b.wav": (None, None)}),
+        ("path,emotion,start\na.wav,sad,-2.5\nb.wav,angry,", {"b.wav": (None, None)}),
+        ("path,emotion,duration\na.wav,sad,short\nb.wav,angry,", {"a.wav": 0, "b.wav": 0}),
+        (
+            'path,emotion,start,end\na.wav,sad,"00:00:01,5","00:00:02,250"\nb.wav,angry,,',
+            {"a.wav[1.50-2.25]": 0, "b.wav": 0},
+        ),
+    ],
+)
+@pytest.mark.parametrize("votes", [False, True])
+def test_tables_that_could_be_misread(tmp_path, table, expected, votes):
+    for number, name in enumerate(("a", "b", "c")):
+        signal = np.random.default_rng(number).normal(0, 0.1, 24_000)
+        write_wav(tmp_path / f"{name}.wav", signal)
+    (tmp_path / "mine.csv").write_text(table)
+    if isinstance(expected, str):
+        with pytest.raises(StudyError, match=expected):
+            load_manifest(tmp_path, "mine", votes=votes)
+        return
+    manifest = load_manifest(tmp_path, "mine", votes=votes)
+    assert set(manifest["utterance"]) == set(expected)
+    assert all("a.wav" in one["path"] for one in manifest.attrs["problems"])
+
+
+def test_a_label_map_writes_emotions_as_the_study_does(tmp_path):
+    lay_out(tmp_path / "mine", ["excited/1.wav", "happy/2.wav", "sad/3.wav"])
+    manifest = load_manifest(tmp_path, "mine", labels={"excited": "Happy", "sad": "Low"})
+    assert counts(manifest) == {"happy": 2, "Low": 1}
+
+
 def lay_out_tree(folder, lengths, seed=0):
     """Write noise of some lengths under the same names, whatever the folder."""
     for number, length in enumerate(lengths):

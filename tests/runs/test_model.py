@@ -87,6 +87,22 @@ def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs
     assert all("\n" not in line for line in problems)
 
 
+def test_folders_are_read_as_those_of_corpora_are(place, runs, tmp_path):
+    model = place / "runs" / runs["none"].name
+    write_wav(tmp_path / "elsewhere" / "linked.wav", noise(0.5))
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "link").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "given" / "video.m4a").write_bytes(b"no sound")
+    (tmp_path / "given" / "pointer.wav").write_text("version https://git-lfs.github.com/spec/v1\n")
+    quiet = np.concatenate([noise(0.8), np.zeros(36_800), noise(0.8)])
+    write_wav(tmp_path / "given" / "ends.wav", quiet)
+    table, _, problems = predict_files(model, [tmp_path / "given"], jobs=1)
+    assert [file.split("/")[-1] for file in table["file"]] == ["linked.wav"]
+    said = {line.split(": ")[0].split("/")[-1]: line for line in problems}
+    assert set(said) == {"video.m4a", "pointer.wav", "ends.wav"}
+    assert "git lfs pull" in said["pointer.wav"] and "silent" in said["ends.wav"]
+
+
 def test_long_recordings_are_told_in_windows(place, runs, tmp_path):
     file = write_wav(tmp_path / "long.wav", noise(5.0))
     table, _, problems = predict_files(place / "runs" / runs["none"].name, [file], 2.0, jobs=1)
