@@ -179,10 +179,11 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
         found = _own_corpora(root, children, set(found.values()), reading) | found
-    tables = [place for place in found.values() if place.is_file()]
+    own = own_table(root, reading) if root in found.values() else []
+    tables = [*(place for place in found.values() if place.is_file()), *own]
     used = {root / name for table in tables for name in folders_named(table, reading)}
-    used |= set(found.values())
-    others = [] if root in used else [p for p in children if p not in used]
+    used |= {*found.values(), *own}
+    others = [p for p in children if p not in used] if own or root not in used else []
     kinds = (*RECORDINGS, ".csv", ".tsv")
     strange = [
         place.name

@@ -15,7 +15,7 @@ from ctl_helpers.corpora.catalogue import LAYOUTS, RATE, Corpus, Labels, signal_
 from ctl_helpers.corpora.doubles import leave_copies, leave_whole, one_of_each, one_tree
 from ctl_helpers.corpora.find import parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
-from ctl_helpers.corpora.tables import Listing, Reading, list_table, tables_in, tally
+from ctl_helpers.corpora.tables import Listing, Reading, is_table, list_table, tables_in, tally
 from ctl_helpers.corpora.words import emotion_named, unknown_words
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
@@ -212,6 +212,10 @@ def load_manifest(
     try:
         if native:
             listing = _list_folder(entry, folder, labels)
+            for table in sorted(folder.iterdir()) if not entry else []:
+                if is_table(table, reading):
+                    reason = "a table that is not read; to use it call it manifest.csv"
+                    listing.note(table.name, "table", reason)
         else:
             listing = list_table(place, reading, entry.speakers if entry else ())
     except StudyError as error:

@@ -229,10 +229,14 @@ def _rows(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if place.is_dir() else place.parent
     tables, rows = tables_in(place, reading) if place.is_dir() else [place], []
+    if len({table.parent for table in tables} - {folder}):
+        for other in (folder / split for split in _SPLITS):
+            if other.is_dir() and other not in [table.parent for table in tables]:
+                listing.leave_out(other.name, "folder", "no metadata.csv in it says what it holds")
     for table in tables:
         frame = (_audformat if table.name == _DATABASE else _table)(table, reading)
         for name in frame.columns.difference(list(ALIASES)):
-            if name.startswith(_LIKE_TIMES):
+            if name.startswith(_LIKE_TIMES) or name in ("from", "to", "xmin", "xmax", "length"):
                 meaning = f"if it is a time, say --columns '{name}:start' (end, start_ms ...)"
                 listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")

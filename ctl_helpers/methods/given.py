@@ -75,13 +75,15 @@ class GivenMethod(Method):
                 f"{self.label}: expected the columns utterance and p_<emotion> (or predicted), got "
                 f"{', '.join(map(str, table.columns))}"
             )
+        if "corpus" in table:
+            table["corpus"] = table["corpus"].str.casefold()
         return table
 
     def suits(self, problem: Problem) -> bool:
         """Whether the file has predictions for some of the problem's corpus."""
         if "split" not in self.table:
             _warn(self.label)
-        tested = set(problem.manifest["corpus"].iloc[problem.test])
+        tested = set(problem.manifest["corpus"].iloc[problem.test].str.casefold())
         return "corpus" not in self.table or bool(tested & set(self.table["corpus"]))
 
     def spec(self) -> dict:
@@ -98,7 +100,7 @@ class GivenMethod(Method):
         if "split" in table:
             table = table[table["split"] == problem.split]
         if "corpus" in table:
-            table = table[table["corpus"].isin(problem.manifest["corpus"].unique())]
+            table = table[table["corpus"].isin(problem.manifest["corpus"].str.casefold())]
         table = table.set_index("utterance")
         wanted = problem.manifest["utterance"].iloc[problem.test]
         missing = [name for name in wanted if name not in table.index]

@@ -190,3 +190,24 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
             "reason": "the folder can not be read (Permission denied)",
         }
     ]
+
+
+def test_what_a_table_at_the_root_does_not_name_is_named(tmp_path, caplog):
+    lay_out(tmp_path, ["wav/1.wav", "wav/2.wav", "other/angry/3.wav"])
+    (tmp_path / "manifest.csv").write_text("path,emotion\nwav/1.wav,sad\nwav/2.wav,happy\n")
+    assert list(find_corpora(tmp_path).values()) == [tmp_path / "manifest.csv"]
+    assert "not understood: other" in caplog.text and "wav (" not in caplog.text
+
+
+def test_tables_and_splits_that_are_not_read_are_named(tmp_path):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "happy/2.wav"])
+    (tmp_path / "mine" / "labels.csv").write_text("path,emotion\nsad/1.wav,angry\n")
+    (note,) = load_manifest(tmp_path, "mine").attrs["notes"]
+    assert (note["path"], note["kind"]) == ("labels.csv", "table")
+    lay_out(tmp_path / "hf", ["train/1.wav", "train/2.wav", "test/3.wav"])
+    rows = "file_name,label,from\n1.wav,sad,0\n2.wav,happy,1\n"
+    (tmp_path / "hf" / "train" / "metadata.csv").write_text(rows)
+    found = load_manifest(tmp_path, "hf")
+    assert len(found) == 2
+    assert [one["path"] for one in found.attrs["problems"]] == ["test"]
+    assert "'from' is not read" in found.attrs["notes"][0]["reason"]

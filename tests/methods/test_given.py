@@ -53,7 +53,7 @@ def test_emotions_alone_are_certain(tmp_path):
 
 
 def test_splits_and_corpora_tell_predictions_of_one_utterance_apart(tmp_path):
-    frames = [predictions(split=problem.split, corpus="toy") for problem in PROBLEMS]
+    frames = [predictions(split=problem.split, corpus="Toy") for problem in PROBLEMS]
     frames[1][["p_sad", "p_angry"]] = 0.5
     other = predictions(split="fold 0", corpus="other").assign(p_sad=0.9)
     both = pd.concat([*frames, other])
