@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +20,13 @@ from ctl_helpers.errors import StudyError
 STUDY_FOLDER = "CTL_STUDY_FOLDER"  # environment variable of notebooks: where the study began
 _REFERENCE = re.compile(r"(?P<module>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 _CHATTER = re.compile(rb"(?m)^(WARNING: All log messages before absl|[IW]\d{4} ).*\n")
+_ONE_AT_A_TIME = threading.RLock()  # standard error is the whole process's, and Dask has threads
 
 
 @contextlib.contextmanager
 def without_chatter() -> Iterator[None]:
     """Leave out what TensorFlow's C++ part prints on standard error while it is imported."""
-    with tempfile.TemporaryFile() as kept:
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as kept:
         before = os.dup(2)
         os.dup2(kept.fileno(), 2)
         try:

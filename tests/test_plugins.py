@@ -1,6 +1,7 @@
 """References to functions of a user's own."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,7 @@ def test_a_file_that_was_edited_is_read_again(tmp_path):
 def test_what_tensorflow_prints_is_left_out_and_nothing_else(tmp_path, capfd):
     code = r"""
 import os
+from concurrent.futures import ThreadPoolExecutor
 os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written\n")
 os.write(2, b"I0000 00:00:1795616622.817986 4406 port.cc:153] oneDNN custom operations are on.\n")
 os.write(2, b"mine: I0000 is mine\n")
@@ -81,3 +83,12 @@ f = print
 """
     load(f"{write_code(tmp_path, 'loud.py', code)}:f")
     assert capfd.readouterr().err == "mine: I0000 is mine\n"
+
+
+def test_threads_that_load_at_once_leave_standard_error_as_it_was(tmp_path):
+    code = "import time\ntime.sleep(0.01)\nf = print\n"
+    files = [write_code(tmp_path, f"slow{n}.py", f"{code}# {n}\n") for n in range(20)]
+    before = os.fstat(2)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(load, [f"{file}:f" for file in files]))
+    assert os.path.samestat(os.fstat(2), before)

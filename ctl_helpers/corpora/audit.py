@@ -58,11 +58,11 @@ class Audit:
         if speakers := sum((self.speakers.index != UNNAMED) & (self.speakers["found"] > 0)):
             line += f", {speakers} speakers"
         line += f"; {self.missing} missing" if self.missing else ""
-        told = self.problems[self.problems["kind"] != "missing"]
+        others = self.problems[self.problems["kind"] != "missing"]
         for title, left_out in (("left out", True), ("noted", False)):
-            if len(kinds := told.loc[told["left_out"] == left_out, "kind"]):
+            if len(kinds := others.loc[others["left_out"] == left_out, "kind"]):
                 line += f"; {len(kinds)} {title} ({tally(kinds)})"
-        hint = unknown_words(told["reason"]) if self.corpus not in LAYOUTS else ""
+        hint = unknown_words(others["reason"]) if self.corpus not in LAYOUTS else ""
         return line + hint
 
 

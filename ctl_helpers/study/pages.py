@@ -449,7 +449,7 @@ def open_corpus(
     out : path
         Folder of the report.
     **more
-        ``emotions``, ``columns``, ``votes``, ``unpublished``; see
+        ``emotions``, ``columns``, ``votes``, ``unpublished``, ``seconds``; see
         :class:`ctl_helpers.study.settings.Settings`.
     """
     study = read_study(None, {"corpora": corpora} | more)
