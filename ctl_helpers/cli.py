@@ -285,6 +285,8 @@ def _predict(parsed: argparse.Namespace) -> int:
         return 0
     if not parsed.files:
         raise StudyError("predict: expected recordings, got none; see ctl-mtnet predict --help")
+    if parsed.files.count("-") > 1:
+        raise StudyError("predict: expected one recording on standard input, got - twice")
     if parsed.plot:
         _check_picture(Path(parsed.plot))
     with tempfile.TemporaryDirectory() as folder:

@@ -240,6 +240,8 @@ def test_train_then_predict(root, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(files[0]).read_bytes())))
     assert cli.main(["predict", "--model", str(model), "-", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == rows[0] | {"file": "-"}
+    assert cli.main(["predict", "--model", str(model), "-", "-"]) == 2
+    assert "expected one recording on standard input" in capsys.readouterr().err
     assert cli.main(["predict", "--model", str(model), bad, "--json"]) == 1
     assert capsys.readouterr().out == ""
     assert cli.main(["predict", "--model", str(model), *files, "--csv"]) == 0

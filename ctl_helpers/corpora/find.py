@@ -178,7 +178,10 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
         raise StudyError(f"corpora root {root}: the folder is empty; {expected}")
     found = _native_corpora(root, [p for p in children if p.is_dir()])
     if root not in found.values():
-        found = _own_corpora(root, children, set(found.values()), reading) | found
+        own = _own_corpora(root, children, set(found.values()), reading)
+        tables = {name for name, place in own.items() if name in found and place.is_file()}
+        says = {name for name in tables if found[name].name in folders_named(own[name], reading)}
+        found = own | found | {name: own[name] for name in says}
     own = own_table(root, reading) if root in found.values() else []
     tables = [*(place for place in found.values() if place.is_file()), *own]
     used = {root / name for table in tables for name in folders_named(table, reading)}

@@ -60,6 +60,14 @@ def fingerprint(signal: np.ndarray, rate: int) -> bytes:
     return np.round(127 * shape / (np.abs(shape).max() + 1e-12)).astype(np.int8).tobytes()
 
 
+def likeness(first: bytes, second: bytes) -> float:
+    """Cosine of two fingerprints, 0 where there is none."""
+    one, two = (np.frombuffer(print_, np.int8).astype(float) for print_ in (first, second))
+    if not (len(one) and len(two)):
+        return 0.0
+    return float(one @ two / (np.linalg.norm(one) * np.linalg.norm(two) + 1e-12))
+
+
 def alike(prints: Sequence[bytes], groups: np.ndarray | None = None) -> list[tuple[int, int]]:
     """Pairs of positions whose fingerprints are alike (where given: of different groups)."""
     rows = np.flatnonzero([bool(one) for one in prints])

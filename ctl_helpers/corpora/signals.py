@@ -65,12 +65,13 @@ def _samples(sound: soundfile.SoundFile, start: float | None, end: float | None)
     last = length if end is None or math.isnan(end) else end
     if (first, last) != (0.0, length) and not 0 <= first < last <= length + _TOLERANCE:
         raise StudyError(f"{sound.name}: no segment {first:g} to {last:g} s in {length:g} s")
-    # Some codecs (GSM) must be told how many samples to read, and only from the start.
-    frames = round(last * rate) - round(first * rate)
+    # Some codecs (GSM) are only read from the start, and told how many samples.
+    begin, stop = round(first * rate), round(last * rate)
+    skipped = 0 if sound.seekable() else begin
     try:
-        if first:
-            sound.seek(round(first * rate))
-        return sound.read(frames, dtype="float32", always_2d=True)
+        if begin and not skipped:
+            sound.seek(begin)
+        return sound.read(stop - begin + skipped, dtype="float32", always_2d=True)[skipped:]
     except (soundfile.SoundFileError, ValueError) as error:
         raise _unreadable(sound.name, error) from error
 

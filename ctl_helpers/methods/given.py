@@ -28,6 +28,16 @@ def _warn(label: str) -> None:
     )
 
 
+@lru_cache
+def _warn_of_others(label: str, place: str, others: str) -> None:
+    _log.warning(
+        "%s, %s: %s is of no emotion that is told apart here: the others are made to add up to 1",
+        label,
+        place,
+        others,
+    )
+
+
 @dataclass(frozen=True)
 class GivenMethod(Method):
     """Predictions of another tool.
@@ -123,6 +133,8 @@ class GivenMethod(Method):
         if absent := [column for column in columns if column not in table]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
         probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+        if others := sorted(set(table.filter(regex="^p_").columns) - set(columns)):
+            _warn_of_others(self.label, problem.place, ", ".join(others))
         sums = probabilities.sum(axis=1, keepdims=True)
         if not np.isfinite(sums).all() or (probabilities < 0).any() or (sums == 0).any():
             raise StudyError(

@@ -286,7 +286,9 @@ def _flag(value: Any) -> bool:
 
 def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -> dict[str, str]:
     pairs = [str(word).partition(sign) for word in words]
-    if not all(key and found and (word or empty) for key, found, word in pairs):
+    if not all(
+        key and found and (word or empty) and sign not in word for key, found, word in pairs
+    ):
         raise ValueError(example)
     return {key.strip(): word.strip() for key, _, word in pairs}
 

@@ -156,6 +156,15 @@ def test_a_table_beside_the_folder_whose_files_it_names_wins(tmp_path, table, ca
     assert load_manifest(tmp_path, "mine")["speaker"].tolist() == ["a"]
 
 
+def test_a_table_named_as_a_known_corpus_wins_over_the_folder_it_names(tmp_path, caplog):
+    lay_out(tmp_path, ["emodb/wav/03a01Fa.wav", "emodb/wav/08a01Na.wav"])
+    (tmp_path / "emodb.csv").write_text("path,emotion\nemodb/wav/03a01Fa.wav,sad\n")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        assert find_corpora(tmp_path) == {"emodb": tmp_path / "emodb.csv"}
+    assert not caplog.records
+    assert load_manifest(tmp_path, "emodb")["emotion"].tolist() == ["sad"]
+
+
 def test_a_table_of_other_files_is_not_that_of_the_folder(tmp_path, caplog):
     lay_out(tmp_path, ["mine/sad/1.wav", "mine/angry/2.wav"])
     (tmp_path / "mine.csv").write_text("path,emotion\nsad/1.wav,sad\n")

@@ -308,6 +308,30 @@ def test_one_of_several_folders_of_changed_copies_is_kept(tmp_path, kept):
     assert reason == f"6 files with the names of {kept or '.'}, in proportion as long"
 
 
+def syllables(seed: int, seconds: float = 1.5) -> np.ndarray:
+    """Noise that grows louder and softer, like speech, at 16 kHz."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(int(16_000 * seconds)) / 16_000
+    loudness = np.interp(times, np.arange(0, seconds + 0.1, 0.1), rng.random(int(seconds * 10) + 1))
+    return 0.3 * loudness**2 * rng.standard_normal(len(times))
+
+
+@pytest.mark.parametrize(("folder", "count"), [("hall", 6), ("noisy", 1)])
+def test_changed_copies_of_one_length_are_told_by_their_sound(tmp_path, folder, count):
+    echo = np.concatenate([[2.0], np.random.default_rng(0).standard_normal(3000) * 0.03])
+    for n in range(count):
+        for emotion in ("angry", "sad"):
+            signal = syllables(2 * n + (emotion == "sad"))
+            other = syllables(1000 + 2 * n + (emotion == "sad"))
+            changed = np.convolve(signal, echo)[: len(signal)]
+            for name, samples in (("a", signal), ("b", other), (folder, changed)):
+                write_wav(tmp_path / "mine" / name / emotion / f"{n}.wav", samples, 16_000)
+    manifest = load_manifest(tmp_path, "mine")
+    assert set(manifest["utterance"].str[0]) == {"a", "b"} and len(manifest) == 4 * count
+    reason = f"{2 * count} files with the names of a, their sounds alike"
+    assert manifest.attrs["problems"] == [{"path": folder, "kind": "folder", "reason": reason}]
+
+
 @pytest.mark.parametrize(
     "lengths",
     [

@@ -73,6 +73,15 @@ def test_unusual_recording_is_used(tmp_path, kind):
     assert len(signal) == pytest.approx(len(samples) / rate * 22_050, abs=2)
 
 
+def test_segments_of_a_recording_that_is_only_read_from_its_start(tmp_path):
+    file = write_wav(tmp_path / "gsm.wav", noise(2, 8000), 8000, subtype="GSM610")
+    whole = read_audio(file, 8000)
+    for start, end in ((0.0, 0.5), (0.5, 1.25), (1.25, None)):
+        last = None if end is None else round(end * 8000)
+        expected = whole[round(start * 8000) : last]
+        np.testing.assert_array_equal(read_audio(file, 8000, start, end), expected)
+
+
 def test_unicode_and_spaces_in_paths(tmp_path):
     root = tmp_path / "Ünïcode 语料 (copy)"
     lay_out(root / "emo db", ["mit Leerzeichen ü/03a01Fa.wav"])

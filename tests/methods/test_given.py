@@ -45,6 +45,15 @@ def test_what_cannot_be_checked_is_said(tmp_path, caplog):
         assert len(said) == ("split" not in frame)
 
 
+def test_probabilities_of_other_emotions_are_named_and_left_out(tmp_path, caplog):
+    frame = predictions()
+    expected = frame.iloc[PROBLEMS[0].test][["p_angry", "p_sad"]]
+    frame[["p_sad", "p_angry"]] *= 0.75
+    _, found = given(tmp_path, frame.assign(p_calm=0.25))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    assert [line for line in caplog.messages if "p_calm is of no emotion" in line]
+
+
 def test_emotions_alone_are_certain(tmp_path):
     frame = predictions(predicted=["sad", "angry"] * 6)[["utterance", "predicted"]]
     _, found = given(tmp_path, frame)

@@ -4,6 +4,9 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
+import textwrap
 import time
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +14,7 @@ import browser
 import fabricated
 import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, tables
@@ -75,6 +79,29 @@ def page():
 
 def address(report):
     return (report / "index.html").as_uri()
+
+
+def test_a_disk_that_is_full_while_pages_are_written_is_one_line_and_leaves_the_old(tmp_path):
+    fabricated.fill(tmp_path / "runs", folds=2)
+    page = write_index(tmp_path)
+    before, files = page.read_bytes(), sorted(tmp_path.iterdir())
+    code = """
+        import resource, sys
+        from ctl_helpers.errors import StudyError
+        from ctl_helpers.report.index import write_index
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+        try:
+            write_index(sys.argv[1], ["new"])
+        except StudyError as error:
+            print(error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)]
+    path = os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")])
+    said = subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, check=True
+    )
+    assert said.stdout == f"cannot write {page} (File too large)\n"  # a limit in place of a disk
+    assert page.read_bytes() == before and sorted(tmp_path.iterdir()) == files
 
 
 @needs_browser

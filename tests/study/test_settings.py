@@ -112,6 +112,7 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("names: [[a]]", "names: expected a word"),
         ("notebooks: maybe", "notebooks: expected true or false, got 'maybe'"),
         ("emotions: [excited]", "emotions: expected pairs such as excited:happy"),
+        ("emotions: ['a:b:c']", "emotions: expected pairs such as excited:happy"),
         ("changes: [epochs]", "changes: expected assignments such as epochs=20"),
         ("changes: 3", "changes: expected"),
         ("engine: slurm", "engine: expected one of local, dask, got 'slurm'"),
