@@ -22,7 +22,7 @@ from ctl_helpers import cli
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
-from ctl_helpers.study.pages import open_corpus
+from ctl_helpers.study.opened import open_corpus
 
 COMMANDS = ("study", "splits", "corpora", "train", "predict", "archive", "results")
 

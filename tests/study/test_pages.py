@@ -16,14 +16,13 @@ from sklearn.metrics import recall_score
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import environment
 from ctl_helpers.report.notebooks import NOTEBOOKS, SYNTHETIC, Notebook, execute
+from ctl_helpers.study.opened import open_across, open_inside
 from ctl_helpers.study.pages import (
     ACROSS,
     FEATURES,
     INSIDE,
     TABLES,
     list_notebooks,
-    open_across,
-    open_inside,
 )
 from ctl_helpers.study.plan import plan_study
 from ctl_helpers.study.run import run_study
@@ -233,7 +232,7 @@ def test_committed_notebooks_open_with_one_import_and_close_with_what_was_seen(p
     cells = nbformat.read(path, as_version=4).cells
     code = [cell.source for cell in cells if cell.cell_type == "code"]
     assert len(re.findall(r"^(?:from|import) ", "\n".join(code), re.MULTILINE)) == 1
-    assert code[1].startswith("from ctl_helpers.study.pages import ")
+    assert code[1].startswith("from ctl_helpers.study.opened import ")
     assert code[-1] == "opened.seen()"
     assert all(len(source.splitlines()) <= 15 for source in code)
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")

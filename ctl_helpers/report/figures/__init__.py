@@ -1,5 +1,7 @@
 """Figures: functions that take frames or arrays and return a Matplotlib figure."""
 
+from ctl_helpers.report.figures.disparity import margin_disparity_on_clouds
+from ctl_helpers.report.figures.saved import SavedLayer, network, read_network, replay, routing
 from ctl_helpers.report.figures.scores import (
     comparison,
     confusion_matrix,
@@ -19,4 +21,5 @@ from ctl_helpers.report.figures.speech import (
     timeline,
     utterance_panels,
 )
+from ctl_helpers.report.figures.steps import mfcc_step_by_step, mfcc_steps, pitch_and_moments
 from ctl_helpers.report.figures.style import colour_of, png_of, save_figure

@@ -8,7 +8,8 @@ import pytest
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS
-from ctl_helpers.report.figures import teaching
+from ctl_helpers.report import figures
+from ctl_helpers.report.figures.disparity import clouds, margin_disparity
 
 
 def voice(seconds=0.6, rate=22_050):
@@ -29,9 +30,9 @@ def test_steps_lead_to_the_mfcc_of_librosa(name):
         hop_length=settings.hop_length,
         window=settings.window,
     )
-    steps = teaching.mfcc_steps(signal, settings)
+    steps = figures.mfcc_steps(signal, settings)
     np.testing.assert_allclose(steps.coefficients, theirs.T, atol=2e-3)
-    assert len(teaching.mfcc_step_by_step(signal, settings, frame=3).axes) == 7
+    assert len(figures.mfcc_step_by_step(signal, settings, frame=3).axes) == 7
 
 
 def saved(tmp_path, **settings):
@@ -54,10 +55,10 @@ def saved(tmp_path, **settings):
 )
 def test_a_saved_network_replayed_in_numpy_gives_what_keras_gives(tmp_path, settings):
     model, file = saved(tmp_path, **settings)
-    layers = teaching.read_network(file)
+    layers = figures.read_network(file)
     assert sum(layer.parameters for layer in layers) == model.count_params()
     features = np.random.default_rng(1).normal(size=(60, 39))
-    values = teaching.replay(layers, features)
+    values = figures.replay(layers, features)
     expected = model.predict(features.reshape(1, *model.input_shape[1:]), verbose=0)[0]
     np.testing.assert_allclose(values["emotion"], expected, atol=1e-4)
     assert expected.max() > 0.22, "nothing came through"
@@ -66,13 +67,13 @@ def test_a_saved_network_replayed_in_numpy_gives_what_keras_gives(tmp_path, sett
 
 
 def test_routing_shares_out_what_a_capsule_has_and_settles(tmp_path):
-    layers = teaching.read_network(saved(tmp_path)[1])
+    layers = figures.read_network(saved(tmp_path)[1])
     features = np.random.default_rng(1).normal(size=(60, 39))
-    coupling = teaching.replay(layers, features)["coupling"]
+    coupling = figures.replay(layers, features)["coupling"]
     np.testing.assert_allclose(coupling.sum(axis=2), 1)
     np.testing.assert_allclose(coupling[0], 1 / 6)
     assert coupling[1].max(axis=1).mean() > 1 / 6
-    assert len(teaching.routing(coupling, features).axes) == 5
+    assert len(figures.routing(coupling, features).axes) == 5
 
 
 def test_networks_of_other_layers_are_drawn_but_not_replayed(tmp_path):
@@ -82,28 +83,28 @@ def test_networks_of_other_layers_are_drawn_but_not_replayed(tmp_path):
 
     model = build(RECIPES["timnet"], (40, 39), 4)
     save_network(model, {"classes": []}, tmp_path / "model.keras")
-    layers = teaching.read_network(tmp_path / "model.keras")
+    layers = figures.read_network(tmp_path / "model.keras")
     assert sum(layer.parameters for layer in layers) == model.count_params()
-    figure = teaching.network(layers)
+    figure = figures.network(layers)
     words = " ".join(text.get_text() for text in figure.axes[0].texts)
     assert f"{model.count_params():,}".replace(",", " ") in words
     assert "temporal blocks" in words
     with pytest.raises(StudyError, match="expected the layers of CPAC"):
-        teaching.replay(layers, np.zeros((40, 39)))
+        figures.replay(layers, np.zeros((40, 39)))
 
 
 def test_a_file_that_is_no_network_is_named(tmp_path):
     (tmp_path / "model.keras").write_bytes(b"no network")
     with pytest.raises(StudyError, match=r"model\.keras: expected a saved network"):
-        teaching.read_network(tmp_path / "model.keras")
+        figures.read_network(tmp_path / "model.keras")
 
 
 def test_margin_disparity_is_none_for_the_same_cloud_and_grows_with_distance():
     first = np.array([1.0, 0.0, 0.0])
     found = []
     for distance in (0.0, 0.3, 1.0):
-        source, target, labels = teaching.clouds(distance)
-        second, disparity = teaching.margin_disparity(source, target, first)
+        source, target, labels = clouds(distance)
+        second, disparity = margin_disparity(source, target, first)
         on_source, on_target = (
             (np.sign(points[:, 0]) != np.sign(points @ second[:2] + second[2])).mean()
             for points in (source, target)
@@ -119,8 +120,8 @@ def test_explaining_figures_are_drawn_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for figure in (
-            teaching.mfcc_step_by_step(signal, PRESETS["released"]),
-            teaching.pitch_and_moments(signal),
-            teaching.margin_disparity_on_clouds(),
+            figures.mfcc_step_by_step(signal, PRESETS["released"]),
+            figures.pitch_and_moments(signal),
+            figures.margin_disparity_on_clouds(),
         ):
             figure.canvas.draw()

@@ -1,0 +1,291 @@
+"""Runs as notebooks 2 (inside a corpus) and 3 (across corpora) show them."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ctl_helpers.errors import StudyError
+from ctl_helpers.features import extract
+from ctl_helpers.methods import parse
+from ctl_helpers.methods.network import normalised
+from ctl_helpers.protocols import Problem, problems_inside, validation_part
+from ctl_helpers.report import figures, index, tables
+from ctl_helpers.report.notebooks import Page, page_name
+from ctl_helpers.results import comparisons, spaces
+from ctl_helpers.results.naming import OURS, method_of, name_of
+from ctl_helpers.results.runs import OPTIMISTIC, grouped, load_history, load_predictions, load_runs
+from ctl_helpers.runs.run import Run, compute, seeded
+from ctl_helpers.runs.store import RunStore
+from ctl_helpers.study.opened.sentences import listed, root_of
+from ctl_helpers.study.pages import page_of
+from ctl_helpers.study.plan import plan_study
+from ctl_helpers.study.settings import read_study
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """Runs of one condition, computed where they were missing.
+
+    Parameters
+    ----------
+    page : Page
+        Where figures and tables are kept.
+    title : str
+        What the runs are of, in words.
+    planned : list of Run
+        The runs as they were planned.
+    store : RunStore
+        Where they are.
+    """
+
+    page: Page
+    title: str
+    planned: list[Run]
+    store: RunStore
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """A row per run; see :func:`ctl_helpers.results.runs.load_runs`."""
+        return load_runs(self.store, [run.name for run in self.planned])
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """A row per test utterance and run."""
+        return load_predictions(self.store, self.runs)
+
+    @cached_property
+    def honest(self) -> pd.DataFrame:
+        """The predictions of the epochs that were not picked by their score on the test part."""
+        return self.predictions[self.predictions["selection"] != OPTIMISTIC]
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row per epoch and run."""
+        return load_history(self.store, self.runs)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Scores beside the published ones."""
+        return tables.ours_beside_published(self.runs, self.predictions)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The first of the problems, with what the first method looks at."""
+        run = self.planned[0]
+        problem, features = run.problem, run.method.features[0]
+        return problem.with_features(extract(problem.manifest, features, samples=problem.samples))
+
+    def chance(self) -> str:
+        """Say what a guess has."""
+        return f"a guess has {100 / len(self.planned[0].problem.classes):.1f} %"
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedInside(Opened):
+    """Runs of one method inside one corpus."""
+
+    @cached_property
+    def network(self) -> list[figures.SavedLayer]:
+        """The layers of the first run's network; none where it was not kept."""
+        saved = self.store.root / self.planned[0].name / "model.keras"
+        return figures.read_network(saved) if saved.is_file() else []
+
+    @cached_property
+    def space(self) -> spaces.Space:
+        """The test utterances of the first run as points: their embeddings."""
+        return spaces.run_space(self.store.root / self.planned[0].name)
+
+    def tested(self, utterance: int = 0) -> tuple[np.ndarray, pd.Series]:
+        """Give a test utterance as the first run's network got it, and its row of predictions."""
+        run, problem = self.planned[0], self.problem
+        method: Any = run.method
+        train = problem.train
+        if method.selection == "validation":
+            train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
+        inputs = normalised(problem, method.recipe, train)[problem.test[[utterance]]]
+        return inputs[0], self.honest[self.honest["run"] == run.name].iloc[utterance]
+
+    @cached_property
+    def both_protocols(self) -> pd.DataFrame:
+        """Scores with shuffled folds and with held-out speakers, of methods that have both.
+
+        Where none of the report has, those of ``mfcc+linear``, which takes a second and is not
+        kept. Empty where speakers are not known.
+        """
+        runs = index.study_runs(self.page.out)
+        runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
+        condition = runs["protocol"].map(tables.condition_of)
+        runs = runs[condition.isin([tables.SHUFFLED, tables.HELD_OUT])]
+        methods = [runs[name] for name in ("method", "recipe", "normalisation")]
+        both = condition[runs.index].groupby(methods).transform("nunique") > 1
+        table = tables.ours_beside_published(runs[both] if both.any() else self._shallow())
+        return table[table["reported_by"] == OURS]
+
+    def _shallow(self) -> pd.DataFrame:
+        problem, method = self.problem, parse("mfcc+linear")
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                problems = list(problems_inside(problem.manifest, "kfold", problem.folds or 5))
+                problems += problems_inside(problem.manifest, "loso")
+                runs = [seeded(one, method, 0) for one in problems]
+                compute(runs, RunStore(Path(folder)), jobs=1)
+            except StudyError:  # the corpus names no speakers, or a single one
+                pass
+            return load_runs(folder)
+
+    def leak(self):
+        """Say what a voice is worth that was heard in training."""
+        scores = tables.glance(self.both_protocols, most=len(self.both_protocols))
+        means = scores.pivot(index="label", columns="condition", values="uar")
+        means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT])
+        lines = [
+            f"{method}: {shuffled:.1f} % with shuffled folds, {held_out:.1f} % with speakers that "
+            f"were never heard, a difference of {shuffled - held_out:.1f} points."
+            for method, shuffled, held_out in means.itertuples()
+        ]
+        nobody = (
+            "The corpus names no speakers: none can be held out, and scores may be of known voices."
+        )
+        return listed(*lines or [nobody])
+
+    def seen(self):
+        """Say in sentences what was seen."""
+        honest, gap = self.honest, comparisons.gap(self.runs).query("metric == 'UAR'")
+        mine = self.scores[self.scores["reported_by"] == OURS]
+        score = mine[~mine["optimistic"]].iloc[0]
+        emotions = tables.scores_by(honest).round({"recall": 0})  # several may be alike
+        ranks = list(emotions.groupby("recall")["emotion"])
+        (low, weak), (high, strong) = ranks[0], ranks[-1]
+        speakers = tables.scores_by(honest, "speaker")["uar"]
+        wrong = honest[honest["emotion"].isin(weak) & honest["predicted"].ne(honest["emotion"])]
+        taken = f", most often taken for *{wrong['predicted'].mode()[0]}*" if len(wrong) else ""
+        sure = honest.filter(regex="^p_").max(axis=1).mean()
+        right = honest["emotion"].eq(honest["predicted"]).mean()
+        return listed(
+            f"UAR is {score.uar:.1f} %, WAR {score.war:.1f} %; {self.chance()}.",
+            f"Best recognised: *{', '.join(strong)}* ({high:.0f} %); worst: *{', '.join(weak)}* "
+            f"({low:.0f} %){taken}.",
+            f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %.",
+            f"The best test epoch differs from the last by {gap['gap'].iloc[0]:+.1f} points of UAR."
+            if len(gap)
+            else "",
+            f"Mean confidence is {100 * sure:.0f} %, and {100 * right:.0f} % are right: it is "
+            f"{'too sure' if sure > right else 'less sure than it could be'}.",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedAcross(Opened):
+    """Runs of several methods from a source to a target."""
+
+    def by_method(self, frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """Give each method, how it is written, and its rows of a frame with the column run."""
+        for row, runs in grouped(self.runs, ["method", "recipe", "normalisation"]):
+            yield row["method"], method_of(row), frame[frame["run"].isin(runs["run"])]
+
+    @cached_property
+    def before_and_after(self) -> dict[str, spaces.Space]:
+        """Source and target as points: their features, then the embeddings of each method."""
+        found = {spaces.BEFORE: spaces.feature_space(self.problem.features[0])}
+        for _, name, runs in self.by_method(self.runs):
+            folder = self.store.root / runs["run"].iloc[0]
+            if (folder / "embeddings.npz").is_file():
+                found[name] = spaces.run_space(folder)
+        return found
+
+    @cached_property
+    def distances(self) -> pd.DataFrame:
+        """Proxy A-distance of source and target, before and after."""
+        return spaces.distances(self.store, self.runs, self.before_and_after[spaces.BEFORE])
+
+    @cached_property
+    def gains(self) -> pd.DataFrame:
+        """What each method adds to source only; see `comparisons.gains`."""
+        return comparisons.gains(self.runs, self.predictions)
+
+    def seen(self):
+        """Say in sentences what was seen."""
+        scores = self.scores[self.scores["reported_by"] == OURS]
+        best = scores.loc[scores["uar"].idxmax()]
+        lines = [f"Best is {method_of(best)}: UAR {best.uar:.1f} %; {self.chance()}."]
+        for row in self.gains.itertuples():
+            low, high = row.pooled_difference_low, row.pooled_difference_high
+            lines.append(
+                f"{name_of(row.method)}: {row.difference:+.1f} points over source only, between "
+                f"{low:+.1f} and {high:+.1f} over utterances: "
+                f"{'it may be chance' if low <= 0 <= high else 'more than chance'}."
+            )
+        apart = self.distances.set_index("method")["distance"]
+        apart_by = ", ".join(f"{name_of(name)} {value:.2f}" for name, value in apart.items())
+        lines += [f"Proxy A-distance of the two corpora: {apart_by}."] if len(apart) else []
+        return listed(*lines)
+
+
+def open_inside(
+    corpora: str | None, corpus: str, method: str = "cpac/quick", protocol: str = "kfold", **more
+) -> OpenedInside:
+    """Open the runs of one method inside a corpus for a notebook, computing what is missing.
+
+    Parameters
+    ----------
+    corpora : path or None
+        Folder that holds the corpora; None for the miniature ones.
+    corpus, method, protocol : str
+        The condition; see :class:`ctl_helpers.study.settings.Settings`.
+    **more
+        ``normalisation``, and further fields of `Settings`: out (the report's folder), folds,
+        only, seeds, selection, epochs, jobs.
+    """
+    chosen = {"names": [corpus], "protocols": [protocol], "pairs": "none"}
+    return OpenedInside(*_open(chosen | more | {"corpora": corpora}, [method]))
+
+
+def open_across(
+    corpora: str | None,
+    source: str,
+    target: str,
+    methods: Iterable[str] = ("source-only/quick", "caam-mdd/quick"),
+    scoring: str = "transductive",
+    labels: str = "emotion",
+    **more,
+) -> OpenedAcross:
+    """Open the runs of methods of one recipe between two corpora, computing what is missing.
+
+    Parameters
+    ----------
+    corpora : path or None
+        Folder that holds the corpora; None for the miniature ones.
+    source, target, methods, scoring, labels
+        The condition; see :class:`ctl_helpers.study.settings.Settings`.
+    **more
+        ``normalisation``, and further fields of `Settings`: out (the report's folder), seeds,
+        epochs, changes, jobs.
+    """
+    chosen = {"protocols": "none", "pairs": [f"{source}:{target}"], "scorings": [scoring]}
+    chosen |= {"names": source.split("+") + target.split("+"), "labels": [labels]}
+    return OpenedAcross(*_open(chosen | more | {"corpora": corpora}, methods))
+
+
+def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], RunStore]:
+    normalisation = chosen.pop("normalisation", "own")
+    study = read_study(None, chosen)
+    block = replace(study.settings, methods=tuple(methods), normalisations=(normalisation,))
+    study = replace(study, settings=block, blocks={"": block})
+    _, synthetic = root_of(study)
+    plan, out = plan_study(study), Path(study.settings.out)
+    if plan.problems and not plan.runs:
+        raise StudyError("; ".join(plan.problems))
+    (group, runs), *others = plan.runs.items()
+    if others:
+        raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
+    store = RunStore(out / "runs")
+    if failures := compute(runs, store, study.settings.jobs):
+        raise StudyError("; ".join(dict.fromkeys(failures.values())))
+    notebook, words, title = page_of(group, runs)
+    return Page(out, page_name(notebook, words), synthetic), title, runs, store
