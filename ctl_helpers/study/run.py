@@ -75,10 +75,14 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
 
 def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]:
     """List the runs of a study, estimate the time of the missing ones; return what is left out."""
-    plan, store = _planned(study, Path(study.settings.out).absolute(), say)
+    out = Path(study.settings.out).absolute()
+    plan, store = _planned(study, out, say)
     say(describe_runs(plan.runs).to_string(index=False))
     say(costs(plan.blocks, store).to_string(index=False))
     say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
+    if notebooks := list_notebooks(study, plan, plan.runs, out):
+        missing = sum(not notebook.is_done(out) for notebook in notebooks)
+        say(f"{missing} of {len(notebooks)} notebooks to execute, after that")
     return tuple(plan.problems)
 
 

@@ -105,8 +105,11 @@ def test_a_report_that_cannot_be_written_is_said_at_once(study, tmp_path):
 def test_a_dry_run_lists_the_runs_and_computes_nothing(study, tmp_path, monkeypatch):
     monkeypatch.setenv("CTL_CACHE", str(tmp_path / "cache"))
     lines = []
-    dry_run(study(methods=["cpac/quick", *SHALLOW], protocols=["kfold", "loso"]), lines.append)
+    methods, protocols = ["cpac/quick", *SHALLOW], ["kfold", "loso"]
+    dry_run(study(methods=methods, protocols=protocols, notebooks=True), lines.append)
     said = "\n".join(lines)
+    # Of each corpus its features, its network under each protocol; and all results.
+    assert "7 of 7 notebooks to execute" in said
     assert "cpac/quick" in said and "one -> two" in said
     assert f"{2 * (2 + 3) * 3 + 2 * 2} runs to compute: about" in said
     assert not (tmp_path / "report").exists() and not (tmp_path / "cache" / "features").exists()
