@@ -8,9 +8,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import Method, Outcome
+from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.model import save_network
@@ -78,12 +80,27 @@ def seeded(problem: Problem, method: Method, seed: int) -> Run:
     return Run(problem, method, seed if method.seeded else 0)
 
 
-def with_members(runs: Iterable[Run]) -> list[Run]:
-    """List runs and those that they need, each once, needed ones first."""
+def stored_as(run: Run, store: RunStore) -> str:
+    """Name under which a store holds the last epoch of a run, or the run's own if it does not.
+
+    A training that watched its test part has the same last epoch as one that did not.
+    """
+    method: Any = run.method
+    if method.selection == "last" and isinstance(method, NetworkMethod):
+        watched = replace(run, method=replace(method, selection="best_test"))
+        if not store.has(run.name) and store.has(watched.name):
+            return watched.name
+    return run.name
+
+
+def missing_of(runs: Iterable[Run], store: RunStore) -> list[Run]:
+    """List the runs that a store does not hold, each once, and before them what they need."""
     found: dict[str, Run] = {}
     for run in runs:
-        for one in (*with_members(run.members), run):
-            found.setdefault(one.name, one)
+        if not store.has(run.name):
+            needed = [one for one in run.members if not store.has(stored_as(one, store))]
+            for one in (*missing_of(needed, store), run):
+                found.setdefault(one.name, one)
     return list(found.values())
 
 
@@ -108,7 +125,7 @@ def compute(
     dict
         What went wrong in a line, by the name of the run; empty where all are there.
     """
-    missing = [run for run in with_members(runs) if not store.has(run.name)]
+    missing = missing_of(runs, store)
     failures = _extract_all(missing, jobs)
     missing = [run for run in missing if run.name not in failures]
     missing.sort(key=lambda run: -run.method.work(run.problem))
@@ -268,7 +285,7 @@ def _scores(predictions: pd.DataFrame, epochs: Mapping[str, int]) -> dict[str, d
 
 
 def _probabilities_of(run: Run, store: RunStore) -> np.ndarray:
-    table = store.read_predictions(run.name)
+    table = store.read_predictions(stored_as(run, store))
     table = table[table["selection"] == run.method.selection]
     return table[[f"p_{name}" for name in run.problem.classes]].to_numpy(float)
 

@@ -10,7 +10,7 @@ import pandas as pd
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, parallel_map
 from ctl_helpers.results.runs import load_runs
-from ctl_helpers.runs.run import Run, with_members
+from ctl_helpers.runs.run import Run, missing_of
 from ctl_helpers.runs.store import RunStore
 
 _STEP = 0.01  # seconds an utterance of a network that cannot be timed
@@ -36,7 +36,7 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
     seconds : float
         On one core.
     """
-    missing = [run for run in with_members(runs) if not store.has(run.name)]
+    missing = missing_of(runs, store)
     past = _past_seconds(store)
     new = {_key(r): r for r in missing if isinstance(r.method, NetworkMethod)}
     new = {key: run for key, run in new.items() if key not in past}

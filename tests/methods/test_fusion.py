@@ -63,6 +63,17 @@ def test_members_are_computed_once_and_are_the_runs_of_the_study_itself(store, t
     assert stamps(store) == before
 
 
+def test_a_member_that_watched_its_test_part_is_not_trained_again(toys, store, tmp_path):
+    watched = RunStore(tmp_path / "runs")
+    (training,) = toys.runs(only=[0], selection="best_test")
+    (fusion,) = fused(toys, "mean", only=[0])
+    assert compute([training], watched, jobs=1) == {}
+    assert compute([fusion], watched, jobs=1) == {}
+    there = {path.name for path in watched.root.iterdir()}
+    assert there == {training.name, fusion.name, fusion.members[1].name}
+    np.testing.assert_array_equal(probabilities(watched, fusion), probabilities(store, fusion))
+
+
 def test_a_fusion_has_the_seeds_of_its_members(toys):
     one, other = fused(toys, "mean", only=[0], seeds=(0, 1))
     assert one.name != other.name and [run.seed for run in one.members] == [0, 0]
