@@ -140,7 +140,7 @@ def progress(items: Iterable, total: int, description: str, unit: str = "it") ->
         delay=0 if unit == "run" else 1,
         # A log file wants a line now and then, a terminal a bar that moves.
         mininterval=0.2 if sys.stderr.isatty() else 10,
-        disable=os.environ.get("CTL_PROGRESS") == "0",
+        disable=not total or os.environ.get("CTL_PROGRESS") == "0",
     )
 
 
