@@ -32,24 +32,24 @@ examples:
 exit status: 0 all done; 1 something was left out, and named; 2 nothing could be done;
 130 stopped"""
 _STUDY_TEXT = """\
-Compute every run of a study that is not there yet, execute the notebooks that tell them, and write
-OUT/index.html. What was computed is kept: a study that was stopped, or killed, continues when it is
-started again in the same way; one that is extended computes only what is new.
+Compute the missing runs of a study, execute the notebooks that show them, and write OUT/index.html.
+What was computed is kept: a study that was stopped or killed continues when the same command is
+started again; one that is extended computes only what is new.
 
-FILE is a YAML file with the settings below (see studies/); each of them given here takes the place
-of the file's. Without FILE and --corpora it is studies/miniature.yaml: small synthetic corpora, on
-which everything works and the scores mean nothing about emotion."""
+FILE is a YAML file with the settings below (see studies/); options given here override it. Without
+FILE and --corpora it is studies/miniature.yaml: small synthetic corpora, on which everything works
+and the scores mean nothing about emotion."""
 _STUDY_EXAMPLES = """\
 examples:
   ctl-mtnet study --names emodb casia --epochs 2
       a short trial on two miniature corpora
   ctl-mtnet study --corpora /data/ser --names emodb --pairs none
-      CPAC and the rest as released, 10 folds of 300 epochs, on EmoDB alone
+      CPAC as released, 10 folds of 300 epochs, on EmoDB alone
   ctl-mtnet study --corpora /data/ser --methods cpac/modern compare+linear \\
       'mean(cpac/modern, compare+linear)' --protocols kfold loso --normalisations own speaker
       a network, a shallow method and their fusion, speakers in both parts and held out
   ctl-mtnet study --corpora /data/ser --methods mine.py:network/modern --dry-run
-      a network of your own: which runs that would be, and how long they take
+      a network of your own: which runs there would be, and how long they would take
 
 /data/ser holds a folder per corpus, as it is distributed (emodb/wav/03a01Fa.wav,
 casia/liuchanhg/angry/201.wav, savee/AudioData/DC/a01.wav, ravdess/Actor_01/*.wav, emovo/f1/*.wav),
@@ -58,8 +58,8 @@ emotion and speaker."""
 _PREDICT_TEXT = """\
 Predict the emotion of recordings, and the probability of each emotion, with the network that comes
 with this package (EmoDB: acted German speech) or one that `ctl-mtnet train` or a study has made.
-Long recordings are divided into windows, with times. Read are wav, flac, ogg and mp3, as libsndfile
-reads them; for m4a and other formats convert first (ffmpeg -i my.m4a my.wav)."""
+Long recordings are divided into windows, with times. Recordings are wav, flac, ogg or mp3, as
+libsndfile reads them; convert m4a and other formats first (ffmpeg -i my.m4a my.wav)."""
 _STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 
@@ -143,29 +143,29 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("splits", _splits, "print who trains and who tests, as CSV, for other tools")
     chosen = ("corpora", "names", "protocols", "folds", "divisions", "only", *READING)
     _settings_arguments(sub, chosen)
-    sub = command("corpora", _corpora, "find corpora, compare them with what was published of them")
+    sub = command("corpora", _corpora, "find corpora and compare them with published counts")
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
     _settings_arguments(sub, READING)
     sub = command("train", _train, "train a network on whole corpora and save it as one file")
-    sub.add_argument("--corpora", metavar="FOLDER", help="folder of corpora; without: miniature")
-    sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="which [all found]")
-    sub.add_argument("--recipe", metavar="NAME", default="modern", help="of CPAC [modern]")
-    sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network and its recipe")
-    sub.add_argument("--seed", metavar="N", type=int, default=0, help="of the training [0]")
+    sub.add_argument("--corpora", metavar="FOLDER", help="folder of corpora [miniature ones]")
+    sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="corpora [all found]")
+    sub.add_argument("--recipe", metavar="NAME", default="modern", help="recipe for CPAC [modern]")
+    sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network, with its recipe")
+    sub.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the training [0]")
     _settings_arguments(sub, READING)
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
-    sub.add_argument("--out", metavar="FILE.keras", required=True, help="what is written")
+    sub.add_argument("--out", metavar="FILE.keras", required=True, help="file to write")
     sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
     sub.add_argument(
         "files", metavar="FILE", nargs="*", help="recordings, folders, patterns; - reads one"
     )
     sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
-    sub.add_argument("--window", metavar="SECONDS", type=float, help="of pieces of long recordings")
+    sub.add_argument("--window", metavar="SECONDS", type=float, help="length of a window")
     sub.add_argument("--json", action="store_true", help="print JSON in place of a table or text")
     sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
-    sub.add_argument("--card", action="store_true", help="print what is known of the model")
+    sub.add_argument("--card", action="store_true", help="print what is known about the model")
     sub = command("archive", _archive, "pack the runs of a report into three small files")
     sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
     sub = command("results", _results, "rewrite the results in README and docs from a report")
@@ -176,9 +176,9 @@ def _parser() -> argparse.ArgumentParser:
 def _study_arguments(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", metavar="FILE", nargs="?", help="a study's YAML file")
     _settings_arguments(sub, FIELDS)
-    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="of the file [all]")
+    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="blocks to run [all]")
     sub.add_argument(
-        "--dry-run", action="store_true", help="list the runs with an estimate, compute nothing"
+        "--dry-run", action="store_true", help="list the runs and their estimated time"
     )
 
 
@@ -270,7 +270,7 @@ def _train(parsed: argparse.Namespace) -> int:
     asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
     reading = read_study(None, {n: v for n, v in _given(parsed).items() if n in READING})
     model = train_network(*asked, **reading.settings.reading)
-    print(f"model: {model}, of all utterances: none is left to score it (`study` does on folds)")
+    print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
     print(f"try it: {_PROGRAM} predict --model {model} FILE")
     return 0
 
@@ -298,7 +298,7 @@ def _predict(parsed: argparse.Namespace) -> int:
     )
     if not parsed.model:
         notes.insert(
-            0, "the model knows ten German actors (EmoDB); --card says how well it hears others"
+            0, "the model was trained on ten German actors (EmoDB); --card tells its limits"
         )
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
@@ -331,7 +331,7 @@ def _print_card(card: dict, as_json: bool) -> None:
 
 
 def _check_picture(file: Path) -> None:
-    """Refuse a picture that could not be written, before any work."""
+    """Refuse a picture file that cannot be written, before any work."""
     kinds = (".png", ".svg", ".pdf")
     if file.suffix.lower() not in kinds or not file.absolute().parent.is_dir():
         raise StudyError(

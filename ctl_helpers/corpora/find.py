@@ -35,14 +35,14 @@ def recordings(
 ) -> Iterator[PurePosixPath]:
     """Visible files of some kinds below a folder, relative to it.
 
-    With a listing every sub-folder is looked at, and what can not be read is named in it; without
+    With a listing every sub-folder is looked at, and what cannot be read is named in it; without
     one the first 5000 are, which is enough to know what a folder is.
     """
 
     def name_it(error: OSError) -> None:
         if listing is not None:
             path = PurePath(os.path.relpath(error.filename, folder)).as_posix()
-            reason = f"the folder can not be read ({error.strerror})"
+            reason = f"the folder cannot be read ({error.strerror})"
             listing.leave_out(path, "unreadable", reason)
 
     seen = set()

@@ -1,4 +1,4 @@
-"""List the utterances of a corpus that can be used, and why others can not."""
+"""List the utterances of a corpus that can be used, and why others cannot."""
 
 import logging
 import math
@@ -72,7 +72,7 @@ def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
 def _read(
     name: str, folder: Path, listing: Listing, jobs: int | None, longest: float
 ) -> list[dict]:
-    """Read each file once; what can be used becomes a record, what can not a problem."""
+    """Read each file once; what can be used becomes a record, what cannot a problem."""
     parts = sorted(listing.parts, key=attrgetter("file", "start"))
     segments = defaultdict(list)
     for part in parts:
@@ -159,7 +159,7 @@ def load_manifest(
 ) -> pd.DataFrame:
     """List the usable utterances of a corpus, one row each.
 
-    Every recording is read once. What can not be used is left out and named: in the manifest's
+    Every recording is read once. What cannot be used is left out and named: in the manifest's
     ``attrs["problems"]`` and in one line of warning. So is all but one of several utterances with
     the same sound (also where it was changed a little), and all of them where their emotions
     differ. What is worth knowing of utterances that are kept is in ``attrs["notes"]``.

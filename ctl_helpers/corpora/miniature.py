@@ -162,7 +162,7 @@ def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:
     Raises
     ------
     StudyError
-        If the folder holds something else, can not be written, or speech can not be made here.
+        If the folder holds something else, cannot be written, or speech can not be made here.
     """
     facts = Path(__file__).read_bytes() + _FACTS.read_bytes()
     key = hashlib.sha256(f"{seed} ".encode() + facts).hexdigest()[:12]
@@ -187,7 +187,7 @@ def make_miniature(root: str | Path | None = None, seed: int = 0) -> Path:
             whole.rename(folder)
     except OSError as error:
         if not _is_whole(folder, key):  # another process may have been faster
-            reason = f"can not write to {folder.parent} ({error.strerror})"
+            reason = f"cannot write to {folder.parent} ({error.strerror})"
             raise StudyError(f"miniature corpora: {reason}") from error
     return folder
 

@@ -117,7 +117,7 @@ def read_audio(
     Raises
     ------
     StudyError
-        If the file can not be read, is empty, has no such segment, or holds values that are not
+        If the file cannot be read, is empty, has no such segment, or holds values that are not
         finite.
     """
     import librosa
@@ -129,7 +129,7 @@ def read_audio(
 
 
 def check(samples: np.ndarray, rate: float) -> tuple[str, str]:
-    """Say why a signal can not be used.
+    """Say why a signal cannot be used.
 
     Parameters
     ----------
@@ -181,7 +181,7 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     Returns
     -------
     list of dict
-        For each segment kind and reason why it can not be used ("" where it can), duration and end
+        For each segment kind and reason why it cannot be used ("" where it can), duration and end
         (s), sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint,
         hush (s of silence around the middle), and notes (kinds and reasons) of what is worth
         knowing though it is used.

@@ -22,8 +22,8 @@ _log = logging.getLogger("ctl_helpers")
 @lru_cache
 def _warn(label: str) -> None:
     _log.warning(
-        "%s: without a column split it is believed that no model which predicts an utterance, "
-        "or a held-out speaker, was trained on it",
+        "%s: without a column split it is taken on trust that no utterance was predicted by a "
+        "model that was trained on it, or on its speaker where speakers are held out",
         label,
     )
 
@@ -31,7 +31,7 @@ def _warn(label: str) -> None:
 @lru_cache
 def _warn_of_others(label: str, place: str, others: str) -> None:
     _log.warning(
-        "%s, %s: %s is of no emotion that is told apart here: the others are made to add up to 1",
+        "%s, %s: %s is of no emotion among the classes here; the others are scaled to sum to 1",
         label,
         place,
         others,

@@ -1,4 +1,4 @@
-"""What came out of a study: its tables, a question each, and three sentences made from them."""
+"""What came out of a study: a table for each question, and up to three sentences."""
 
 from dataclasses import dataclass
 
@@ -37,7 +37,7 @@ class Findings:
 
     @property
     def synthetic(self) -> bool:
-        """Whether the speech is."""
+        """Whether the speech is synthetic."""
         return len(self.runs) > 0 and bool(self.runs["synthetic"].all())
 
     @property
@@ -54,7 +54,10 @@ class Findings:
         """Return a table per question, those that have rows."""
         inside, across = self.inside, self.across
         whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
-        wide = "UAR in percent; best in bold; in brackets, how much of it ran, or another division."
+        wide = (
+            "UAR in percent; best in bold; in brackets, how much of the protocol ran, or a "
+            "protocol other than the usual one."
+        )
         all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora)."
         found = {
             "Do the published numbers hold?": (self.claims, RULE),
@@ -70,11 +73,12 @@ class Findings:
                 comparisons.against_cpac(
                     self.runs[~self.runs["normalisation"].isin(SECONDS)], self.predictions
                 ),
-                "In points of UAR, paired; with other statistics of the test voices apart.",
+                "Paired differences in points of UAR. Methods that use unlabelled speech of the "
+                "test voices are compared with a CPAC that does so too.",
             ),
             "How much speech of a new voice does its normalisation need?": (
                 seconds_of_a_new_voice(self.runs),
-                "UAR in percent, by how much of a held-out speaker is known, without labels.",
+                "UAR in percent, by how much unlabelled speech of a held-out speaker is used.",
             ),
             "What does adaptation add to source only?": (self.gains, "In points of UAR."),
             "Which method, if the target has no labels to choose by?": (
@@ -82,18 +86,18 @@ class Findings:
                 choice.RULE,
             ),
             "What does picking the epoch on the test part add?": (self.gap, ""),
-            "What was aimed at, and what was reached?": (
+            "Which goals were reached?": (
                 goals(self.runs[~self.runs["synthetic"]]),
-                "UAR in percent at the last epoch. Recipes and the fusions for new voices were "
-                "chosen on inner folds, methods across corpora by the rule above. Put here with "
-                "their scores in view were the mean for shuffled folds, an older one, in place of "
-                "that fusion, and the fusion of all ten across corpora, which needs no choice. A "
-                "block of studies/reference.yaml is run by --blocks.",
+                "UAR in percent at the last epoch. Recipes and the fusions for held-out speakers "
+                "were chosen on inner folds, methods across corpora by the rule above. Two methods "
+                "were put here after their scores were seen: the mean for shuffled folds, and the "
+                "fusion of all ten across corpora. --blocks runs a block of "
+                "studies/reference.yaml.",
             ),
-            "What did the trainings take?": (
+            "How long did training take?": (
                 costs(self.runs),
-                "Time of one core, with what ran beside it; fusions train nothing. A row is "
-                "computed by ctl-mtnet study FILE --methods NAME.",
+                "Time on one core, while other runs used the other cores; fusions train nothing. "
+                "ctl-mtnet study FILE --methods NAME computes a row.",
             ),
             "All scores inside a corpus, with their intervals": (inside, all_of_it),
             "All scores across corpora, with their intervals": (across, all_of_it),
@@ -130,7 +134,7 @@ def findings(store: object, runs: pd.DataFrame) -> Findings:
 
 
 def _leak(inside: pd.DataFrame) -> str:
-    """Say what holding speakers out costs, or which method is best where nothing says it."""
+    """Say what holding speakers out costs, or which method is best if no method ran both ways."""
     scores = tables.glance(inside, most=len(inside))
     both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
     both = both.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
@@ -146,10 +150,10 @@ def _leak(inside: pd.DataFrame) -> str:
     drop = (both[tables.SHUFFLED] - both[tables.HELD_OUT]).mean()
     corpus, label = both[tables.SHUFFLED].idxmax()
     shuffled, held = both.loc[(corpus, label)]
-    mean = f" on average over {len(both)} methods and corpora" if len(both) > 1 else ""
+    mean = f" on average over {len(both)} pairs of method and corpus" if len(both) > 1 else ""
     return (
         f"With speakers that were never heard in training, UAR {'falls' if drop >= 0 else 'rises'} "
-        f"by {abs(drop):.1f} points{mean}. That of the best with shuffled folds ({label} on "
+        f"by {abs(drop):.1f} points{mean}. The best of these with shuffled folds ({label} on "
         f"{name_of(corpus)}) goes from {shuffled:.1f} to {held:.1f} %."
     )
 
@@ -187,8 +191,8 @@ def _transfer(across: pd.DataFrame) -> str:
     means = means[means["pairs"] == means["pairs"].max()]
     best, where = means["uar"].idxmax(), f"{pairs} pair{'s' * (pairs > 1)}"
     text = (
-        f"Across corpora ({where}, chance {tables.chance_of(ours.iloc[0]):.0f} %) the best UAR is "
-        f"{means.loc[best, 'uar']:.1f} % ({best})"
+        f"Across corpora ({where}, chance {tables.chance_of(ours.iloc[0]):.0f} %) the best mean "
+        f"UAR is {means.loc[best, 'uar']:.1f} % ({best})"
     )
     row = ours[ours["name"] == best].iloc[0]
     plain = method_of({**row, "method": "source-only"})

@@ -77,9 +77,9 @@ def small_section(found: Findings) -> str:
     if len(inside):
         parts.append(tables.shown(tables.at_a_glance(inside)).markdown())
         parts.append(
-            "UAR in percent, last epoch; shuffled folds have every voice in both parts, held out "
-            "have none; in brackets, how much of it ran, or another division. Intervals and all "
-            "the rest: [docs/results.md](docs/results.md)."
+            "UAR in percent, last epoch. With shuffled folds every voice is in both parts, held "
+            "out in only one. In brackets: how much of the protocol ran, or a protocol other than "
+            "the usual one. Intervals and all other tables: [docs/results.md](docs/results.md)."
         )
     return "\n\n".join(filter(None, parts))
 

@@ -1,4 +1,4 @@
-"""Choosing a method across corpora without the target's labels: by the pairs of other targets."""
+"""Choosing a method across corpora without scores on the target: by the pairs of other targets."""
 
 import pandas as pd
 
@@ -7,8 +7,9 @@ from ctl_helpers.results.runs import OPTIMISTIC, as_named, matching
 from ctl_helpers.results.summaries import fold_interval
 
 RULE = (
-    "For each target the method whose mean UAR over the pairs with other targets is highest, so "
-    "that no label of the target is looked at; only methods that ran on all pairs take part."
+    "For each target, the method with the highest mean UAR over the pairs with other targets, so "
+    "that no score on this target is looked at (in some of those pairs it is the labelled source). "
+    "Only methods that ran on all pairs are compared."
 )
 _METHOD = ["method", "recipe", "normalisation"]
 

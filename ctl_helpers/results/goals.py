@@ -1,4 +1,4 @@
-"""The goals that the study set itself, each for a method named beforehand, and what was reached."""
+"""The goals of this study, each with the method that is to reach it, and what was reached."""
 
 from importlib.resources import files
 

@@ -12,10 +12,10 @@ from ctl_helpers.results.summaries import extent, fold_interval, pooled_interval
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
 RULE = (
-    "A claim holds if it lies inside the 95 % interval of our score at the last epoch: over all "
-    "folds; across corpora over seeds, or where fewer than three ran over the target's utterances, "
-    "which leaves out what a training varies. Where folds are missing, or there is no interval "
-    "(every utterance got the same emotion, say), it cannot be told."
+    "A claim holds if it lies inside the 95 % interval of our score at the last epoch. That "
+    "interval is over all folds; across corpora over seeds, or, with fewer than three seeds, over "
+    "the target's utterances, which leaves out how much trainings vary. It cannot be told if folds "
+    "are missing or there is no interval (for example if every utterance got the same emotion)."
 )
 # Which of our methods tests what was published under a name, by which of its recipes.
 _EITHER = ("released", "paper")

@@ -228,11 +228,11 @@ def distance_from_mean(values: np.ndarray) -> np.ndarray:
 def _notes(card: Mapping[str, Any], strange: list[str]) -> list[str]:
     notes = []
     if card.get("synthetic"):
-        notes.append("the model has heard synthetic speech only: it knows nothing of emotion")
+        notes.append("the model has heard synthetic speech only: it knows nothing about emotion")
     if card["normalisation"] in ("speaker", "corpus"):
         notes.append(
-            f"normalised over what is given here, taken as one {card['normalisation']}: give many "
-            "recordings of one speaker, and of that speaker only"
+            f"normalised over the recordings given here, as if of one {card['normalisation']}: "
+            "give many recordings of one speaker, and of that speaker only"
         )
     for file in dict.fromkeys(strange):
         notes.append(f"{file}: unlike anything that the network was trained on; do not rely on it")

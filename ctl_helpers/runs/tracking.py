@@ -11,7 +11,7 @@ _log = logging.getLogger("ctl_helpers")
 def track(
     name: str, facts: Mapping[str, Any], scores: Mapping[str, float], history: Sequence[Mapping]
 ) -> None:
-    """Log a run to MLflow, if its variable ``MLFLOW_TRACKING_URI`` is set; warn where it can not.
+    """Log a run to MLflow, if its variable ``MLFLOW_TRACKING_URI`` is set; warn where it cannot.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
             continue
         line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
         if not manifest["speaker"].any():
-            line += "; no speakers are named: scores inside it may be of known voices"
+            line += "; no speakers are named: training and test may share voices"
         say(line)
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)

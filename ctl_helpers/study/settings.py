@@ -23,26 +23,26 @@ class Settings:
     """The settings of a study, or of one block of it. ``--help`` says what each means."""
 
     corpora: str | None = _option(
-        None, "word", "folder that holds the corpora; without: the miniature ones", "FOLDER"
+        None, "word", "folder that holds the corpora; by default the miniature ones", "FOLDER"
     )
     names: tuple[str, ...] = _option((), "words", "which corpora; by default all that are found")
     emotions: Mapping[str, str] = _option(
         {},
         "mapping",
-        "what words of your labels mean, such as excited:happy; WORD: leaves it out",
+        "what the words of your labels mean, such as excited:happy; WORD: leaves it out",
         "WORD:EMOTION",
     )
     columns: Mapping[str, str] = _option(
-        {}, "mapping", "what columns of your tables mean, such as file:path", "COLUMN:MEANING"
+        {}, "mapping", "what the columns of your tables mean, such as file:path", "COLUMN:MEANING"
     )
     votes: bool = _option(
-        False, "flag", "where rows of a table disagree, believe what most of them say"
+        False, "flag", "if rows of a table disagree, take the emotion that most of them name"
     )
     unpublished: bool = _option(
-        False, "flag", "use what a corpus's first edition does not have (EmoDB 2.0: 281 more)"
+        False, "flag", "also use utterances that were not published first (EmoDB 2.0: 281 more)"
     )
     seconds: float | None = _option(
-        None, "length", "what signals are padded or cropped to; by default the corpus's own", "S"
+        None, "length", "length that signals are padded or cropped to; by default the corpus's", "S"
     )
     methods: tuple[str, ...] = _option(
         ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
@@ -67,30 +67,30 @@ class Settings:
     labels: tuple[str, ...] = _option(
         ("emotion",),
         "words",
-        "across corpora, what is told apart: emotion, shared, arousal, valence",
+        "classes across corpora: emotion, shared, arousal, valence",
         known="labels",
     )
     normalisations: tuple[str, ...] = _option(
         ("own",),
         "words",
-        "own: what a recipe names itself; none, utterance, speaker (of a new voice all, or "
-        "speaker-5s, speaker-20s, speaker-60s), corpus, global in its place",
+        "own: as the recipe says; or none, utterance, speaker (with all the speech of a new "
+        "voice; speaker-5s, speaker-20s, speaker-60s with some of it), corpus, global",
         known="normalisations",
     )
-    seeds: tuple[int, ...] = _option((0,), "numbers", "a run for each", "N")
+    seeds: tuple[int, ...] = _option((0,), "numbers", "seeds of the training; a run for each", "N")
     selection: str = _option(
         "last", "word", "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
         known="selections",
     )  # fmt: skip
-    epochs: int | None = _option(None, "count", "in place of the recipes' own", "N")
+    epochs: int | None = _option(None, "count", "epochs; by default the recipe's", "N")
     changes: tuple[Mapping[str, Any], ...] = _option(
-        ({},), "changes", "fields of the recipes to change, a run for each", "FIELD=VALUE,..."
+        ({},), "changes", "fields of the recipes to change; a run for each entry", "FIELD=VALUE,..."
     )
-    notebooks: bool = _option(True, "flag", "execute the notebooks that tell the runs")
+    notebooks: bool = _option(True, "flag", "execute the notebooks that show the runs")
     out: str = _option("reports", "word", "folder of the report and its runs", "FOLDER")
-    jobs: int | None = _option(None, "count", "processes side by side; one per core", "N")
+    jobs: int | None = _option(None, "count", "processes; by default one per core", "N")
     engine: str = _option("local", "word", "local or dask", known="engines")
-    scheduler: str | None = _option(None, "word", "of Dask, as tcp://host:8786", "ADDRESS")
+    scheduler: str | None = _option(None, "word", "of Dask, such as tcp://host:8786", "ADDRESS")
 
     @property
     def reading(self) -> dict[str, Any]:

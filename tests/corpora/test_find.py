@@ -196,7 +196,7 @@ def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
         {
             "path": "sad",
             "kind": "unreadable",
-            "reason": "the folder can not be read (Permission denied)",
+            "reason": "the folder cannot be read (Permission denied)",
         }
     ]
 

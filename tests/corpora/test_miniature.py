@@ -125,7 +125,7 @@ def test_a_disk_that_takes_no_more_is_named(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", make], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
-    expected = f"StudyError: miniature corpora: can not write to {tmp_path} (File too large)"
+    expected = f"StudyError: miniature corpora: cannot write to {tmp_path} (File too large)"
     assert done.stderr.splitlines()[-1].endswith(expected)
     assert list(tmp_path.iterdir()) == []
 
@@ -159,5 +159,5 @@ def test_a_voice_that_fails_is_one_line(tmp_path, monkeypatch):
 
 def test_a_folder_that_can_not_be_made_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StudyError, match="can not write"):
+    with pytest.raises(StudyError, match="cannot write"):
         make_miniature(tmp_path / "file" / "miniature")

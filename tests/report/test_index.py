@@ -205,8 +205,8 @@ def test_the_first_figure_shows_what_the_runs_say(report):
     assert words in text and "left:16.67%" in text
     best = runs[runs["recipe"].eq("modern")].groupby(["corpus", "protocol"])["uar"].mean()
     one = {"casia": "CASIA", "emodb": "EmoDB"}[best.xs("kfold", level="protocol").idxmax()]
-    example = f"That of the best with shuffled folds (CPAC modern on {one}) goes from"
-    assert f"on average over 2 methods and corpora. {example}" in text
+    example = f"The best of these with shuffled folds (CPAC modern on {one}) goes from"
+    assert f"on average over 2 pairs of method and corpus. {example}" in text
     assert "CPAC (Ye et al. 2023)" in text and SYNTHETIC not in text
     assert " %" not in text, "a number and its sign stay on one line"
 

@@ -232,6 +232,6 @@ def test_a_corpus_without_speakers_or_with_foreign_columns_says_so(plan, tmp_pat
     found = plan(said=said, methods=[SHALLOW], **settings)
     assert len(found.all_runs) == 2 and found.problems == []
     assert said == [
-        "survey: 4 utterances, 2 emotions; no speakers are named: scores inside it may be of "
-        "known voices"
+        "survey: 4 utterances, 2 emotions; no speakers are named: training and test may share "
+        "voices"
     ]

@@ -82,8 +82,8 @@ class Opened:
         return problem.with_features(extract(problem.manifest, features, samples=problem.samples))
 
     def chance(self) -> str:
-        """Say what a guess has."""
-        return f"a guess has {100 / len(self.planned[0].problem.classes):.1f} %"
+        """Say what a guess reaches."""
+        return f"a guess reaches {100 / len(self.planned[0].problem.classes):.1f} %"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +150,8 @@ class OpenedInside(Opened):
             for method, shuffled, held_out in means.itertuples()
         ]
         nobody = (
-            "The corpus names no speakers: none can be held out, and scores may be of known voices."
+            "The corpus names no speakers: none can be held out, and training and test may share "
+            "voices."
         )
         return listed(*lines or [nobody])
 
@@ -175,8 +176,8 @@ class OpenedInside(Opened):
             f"The best test epoch differs from the last by {gap['gap'].iloc[0]:+.1f} points of UAR."
             if len(gap)
             else "",
-            f"Mean confidence is {100 * sure:.0f} %, and {100 * right:.0f} % are right: it is "
-            f"{'too sure' if sure > right else 'less sure than it could be'}.",
+            f"Mean confidence is {100 * sure:.0f} %, and {100 * right:.0f} % are right: it "
+            f"is {'too sure' if sure > right else 'less sure than it could be'}.",
         )
 
 
@@ -213,12 +214,12 @@ class OpenedAcross(Opened):
         """Say in sentences what was seen."""
         scores = self.scores[self.scores["reported_by"] == OURS]
         best = scores.loc[scores["uar"].idxmax()]
-        lines = [f"Best is {method_of(best)}: UAR {best.uar:.1f} %; {self.chance()}."]
+        lines = [f"The best is {method_of(best)}: UAR {best.uar:.1f} %; {self.chance()}."]
         for row in self.gains.itertuples():
             low, high = row.pooled_difference_low, row.pooled_difference_high
             lines.append(
-                f"{name_of(row.method)}: {row.difference:+.1f} points over source only, between "
-                f"{low:+.1f} and {high:+.1f} over utterances: "
+                f"{name_of(row.method)}: {row.difference:+.1f} points over source only (95 % over "
+                f"utterances: {low:+.1f} to {high:+.1f}): "
                 f"{'it may be chance' if low <= 0 <= high else 'more than chance'}."
             )
         apart = self.distances.set_index("method")["distance"]
