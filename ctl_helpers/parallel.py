@@ -94,10 +94,10 @@ def parallel_map(
         What the progress bar says; see :func:`progress`.
     apart : bool
         Work in new processes of this machine, even with one job, and end them afterwards: for
-        libraries that do not bear others in their process.
+        libraries that must not share a process with others.
     dead : callable, optional
-        Takes an item whose process dies whenever it is worked on, such as for want of memory, and
-        gives its result.
+        Called with an item whose process dies every time, for example because memory runs out;
+        returns its result.
 
     Returns
     -------

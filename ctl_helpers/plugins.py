@@ -1,4 +1,4 @@
-"""Functions of a user's own, named in a study as ``file.py:function`` or ``module:function``."""
+"""Users' own functions, named in a study as ``file.py:function`` or ``module:function``."""
 
 import contextlib
 import hashlib
@@ -39,7 +39,7 @@ def without_chatter() -> Iterator[None]:
 
 
 def is_reference(text: str) -> bool:
-    """Whether a word of a study names a function of the user's own.
+    """Whether a word of a study names a user's function.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def is_reference(text: str) -> bool:
 
 
 def own_file(name: str | Path) -> Path:
-    """Find a file of the user's own: from here, or from where the study of a notebook began."""
+    """Find a user's file: from the working directory, or from that of the notebook's study."""
     path = Path(name)
     return path if path.exists() else Path(os.environ.get(STUDY_FOLDER, "")) / path
 

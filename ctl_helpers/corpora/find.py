@@ -24,7 +24,7 @@ OWN = (
     "<emotion>/*.wav or a manifest.csv with the columns path and emotion; "
     f"your own words as --emotions WORD:EMOTION; read are {' '.join(READ)}"
 )
-"""How a corpus of one's own may look."""
+"""What a user's own corpus may look like."""
 
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
 _log = logging.getLogger("ctl_helpers")

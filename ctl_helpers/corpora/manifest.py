@@ -106,7 +106,7 @@ def _decimals(seconds: float) -> str:
 
 
 def _note(frame: pd.DataFrame, longest: float, listing: Listing) -> None:
-    """Note what is worth knowing of utterances that are kept."""
+    """Note what is noteworthy about utterances that are kept."""
     for row in frame.itertuples():
         if row.misplaced:
             listing.note(row.utterance, "misplaced", row.misplaced)
@@ -162,7 +162,7 @@ def load_manifest(
     Every recording is read once. What cannot be used is left out and named: in the manifest's
     ``attrs["problems"]`` and in one line of warning. So is all but one of several utterances with
     the same sound (also where it was changed a little), and all of them where their emotions
-    differ. What is worth knowing of utterances that are kept is in ``attrs["notes"]``.
+    differ. Remarks on utterances that are kept are in ``attrs["notes"]``.
 
     Parameters
     ----------
@@ -174,13 +174,13 @@ def load_manifest(
         Processes that read; by default this one, and all cores for thousands of recordings.
     labels : mapping, optional
         Label map, such as ``{"excited": "happy"}``: from words in tables and folders, or from the
-        emotions that they mean, to labels of one's own; ``""`` leaves utterances out.
+        emotions that they mean, to your own labels; ``""`` leaves utterances out.
     columns : mapping, optional
         Names of columns here by their names in the table, such as ``{"clip": "path"}``, beside the
         other names that are known (see ``ALIASES`` in ``tables``).
     votes : bool
-        For tables with a row per rater: take the emotion that most rows of an utterance say, and
-        leave out where there is no such. By default, rows that differ contradict each other.
+        For tables with a row per rater: take the emotion that most rows of an utterance name, and
+        leave it out if there is a tie. By default an utterance whose rows differ is left out.
     unpublished : bool
         Whether to use utterances that the first edition of a corpus does not have: EmoDB 2.0 has
         281 beside the 535 that were published.

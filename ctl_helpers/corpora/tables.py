@@ -72,15 +72,15 @@ class Listing:
         self.problems.append(_line(path, kind, reason))
 
     def note(self, path: str, kind: str, reason: str) -> None:
-        """Say in one line what is worth knowing of what is kept."""
+        """Say in one line what is noteworthy about something that is kept."""
         self.notes.append(_line(path, kind, reason))
 
     def note_unused(self, labels: Mapping[str, str] | None, words: Iterable[str]) -> None:
-        """Name what a label map has for none of the words that are there."""
+        """Note the words of a label map that no utterance has."""
         there = {fold(one) for word in words for one in (word, emotion_named(word) or "")}
         for word in labels or ():
             if fold(word) not in there:
-                self.note("", "label", f"the label map has {word!r}, which no utterance is")
+                self.note("", "label", f"the label map has {word!r}, which no utterance has")
 
 
 def _line(path: str, kind: str, reason: str) -> dict[str, str]:
@@ -140,7 +140,7 @@ def _plain(header: Iterable) -> list[str]:
 
 
 def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
-    """Name the columns of a table as they are named here, as far as they are read."""
+    """Rename the columns that are read to the names used here."""
     names = [name or f"column {at}" for at, name in enumerate(_plain(header))]
     if absent := [name for name in reading.named if name not in names]:
         raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
@@ -247,7 +247,7 @@ def _rows(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str
 
 
 def folders_named(table: Path, reading: Reading) -> set[str]:
-    """Folders (or files) beside a table that its paths begin with; none where it is no use."""
+    """First folders (or files) in the paths of a table; none if it cannot be read."""
     try:
         return {row["path"].split("/")[0] for row in _rows(table, reading, Listing())}
     except StudyError:
@@ -311,7 +311,7 @@ def _add_once(said: list[Labels], other: list[str], votes: bool, listing: Listin
     if others and (not votes or others[0][1] == most or emotion in other):
         return listing.leave_out(path, "contradiction", f"its rows say {listed}")
     if others:
-        listing.note(path, "votes", f"{emotion} is what most of {listed} say")
+        listing.note(path, "votes", f"its rows say {listed}: {emotion} is taken")
     elif len(said) > 1 and not votes:
         listing.leave_out(path, "duplicate", f"named in {len(said)} rows, of which one is kept")
     labels = next(labels for labels in said if labels.emotion == emotion)

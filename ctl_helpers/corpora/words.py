@@ -38,7 +38,7 @@ def emotion_named(word: str, labels: Mapping[str, str] | None = None) -> str | N
     word : str
         In any case, in one of the languages of ``words.toml``, or a code such as ``ang``.
     labels : mapping, optional
-        Label map: from words, or from the study's emotions, to labels of one's own. ``""`` leaves
+        Label map: from words, or from the study's emotions, to your own labels. ``""`` leaves
         the word out.
 
     Examples

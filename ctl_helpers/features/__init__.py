@@ -1,4 +1,4 @@
-"""Features: MFCC, pitch and moments, functionals, arrays of one's own, their cache, normalisation.
+"""Features: MFCC, pitch and moments, functionals, users' own arrays, their cache, normalisation.
 
 >>> from ctl_helpers.features import FEATURES
 >>> print(FEATURES["egemaps"])

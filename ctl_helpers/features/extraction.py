@@ -30,15 +30,15 @@ def extract(
 ) -> Features:
     """Compute the features of every utterance, or read them where they were computed before.
 
-    They lie in the cache under a hash of the sounds and of the way they are computed. Of a list of
-    utterances that was not seen before, only those that are new in this way are computed.
+    They lie in the cache under a hash of the sounds and of the way they are computed. For another
+    list of utterances, only the features that are not in the cache are computed.
 
     Parameters
     ----------
     manifest : DataFrame
         As `ctl_helpers.corpora.load_manifest` returns it, or several of them joined.
     features : str, path or FeatureSettings
-        A name in ``FEATURES``; settings of MFCC; the path of an array of one's own (``.npz`` or
+        A name in ``FEATURES``; settings of MFCC; the path of your own array (``.npz`` or
         ``.npy``, see `ctl_helpers.features.arrays`); or ``"file.py:function"``, a function that
         takes a signal (float32, 16 kHz) and its sampling rate and returns an array, of the same
         shape for every signal. Its key holds the file's content, but not what the file imports.

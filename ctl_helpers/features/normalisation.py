@@ -1,4 +1,4 @@
-"""Normalisation: zero mean and unit variance over a named group, row by row as needed."""
+"""Normalisation: zero mean and unit variance over a named group, when rows are read."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -125,8 +125,8 @@ def normalise(
         As `Features.speech`: take the statistics of these frames alone, and put zero, the mean, in
         place of the padding; ``None`` treats padding as speech, as released.
     only : int array or None
-        Rows that ``"corpus"`` may learn from, where it may not from all: a corpus that holds some
-        of them takes its statistics from those alone.
+        Rows that ``"corpus"`` may take statistics from; ``None`` for all. A corpus without any of
+        these rows takes them from all of its own.
 
     Returns
     -------
@@ -213,8 +213,8 @@ def with_versions(
 ) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
-    Statistics of a training part serve the versions too; where they are of a speaker, a corpus or
-    an utterance, a version has its own, as another speaker would.
+    Statistics of a training part are used for the versions too. Statistics of a speaker, a corpus
+    or an utterance are computed anew for each version, as for another speaker.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def _groups(
 
 
 def _learned_from(rows, manifest, kind, train, only) -> np.ndarray:
-    """Pick the rows of a speaker or a corpus that may be learned from, all where none may."""
+    """Pick the rows of a speaker or a corpus that statistics are taken from."""
     if kind == "corpus" and only is not None:
         allowed = np.intersect1d(rows, only)
         return allowed if len(allowed) else rows

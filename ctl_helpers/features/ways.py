@@ -1,4 +1,4 @@
-"""The ways to turn a signal into features, by name: MFCC, functionals, a function of one's own."""
+"""The ways to turn a signal into features, by name: MFCC, functionals, a user's function."""
 
 import json
 from collections.abc import Callable

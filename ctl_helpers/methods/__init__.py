@@ -1,11 +1,11 @@
-"""Methods: each turns a problem into predictions. A study names them in a few words.
+"""Methods: each turns a problem into predictions. A study names them like this.
 
 ====================================  ==========================================================
 ``cpac/modern``                       a network and its recipe, inside a corpus
-``mine.py:network/modern``            a network of one's own in the same recipe
+``mine.py:network/modern``            your own network in the same recipe
 ``cdan-e/modern``                     a method of adaptation and its recipe, across corpora
 ``compare+linear``                    feature sets of vectors and a classifier
-``w2v.npz+logistic``                  an array of one's own and a classifier
+``w2v.npz+logistic``                  your own array and a classifier
 ``mean(cpac/modern, compare+linear)`` the mean of the probabilities of others (``geometric``)
 ``given:theirs.csv``                  the predictions of another tool
 ====================================  ==========================================================

@@ -32,7 +32,7 @@ class FusionMethod(Method):
     mean : {"mean", "geometric"}
         The kind of mean.
     members : tuple of Method
-        What is averaged; each is computed once, whoever needs it.
+        What is averaged; each is computed once, even if several fusions use it.
     """
 
     mean: str

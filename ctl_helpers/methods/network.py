@@ -41,7 +41,7 @@ class NetworkMethod(Method):
     selection : {"last", "validation", "best_test"}
         The epoch that is scored: the last; the best on a tenth of the training part (whole speakers
         where the problem holds speakers out); or the best on the test part, which is the released
-        procedure and optimistic. Across corpora the last: there is nothing to pick another by.
+        procedure and optimistic. Across corpora always the last.
     kind : {"network", "adaptation"}
         Whether it is trained inside a corpus or across corpora.
     """

@@ -50,7 +50,7 @@ class Method:
     """A method turns a problem and a seed into an outcome.
 
     It knows no protocols, stores or reports. Everything that may change its numbers is in
-    :meth:`spec`. What stands here suits a method that draws and extracts nothing.
+    :meth:`spec`. The defaults suit a method that draws no random numbers and needs no features.
 
     Attributes
     ----------

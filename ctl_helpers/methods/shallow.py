@@ -38,8 +38,8 @@ class ShallowMethod(Method):
         Feature sets of vectors, such as ``egemaps``, ``compare``, ``mfcc-statistics``, or an array
         of one's own. Several stand side by side, see :func:`~ctl_helpers.methods.vectors.vectors`.
     classifier : str
-        One of `CLASSIFIERS`, or ``file.py:function`` that returns an estimator of scikit-learn's
-        manners.
+        One of `CLASSIFIERS`, or ``file.py:function`` that returns an estimator with scikit-learn's
+        ``fit`` and ``predict_proba``.
     normalisation : {"global", "speaker", "corpus"}
         Standardise each value by the training part, or within every speaker or corpus; the latter
         two look at the unlabelled speech of the test part too.

@@ -36,8 +36,8 @@ def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) 
     Returns
     -------
     float32 array of shape (utterances, values)
-        Of several sets each has the same total variance, and all of them the variance of 1 a value
-        that one alone has.
+        Several sets have equal total variances; the variance per value is 1 on average, as with one
+        set.
     """
     check_normalisation(normalisation, name)
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None

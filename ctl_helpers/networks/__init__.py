@@ -51,7 +51,7 @@ def build(recipe: "Recipe", shape: tuple[int, int], classes: int) -> "keras.Mode
     Raises
     ------
     StudyError
-        If a function of the user's own returns anything but a model with that many outputs.
+        If a user's function returns anything but a model with that many outputs.
     """
     make = load(NETWORKS.get(recipe.network, recipe.network))
     model = make(*shape, classes, **recipe.settings)

@@ -1,4 +1,4 @@
-"""Recipes: named sets of hyperparameters, all that a training may vary besides its data."""
+"""Recipes: named sets of hyperparameters, all settings of a training but its data."""
 
 import math
 import sys
@@ -39,12 +39,12 @@ class Recipe:
         ``"plateau"`` rises to the learning rate over 20 % of the steps, falls to 30 % of it by the
         middle and stays there, for weights to be averaged.
     averaging : float
-        Share of the epochs, the last, over which the weights are averaged (Izmailov et al., UAI
+        Share of the epochs, at the end, over which the weights are averaged (Izmailov et al., UAI
         2018). 0 keeps those of the last epoch.
     resampled : tuple of floats
-        Factors by which the recordings are also played faster, and higher: every time an utterance
-        is drawn it is one of these versions, or as it was recorded (Ko et al., Interspeech 2015).
-        They stand for other speakers.
+        Factors by which the recordings are also played faster and higher, to stand for other
+        speakers (Ko et al., Interspeech 2015). Each time an utterance is drawn, it is one of these
+        versions or the recording itself.
     shift : int
         Utterances are moved by up to so many frames, either way.
     cutmix : float

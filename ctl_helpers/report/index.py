@@ -30,7 +30,7 @@ _FOLDERS = {
 
 
 def study_runs(out: str | Path) -> pd.DataFrame:
-    """Read the runs that a report tells of.
+    """Read the runs of a report.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def study_runs(out: str | Path) -> pd.DataFrame:
 
 
 def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
-    """Write a report's index page, which asks nothing of any other machine.
+    """Write a report's index page, which loads nothing from other machines.
 
     Parameters
     ----------

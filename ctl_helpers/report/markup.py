@@ -34,7 +34,7 @@ def template(name: str) -> jinja2.Template:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """A table as text for the eye.
+    """A table as strings, ready to be shown.
 
     Parameters
     ----------

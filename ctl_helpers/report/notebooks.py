@@ -58,7 +58,7 @@ def page_name(notebook: str, words: Iterable[object] = ()) -> str:
 
 @dataclass(frozen=True)
 class Page:
-    """Where a notebook's figures and tables are kept besides being shown.
+    """Where a notebook's figures and tables are kept.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def code_hash() -> bytes:
 def execute(notebooks: Sequence[Notebook], out: str | Path) -> list[str]:
     """Execute notebooks one after the other and make their pages, each whole or not at all.
 
-    They share a kernel, emptied in between: what starting one and its imports takes is taken once.
+    They share a kernel, emptied in between, so that it starts and imports packages only once.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Tables: results as people read them, and as CSV, Markdown and LaTeX.
 
 Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % interval in the
-columns ``x_low`` and ``x_high``. `display` folds these into one cell for the eye.
+columns ``x_low`` and ``x_high``. `display` writes these into one cell.
 """
 
 from collections.abc import Iterator
@@ -90,7 +90,7 @@ def condition_of(protocol: str) -> str:
 
 
 def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
-    """Turn `ours_beside_published` on its side: a row per method, a column per place.
+    """Rearrange `ours_beside_published`: a row per method, a column per place.
 
     Parameters
     ----------
@@ -290,7 +290,7 @@ def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 def _conditions(
     runs: pd.DataFrame, predictions: pd.DataFrame
 ) -> Iterator[tuple[dict, pd.DataFrame]]:
-    """Each condition that is no optimistic one, in words, and its predictions."""
+    """Each condition that is not optimistic, in words, and its predictions."""
     runs = named_apart(runs[runs["selection"] != OPTIMISTIC])
     runs = runs.sort_values(["corpus", "protocol", "kind"], kind="stable")
     for row, group in grouped(runs, [*CONDITION, "selection"]):
@@ -300,7 +300,7 @@ def _conditions(
 
 
 def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
-    """Turn a table into text for the eye.
+    """Turn a table into text to be shown.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def _cell(row: dict, name: str, digits: int) -> str:
 
 
 def notes_of(frame: pd.DataFrame) -> list[str]:
-    """List what has to be said under a table: what the dagger means, and whom it cites."""
+    """List the notes that a table needs: what the dagger means, and whom it cites."""
     notes = [DAGGER_NOTE] if frame.get("optimistic", pd.Series(dtype=bool)).eq(True).any() else []
     if "citation" in frame and "note" in frame:
         cited = frame[frame["citation"] != ""].groupby(["reported_by", "citation"], sort=False)
@@ -369,7 +369,7 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
 
 
 def shown(frame: pd.DataFrame, caption: str = "", note: str = "", digits: int = 1) -> Table:
-    """Prepare a table for the eye: its text, the best scores in bold, what is said of it.
+    """Prepare a table to be shown: its text, the best scores in bold, caption and note.
 
     Parameters
     ----------

@@ -15,8 +15,8 @@ from ctl_helpers.runs.store import write_text
 def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list[Path]:
     """Write a report's runs as ``runs.jsonl.bz2``, ``predictions.csv.bz2`` and ``history.csv.bz2``.
 
-    Everything but networks and embeddings is kept. Probabilities keep four decimals, what is told
-    of epochs four digits; true and predicted emotions are kept as they are, so that scores
+    Everything but networks and embeddings is kept. Probabilities keep four decimals, values
+    per epoch four digits; true and predicted emotions are kept as they are, so that scores
     recompute exactly. The same runs give the same bytes.
 
     Parameters

@@ -110,7 +110,7 @@ def _same_utterances(
 
 
 def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Compare every method inside a corpus with CPAC on the same folds, like with like.
+    """Compare every method inside a corpus with CPAC on the same folds.
 
     Parameters
     ----------

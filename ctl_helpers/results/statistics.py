@@ -1,4 +1,4 @@
-"""Scores and their doubt: recalls, intervals, paired tests and calibration.
+"""Scores and their uncertainty: recalls, intervals, paired tests and calibration.
 
 All scores are fractions between 0 and 1. UAR (unweighted average recall) is the mean of the
 classes' recalls, WAR (weighted average recall) is accuracy.

@@ -1,4 +1,4 @@
-"""Summaries: a row per condition, every number with its doubt."""
+"""Summaries: a row per condition, every score with its interval."""
 
 import numpy as np
 import pandas as pd
@@ -127,7 +127,7 @@ def pooled_interval(
     Returns
     -------
     Interval
-        Mean over seeds: several seeds speak about the same utterances, so they narrow nothing.
+        Mean over seeds: they predict the same utterances, so more seeds do not narrow it.
     """
     intervals = []
     for _, part in predictions.groupby("seed"):

@@ -187,7 +187,7 @@ def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
         except StudyError as error:
             return f"{_where(run)}: {error}"
         except MemoryError:
-            return f"{_where(run)}: the memory was not enough; try --jobs 1"
+            return f"{_where(run)}: out of memory; try --jobs 1"
         except Exception as error:  # of a network or classifier of the user's own, say
             write_text(file, traceback.format_exc())
             reason = " ".join(str(error).split())[:200]

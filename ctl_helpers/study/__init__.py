@@ -1,1 +1,1 @@
-"""Study: a list of runs, written down in a file, and the notebooks that tell them."""
+"""Study: a list of runs, described in a file, and the notebooks that show them."""

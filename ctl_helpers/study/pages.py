@@ -87,7 +87,7 @@ def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Not
 
 
 def page_of(group: Group, runs: Sequence[Run]) -> tuple[str, list[str], str]:
-    """Say which notebook tells of runs, what sets its page apart, and its title."""
+    """Say which notebook shows these runs, what sets its page apart, and its title."""
     said = (*group.place, *dict.fromkeys(group.label.split("/")))
     said += (group.protocol, group.normalisation, group.labels)
     words = [word for word in said if word not in _USUAL]

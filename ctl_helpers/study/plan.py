@@ -21,7 +21,7 @@ from ctl_helpers.study.settings import Settings, Study, spelled
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that one page tells together: one condition, or all methods of one recipe on a pair.
+    """Runs that one page shows together: one condition, or all methods of one recipe on a pair.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class Group:
     normalisation : str
         ``"own"``, or what takes its place.
     labels : str
-        What is told apart.
+        Kind of the classes.
     block : str
         Name of the study's block that it is from.
     """

@@ -1,4 +1,4 @@
-"""The study: its runs computed, the notebooks that tell them executed, the index page written."""
+"""Run a study: compute its runs, execute its notebooks, write the index page."""
 
 import os
 from collections.abc import Callable

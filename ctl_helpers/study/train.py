@@ -72,7 +72,7 @@ def train_network(
     Raises
     ------
     StudyError
-        If the corpora or the method are of no use for this, or the file cannot be written.
+        If the corpora or the method cannot be used for this, or the file cannot be written.
     """
     chosen = parse(method)
     if not isinstance(chosen, NetworkMethod) or chosen.kind != "network":

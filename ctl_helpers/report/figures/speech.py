@@ -16,7 +16,7 @@ from ctl_helpers.results.naming import name_of
 
 
 def one_per_emotion(manifest: pd.DataFrame) -> pd.DataFrame:
-    """Pick one utterance per emotion, of one speaker and one sentence as far as that goes.
+    """Pick one utterance per emotion, if possible of one speaker and one sentence.
 
     Parameters
     ----------

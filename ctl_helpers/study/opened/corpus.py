@@ -57,7 +57,7 @@ class OpenedCorpus:
         return read_audio(row["path"], rate, row["start"], row["end"])
 
     def utterances(self) -> Figure:
-        """Draw one utterance per emotion, of one speaker and sentence as far as that goes."""
+        """Draw one utterance per emotion, if possible of one speaker and one sentence."""
         settings, rows = self.features.settings, figures.one_per_emotion(self.manifest)
         signals = {row["emotion"]: self.signal(row) for _, row in rows.iterrows()}
         steps = {name: figures.mfcc_steps(signal, settings) for name, signal in signals.items()}
