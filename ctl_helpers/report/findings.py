@@ -8,7 +8,7 @@ from ctl_helpers.features import SECONDS
 from ctl_helpers.report import tables
 from ctl_helpers.report.markup import Table
 from ctl_helpers.results import choice, comparisons
-from ctl_helpers.results.choice import chosen_without_labels
+from ctl_helpers.results.choice import chosen_by_other_targets
 from ctl_helpers.results.goals import goals
 from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions, load_runs
@@ -54,16 +54,13 @@ class Findings:
         """Return a table per question, those that have rows."""
         inside, across = self.inside, self.across
         whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
-        wide = (
-            "UAR in percent; best in bold; in brackets, how much of the protocol ran, or a "
-            "protocol other than the usual one."
-        )
+        wide = "UAR in percent; best in bold; in brackets, how much of the protocol ran."
         all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora)."
         found = {
             "Do the published numbers hold?": (self.claims, RULE),
             "Which method is best inside a corpus, and with new speakers?": (
                 tables.at_a_glance(whole),
-                " ".join([wide, *tables.notes_of(whole)]),
+                " ".join([wide, tables.PER_SPEAKER, *tables.notes_of(whole)]),
             ),
             "Which method is best across corpora?": (
                 tables.at_a_glance(across),
@@ -82,7 +79,7 @@ class Findings:
             ),
             "What does adaptation add to source only?": (self.gains, "In points of UAR."),
             "Which method, if the target has no labels to choose by?": (
-                chosen_without_labels(self.runs),
+                chosen_by_other_targets(self.runs),
                 choice.RULE,
             ),
             "What does picking the epoch on the test part add?": (self.gap, ""),

@@ -78,8 +78,8 @@ def small_section(found: Findings) -> str:
         parts.append(tables.shown(tables.at_a_glance(inside)).markdown())
         parts.append(
             "UAR in percent, last epoch. With shuffled folds every voice is in both parts, held "
-            "out in only one. In brackets: how much of the protocol ran, or a protocol other than "
-            "the usual one. Intervals and all other tables: [docs/results.md](docs/results.md)."
+            f"out in only one. {tables.PER_SPEAKER} Intervals and all other tables: "
+            "[docs/results.md](docs/results.md)."
         )
     return "\n\n".join(filter(None, parts))
 

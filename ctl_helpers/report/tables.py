@@ -22,6 +22,7 @@ from ctl_helpers.results.naming import (
     name_of,
     named_apart,
     part_of,
+    place_of,
     title_of,
 )
 from ctl_helpers.results.published import published_beside
@@ -33,6 +34,10 @@ from ctl_helpers.runs.store import write_text
 DAGGER_NOTE = (
     f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
     "released procedure."
+)
+PER_SPEAKER = (
+    "Per speaker: each speaker is normalised by unlabelled speech of the same speaker, test voices "
+    "too. In groups: several speakers are held out at once (of RAVDESS 4 actors)."
 )
 SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
@@ -90,25 +95,26 @@ def condition_of(protocol: str) -> str:
 
 
 def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
-    """Rearrange `ours_beside_published`: a row per method, a column per place.
+    """Rearrange `ours_beside_published`: a row per method, a column per place and condition.
 
     Parameters
     ----------
     table
-        Inside corpora (columns ``CASIA, shuffled``, ``CASIA, held out``, ...) or across (a column
-        per pair).
+        Inside corpora (columns ``EmoDB, shuffled``, ``EmoDB, held out``, ``EmoDB, held out, per
+        speaker``, ...) or across (a column per pair).
 
     Returns
     -------
     pandas.DataFrame
         Column method, the best first, then strings: the score in percent, with how much of the
-        protocol where it is not all of it, and the protocol where a column holds another one.
+        protocol ran where it is not all of it. Scores that need speech of the test voices stand in
+        columns of their own.
     """
-    rows = table.to_dict("records")
-    columns = [title_of(row, condition_of(row["protocol"])) for row in rows]
-    cells = table.assign(column=columns, score=[_score(row) for row in rows])
-    cells["method"] = [label_of(row) for row in rows]
-    columns = sorted(cells["column"].unique(), key=lambda c: (c == "mean", c.split(",")[0]))
+    rows = [_placed(row) for row in table.to_dict("records")]
+    cells = table.assign(column=[row["column"] for row in rows])
+    cells = cells.assign(method=[*map(label_of, rows)], score=[*map(_score, rows)])
+    order = {row["column"]: row["rank"] for row in rows}
+    columns = sorted(order, key=lambda column: order[column])
     cells = cells.sort_values("uar", ascending=False, kind="stable")
     cells = cells.drop_duplicates(["method", "column"])
     wide = cells.pivot(index="method", columns="column", values="score")
@@ -116,13 +122,21 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis(index="method", columns=None).reset_index()
 
 
+def _placed(row: dict) -> dict:
+    """Add the column that a row's score stands in, and what columns are sorted by."""
+    condition = condition_of(row["protocol"])
+    own = condition == HELD_OUT and row["normalisation"] == "speaker"
+    if own:  # the column says it
+        row = row | {"normalisation": ""}
+    words = ["groups held out" if row["protocol"] == "grouped" else condition, "per speaker"]
+    rank = (row["source"] == "mean", place_of(row), condition != SHUFFLED, own)
+    return row | {"column": title_of(row, *words[: 1 + own]), "rank": rank}
+
+
 def _score(row: dict) -> str:
-    """Write a score with how much of its protocol ran, and the protocol where that is rare."""
-    remarks = [part_of(row).replace(" folds", "")]
-    if condition_of(row["protocol"]) == HELD_OUT and row["protocol"] != "loso":
-        remarks.append(name_of(row["protocol"]))
-    remark = ", ".join(filter(None, remarks))
-    return f"{row['uar']:.1f}" + (f" ({remark})" if remark else "")
+    """Write a score with how much of its protocol ran."""
+    part = part_of(row).replace(" folds", "")
+    return f"{row['uar']:.1f}" + (f" ({part})" if part else "")
 
 
 def chance_of(row: dict) -> float:

@@ -14,7 +14,7 @@ RULE = (
 _METHOD = ["method", "recipe", "normalisation"]
 
 
-def chosen_without_labels(runs: pd.DataFrame) -> pd.DataFrame:
+def chosen_by_other_targets(runs: pd.DataFrame) -> pd.DataFrame:
     """Choose a method for every pair by `RULE`, and say how it did there.
 
     Parameters

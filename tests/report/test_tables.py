@@ -160,7 +160,13 @@ def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
     assert tables.display(table)["method"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
     assert not {"recipe", "normalisation"} & set(tables.display(table).columns)
     wide = tables.at_a_glance(table)
-    assert wide["method"].tolist() == ["CPAC modern, per speaker", "CPAC modern"]  # best first
+    assert list(wide) == ["method", "EmoDB, held out", "EmoDB, held out, per speaker"]
+    means = [
+        f"{100 * runs['uar'][runs['normalisation'] == n].mean():.1f}" for n in ("global", "speaker")
+    ]
+    assert wide.to_numpy().tolist() == [
+        ["CPAC modern", *(f"{m} (162 of 540 utterances)" for m in means)]
+    ]
 
 
 def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):

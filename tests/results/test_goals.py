@@ -7,7 +7,7 @@ from conftest import REPOSITORY
 from toys import variant
 
 from ctl_helpers.results import goals as module
-from ctl_helpers.results.choice import chosen_without_labels
+from ctl_helpers.results.choice import chosen_by_other_targets
 from ctl_helpers.results.goals import goals
 from ctl_helpers.results.runs import RUN_COLUMNS
 from ctl_helpers.results.voices import seconds_of_a_new_voice
@@ -73,7 +73,7 @@ def test_the_method_across_corpora_is_chosen_by_other_targets():
     ]
     rows.append({"source": "a", "target": "b", "method": "best, but on one pair", "uar": 0.99})
     rows.append({"source": "a+c", "target": "b", "method": "one", "uar": 0.99})
-    found = chosen_without_labels(table(rows, protocol="transductive")).set_index(
+    found = chosen_by_other_targets(table(rows, protocol="transductive")).set_index(
         ["source", "target"]
     )
     # For b by the pairs to a and c: 0.4 against 0.425; for c by those to a and b: 0.55, 0.4.
@@ -82,7 +82,7 @@ def test_the_method_across_corpora_is_chosen_by_other_targets():
     assert found.loc[("a", "b"), ["uar", "best", "seeds"]].tolist() == pytest.approx([30, 50, 3])
     assert found.loc[("a", "b"), "uar_low"] < 30 < found.loc[("a", "b"), "uar_high"]
     one_target = table(rows, protocol="transductive").query("target == 'b'")
-    assert chosen_without_labels(one_target).empty
+    assert chosen_by_other_targets(one_target).empty
 
 
 def test_scores_by_how_much_of_a_new_voice_is_known():
