@@ -15,7 +15,7 @@ import yaml
 
 from ctl_helpers import __version__
 from ctl_helpers.errors import StudyError, nearest
-from ctl_helpers.study.settings import FIELDS, READING, read_study
+from ctl_helpers.study.settings import FIELDS, READING, parse, read_study
 
 _PROGRAM = "ctl-mtnet"
 _DESCRIPTION = """\
@@ -152,7 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="corpora [all found]")
     sub.add_argument("--recipe", metavar="NAME", default="modern", help="recipe for CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network, with its recipe")
-    sub.add_argument("--seed", metavar="N", type=int, default=0, help="seed of the training [0]")
+    sub.add_argument("--seed", metavar="N", default=0, help="seed of the training [0]")
     _settings_arguments(sub, READING)
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="file to write")
@@ -267,7 +267,8 @@ def _train(parsed: argparse.Namespace) -> int:
     if parsed.corpora is None or is_miniature(parsed.corpora):
         print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
-    asked = (parsed.corpora, parsed.names, parsed.out, method, parsed.seed, parsed.report)
+    (seed,) = parse("seeds", parsed.seed, "")
+    asked = (parsed.corpora, parsed.names, parsed.out, method, seed, parsed.report)
     reading = read_study(None, {n: v for n, v in _given(parsed).items() if n in READING})
     model = train_network(*asked, **reading.settings.reading)
     print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
@@ -311,7 +312,10 @@ def _predict(parsed: argparse.Namespace) -> int:
     if parsed.plot and len(table):
         from ctl_helpers.report.figures import timeline
 
-        timeline(table).savefig(parsed.plot, dpi=160)
+        try:
+            timeline(table).savefig(parsed.plot, dpi=160)
+        except OSError as error:
+            raise StudyError(f"predict: cannot write {parsed.plot} ({error.strerror})") from error
     return _left_out(problems)
 
 
@@ -333,9 +337,10 @@ def _print_card(card: dict, as_json: bool) -> None:
 def _check_picture(file: Path) -> None:
     """Refuse a picture file that cannot be written, before any work."""
     kinds = (".png", ".svg", ".pdf")
-    if file.suffix.lower() not in kinds or not file.absolute().parent.is_dir():
+    folder = file.absolute().parent
+    if file.suffix.lower() not in kinds or not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise StudyError(
-            f"predict: expected a picture {', '.join(kinds)} in a folder that is there: "
+            f"predict: expected a picture {', '.join(kinds)} in a folder that can be written: "
             f"--plot FILE.png, got {file}"
         )
 

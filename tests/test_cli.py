@@ -22,6 +22,7 @@ from ctl_helpers import cli
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
+from ctl_helpers.runs.model import MODEL
 from ctl_helpers.study.opened import open_corpus
 
 COMMANDS = ("study", "splits", "corpora", "train", "predict", "archive", "results")
@@ -146,7 +147,10 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["corpora", "{empty}"], "{empty}"),
         (["train", "--out", "model.h5", "--corpora", "{root}"], "ends in .keras"),
         (["train", "--out", "a.keras", "--corpora", "{root}", "--method", "mfcc+rbf"], "a network"),
+        (["train", "--out", "a.keras", "--corpora", "{root}", "--seed", "-1"], "from 0 to"),
         (["predict"], "expected recordings"),
+        (["predict", "a.wav", "--plot", "nowhere/a.png"], "a folder that can be written"),
+        (["predict", "", "--model", "{model}"], "expected a recording, a folder"),
         (["predict", "a.wav", "--model", "{empty}"], "model.keras"),
         (["predict", "a.wav", "--model", "{file}"], "expected a .keras file, found another file"),
     ],
@@ -157,6 +161,7 @@ def test_each_mistake_says_what_was_expected(words, expected, capsys, tmp_path, 
     places["file"].write_text("")
     places["yaml"].write_text("metods: [cpac]")
     places["empty"].mkdir()
+    places["model"] = MODEL
     assert cli.main([word.format(**places) for word in words]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith("error: ") and expected.format(**places) in said[-1]

@@ -129,11 +129,11 @@ class Corpus:
     def _spelled(self) -> dict[str, str]:
         return {_plain(speaker): speaker for speaker in self.speakers}
 
-    def emotions_in(self, folder: Path) -> dict[str, str]:
-        """Emotion codes by names of recordings, from the label files below a folder."""
+    def emotions_in(self, files: Iterable[Path]) -> dict[str, str]:
+        """Emotion codes by names of recordings, from the label files among some files."""
         if not (rules := self.rules.get("labels")):
             return {}
-        files = [f for f in sorted(folder.rglob(rules["files"])) if not f.name.startswith(".")]
+        files = [file for file in files if file.match(rules["files"])]
         texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
         return dict(pair for text in texts for pair in re.findall(rules["line"], text, re.M))
 

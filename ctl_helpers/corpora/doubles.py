@@ -1,9 +1,10 @@
 """Keep one of several files that hold the same utterance: copies, changed ones, wholes of parts."""
 
+import math
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from operator import itemgetter
 from pathlib import PurePosixPath
 
@@ -20,6 +21,12 @@ _DERIVED = re.compile(
     r"laryngo|noise|noisy|augm|(re|up|down)sampl|enhanc|cop(y|ies)|backup|\dk|revers|pitch|speed|stretch",
     re.I,
 )
+_CHANGED = re.compile(
+    r"(?<![^\W\d_])(aug(mented)?|noisy?|noise|pitch(ed)?|fast(er)?|slow(er)?|stretch(ed)?|shift(ed)?|"
+    r"speed|reverb|echo|gain|loud(er)?|quiet(er)?|copy|resampled|\d+k)(?![^\W\d_])",
+    re.I,
+)
+_MANY = 300  # sets, of speakers surely, that are not all compared with one another
 _PLAIN = ("wav", "wavs", "speech", "audio", "clean", "original")
 
 
@@ -73,12 +80,12 @@ def one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[di
 
 
 def _parallel(one: dict[tuple, dict], two: dict[tuple, dict], said: bool) -> str:
-    """Say how two folders show that one holds changed copies of the other, or "".
+    """Say how two sets of files show that one holds changed copies of the other, or "".
 
-    Either lengths are in proportion (where they hardly differ inside a folder, as of cut signals,
-    that tells nothing), or sounds of the same name are alike, and others are not: speakers who say
-    the same sentences reach 0.53 in CASIA, EmoDB and RAVDESS, copies with noise as loud as the
-    speech, or an echo, 0.6 to 0.9. Less is enough if the folder's name has said it.
+    Either lengths are in proportion (where they hardly differ inside a set, as of cut signals, that
+    tells nothing), or sounds of the same name are alike, and others are not: speakers who say the
+    same sentences reach 0.53 in CASIA, EmoDB and RAVDESS, copies with noise as loud as the speech,
+    or an echo, 0.6 to 0.9. Less is enough if a folder's or file's name has said it.
     """
 
     def near(values: np.ndarray, width: float) -> float:
@@ -88,38 +95,77 @@ def _parallel(one: dict[tuple, dict], two: dict[tuple, dict], said: bool) -> str
     if len(both) < max(2 if said else 5, 0.8 * len(two)):
         return ""
     first, second = ([tree[name] for name in both] for tree in (one, two))
+    if any(a["speaker"] != b["speaker"] for a, b in zip(first, second, strict=True)):
+        return ""
     lengths, others = (np.log([record["duration"] for record in tree]) for tree in (first, second))
     if near(lengths - others, 0.01) >= 0.8 and near(lengths, 0.05) <= 0.5:
         return "in proportion as long"
     prints, copies = ([record["fingerprint"] for record in tree] for tree in (first, second))
     same = np.median([*map(likeness, prints, copies)])
     other = np.median([*map(likeness, prints, copies[1:] + copies[:1])])
-    return "their sounds alike" if same >= max(0.45 if said else 0.6, other + 0.15) else ""
+    enough = other + 0.1 if said else max(0.6, other + 0.15)
+    return "their sounds alike" if same >= enough else ""
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"[^\W\d_]+|\d+", name.casefold()))
+
+
+def _base_of(stem: str, plain: Collection[tuple[str, ...]]) -> tuple[str, str]:
+    """Name of which a file's is an extension, such as ``3`` of ``aug_3_0``, and the extension."""
+    words = _words(stem)
+    for length in range(len(words) - 1, 0, -1):
+        for start in range(len(words) - length + 1):
+            base = words[start : start + length]
+            if base in plain:
+                left = (*words[:start], "*", *words[start + length :])
+                return " ".join(base), " ".join(left)
+    return " ".join(words), ""
 
 
 def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> list[dict]:
-    """Keep one of several folders by emotion that are changed copies of one another."""
-    trees = defaultdict(dict)
+    """Keep one of several sets of files that are changed copies of one another.
+
+    A set is a folder, without those that name an emotion; of files that are named as changed copies
+    (``3_noisy.wav``, ``augmented/aug_3_0.wav``) those with the same extension of the name.
+    """
+    plain, trees = defaultdict(set), defaultdict(dict)
     for record in records:
         *folders, name = PurePosixPath(record["file"]).parts
         record["tree"] = "/".join(f for f in folders if not emotion_named(f, labels))
-        trees[record["tree"]][record["emotion"], PurePosixPath(name).stem] = record
+        record["said"] = bool(_DERIVED.search(record["tree"]) or _CHANGED.search(name))
+        if not record["said"]:
+            plain[record["emotion"]].add(_words(PurePosixPath(name).stem))
+    for record in records:
+        stem, ending = PurePosixPath(record["file"]).stem, ""
+        base = " ".join(_words(stem))
+        if record["said"]:
+            base, ending = _base_of(stem, plain[record["emotion"]])
+        record["set"] = (record["tree"], ending)
+        start = 0.0 if math.isnan(record["start"]) else record["start"]
+        trees[record["set"]][record["emotion"], base, start] = record
 
-    def rank(tree: str) -> tuple:
-        plain = tree.casefold().split("/")[-1] in _PLAIN
-        return bool(_DERIVED.search(tree)), not plain, tree.count("/") + bool(tree), tree
+    def rank(key: tuple[str, str]) -> tuple:
+        tree, ending = key
+        is_plain = tree.casefold().split("/")[-1] in _PLAIN
+        depth = tree.count("/") + bool(tree)
+        return bool(ending), bool(_DERIVED.search(tree)), not is_plain, depth, key
 
-    kept: list[str] = []
-    for tree in sorted(trees, key=rank):
-        said = bool(_DERIVED.search(tree))
-        found = ((one, _parallel(trees[one], trees[tree], said)) for one in kept)
-        like, sign = next(((one, sign) for one, sign in found if sign), ("", ""))
+    kept: list[tuple[str, str]] = []
+    for key in sorted(trees, key=rank):
+        said = any(record["said"] for record in trees[key].values())
+        others = kept if said or len(trees) <= _MANY else ()
+        found = ((one, _parallel(trees[one], trees[key], said)) for one in others)
+        like, sign = next(((one, sign) for one, sign in found if sign), (("", ""), ""))
         if sign:
-            reason = f"{len(trees[tree])} files with the names of {like or '.'}, {sign}"
-            listing.leave_out(tree or ".", "folder", reason)
+            count, name = len(trees[key]), "/".join(filter(None, key)) or "."
+            reason = (
+                f"{count} files with the names of {'/'.join(filter(None, like)) or '.'}, {sign}"
+            )
+            listing.leave_out(name, "folder", reason)
         else:
-            kept.append(tree)
-    return [record for record in records if record["tree"] in kept]
+            kept.append(key)
+    return [record for record in records if record["set"] in kept]
 
 
 def leave_whole(frame: pd.DataFrame, listing: Listing) -> pd.DataFrame:

@@ -32,7 +32,8 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
     """List the recordings of a folder with their labels, and the files that are not part."""
     if entry:  # its codes may be in the map, as well as what they mean
         labels = {emotion_named(word) or word: label for word, label in (labels or {}).items()}
-    listing, emotions = Listing(), entry.emotions_in(folder) if entry else {}
+    files = (folder / file for file in recordings(folder, (".txt",)))
+    listing, emotions = Listing(), entry.emotions_in(files) if entry else {}
     words: set[str] = set()
     for path in recordings(folder, RECORDINGS, listing):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
@@ -231,7 +232,7 @@ def load_manifest(
     records = _read(name, folder, listing, jobs, longest)
     if native and entry:
         records = one_of_each(entry, records, listing)
-    elif native:
+    else:
         records = one_tree(records, labels, listing)
     frame = pd.DataFrame(records, columns=[*COLUMNS, "file", "misplaced", "notes"])
     frame = leave_whole(frame, listing)
@@ -243,6 +244,8 @@ def load_manifest(
     if frame.empty:
         count = f"none of {len(problems)} files under {folder} can be used"
         unknown = "" if entry else unknown_words(found["reason"] for found in problems)
+        unread = [note["reason"] for note in listing.notes if note["kind"] == "column"]
+        unknown += "".join(f"; column {reason}" for reason in unread[:1])
         raise StudyError(f"corpus {name!r}: {count}, {first}{unknown}")
     if problems and not quiet:
         count = f"{len(problems)} of {len(problems) + len(frame)} files under {folder} left out"

@@ -56,7 +56,8 @@ class Reading:
     @cached_property
     def named(self) -> dict[str, str]:
         """Names of columns here by their names in tables."""
-        return {theirs.strip().lower(): ours for theirs, ours in (self.columns or {}).items()}
+        columns = self.columns or {}
+        return dict(zip(_plain(columns), columns.values(), strict=True))
 
 
 @dataclass
@@ -102,9 +103,19 @@ def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
         encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
     with open(table, encoding=encoding, errors=errors, newline="") as lines:
         first = lines.readline()
-        lines.seek(0)
+        if said := re.match("sep=(.)", first, re.IGNORECASE):  # Excel's line before the header
+            delimiter = said[1]
+        else:
+            delimiter = max(",;\t", key=first.count)
+            lines.seek(0)
         # Strict: a quote that is not closed would swallow the rows behind it.
-        yield from csv.reader(lines, delimiter=max(",;\t", key=first.count), strict=True)
+        yield from csv.reader(lines, delimiter=delimiter, strict=True)
+
+
+def _means(name: str, ours: str) -> bool:
+    """Whether a column's name is one of ours, or another word for it (StartTime for start_time)."""
+    squeezed = name.replace("_", "")
+    return any(squeezed == known.replace("_", "") for known in (ours, *ALIASES[ours]))
 
 
 def is_table(path: Path, reading: Reading) -> bool:
@@ -116,7 +127,7 @@ def is_table(path: Path, reading: Reading) -> bool:
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
     header = {reading.named.get(name, name) for name in _plain(first)}
-    found = {ours for ours in REQUIRED if not header.isdisjoint((ours, *ALIASES[ours]))}
+    found = {ours for ours in REQUIRED if any(_means(name, ours) for name in header)}
     return bool(found & header) or len(found) == len(REQUIRED)
 
 
@@ -136,7 +147,7 @@ def tables_in(folder: Path, reading: Reading) -> list[Path]:
 
 
 def _plain(header: Iterable) -> list[str]:
-    return [str(name).strip().lower() for name in header]
+    return [re.sub(r"[\s-]+", "_", str(name).strip().lower()) for name in header]
 
 
 def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
@@ -149,8 +160,8 @@ def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
         names = ["end" if name == "offset" else name for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
-    for ours, aliases in ALIASES.items():
-        others = [name for name in names if name in aliases and ours not in names]
+    for ours in ALIASES:
+        others = [name for name in names if _means(name, ours) and ours not in names]
         if len(others) > 1:
             listed = " and ".join(map(repr, others))
             raise StudyError(f"columns {listed} in {table} may both be the {ours}: say which is")
@@ -162,7 +173,9 @@ def _table(table: Path, reading: Reading) -> pd.DataFrame:
     """Read a CSV or TSV table; its column "too many" has the cells beyond those of the header."""
     try:
         header, *rows = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise StudyError(f"{table} is not a CSV table in UTF-8: save it as one") from error
+    except (OSError, csv.Error) as error:
         raise StudyError(f"{table} is not a CSV table ({error})") from error
     names = _named(header, reading, table)
     if absent := [name for name in REQUIRED if name not in names]:
@@ -373,5 +386,6 @@ def _whole(word: str) -> str:
 
 
 def _number(word: str) -> str:
-    plain = _whole(word)
-    return plain.lstrip("0") or "0" if plain.isdecimal() else fold(plain)
+    """Write a speaker without zeros before a number, and blanks or signs beside letters."""
+    plain = re.sub(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])", "", fold(_whole(word)))
+    return re.sub(r"(?<!\d)0+(?=\d)", "", plain)

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.settings import Features, short_hash
+from ctl_helpers.features.settings import LARGEST, Features, short_hash
 from ctl_helpers.plugins import own_file
 
 _NAMES = ("utterance", "path", "file")
@@ -49,8 +49,8 @@ def read_array(file: Path, manifest: pd.DataFrame) -> Features:
     Raises
     ------
     StudyError
-        When the file is not such an array, an utterance has no row or several, or a value of its
-        row is not finite.
+        When the file is not such an array, an utterance has no row or several, a value of its row
+        is not finite or beyond all reason, or all rows are the same.
     """
     values, names = _read(file)
     rows = _matched(file, names, manifest)
@@ -58,11 +58,18 @@ def read_array(file: Path, manifest: pd.DataFrame) -> Features:
         values = values[rows]
     with np.errstate(over="ignore"):  # is found below
         values = values.astype(np.float32, copy=False)
+    differ = False
     for start in range(0, len(values), _BLOCK):
-        finite = np.isfinite(values[start : start + _BLOCK]).reshape(-1, values[0].size).all(axis=1)
-        if not finite.all():
-            name = names[rows[start + int(np.argmin(finite))]]
-            raise StudyError(f"features {file}: expected finite values, got others in {name!r}")
+        block = values[start : start + _BLOCK].reshape(-1, values[0].size)
+        sound = (np.abs(block) <= LARGEST).all(axis=1)  # nor is what is not a number
+        if not sound.all():
+            name = names[rows[start + int(np.argmin(sound))]]
+            raise StudyError(
+                f"features {file}: expected finite values up to {LARGEST:g}, got others in {name!r}"
+            )
+        differ = differ or bool((block != values[0].ravel()).any())
+    if not differ and len(values) > 1:
+        raise StudyError(f"features {file}: expected rows that differ, got {len(values)} alike")
     return Features(values, manifest.reset_index(drop=True), array_key(file, manifest))
 
 
@@ -89,7 +96,7 @@ def _read(file: Path) -> tuple[np.ndarray, list[str]]:
             values = np.load(file, mmap_mode="r", allow_pickle=False)
             table = pd.read_csv(file.with_suffix(".csv"), dtype=str, keep_default_na=False)
             names = table[next((name for name in _NAMES if name in table), "utterance")].tolist()
-        if values.ndim not in (2, 3) or values.dtype.kind not in "fiu":
+        if values.ndim not in (2, 3) or values.dtype.kind not in "fiu" or not values.size:
             raise ValueError(f"{values.dtype} of shape {values.shape}")
         if len(values) != len(names):
             raise ValueError(f"{len(names)} names of {len(values)} rows")

@@ -12,12 +12,11 @@ from ctl_helpers.corpora import read_audio
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.arrays import array_key, is_array, read_array
 from ctl_helpers.features.cache import cached_rows, known_shape, rows_key
-from ctl_helpers.features.settings import Features, FeatureSettings, short_hash
+from ctl_helpers.features.settings import LARGEST, Features, FeatureSettings, short_hash
 from ctl_helpers.features.ways import Way, shape_of, way_of
 from ctl_helpers.parallel import cache_folder, parallel_map
 
 _LOUDEST = 1e5  # full scales; recordings in floats at the scale of 16-bit integers stay below
-_LARGEST = 1e15
 _log = logging.getLogger("ctl_helpers")
 
 
@@ -27,6 +26,7 @@ def extract(
     jobs: int | None = None,
     cache: str | os.PathLike | None = None,
     samples: int | None = None,
+    quiet: bool = False,
 ) -> Features:
     """Compute the features of every utterance, or read them where they were computed before.
 
@@ -49,6 +49,8 @@ def extract(
     samples : int or None
         Length that signals are cropped or padded to for MFCC, at their sampling rate; ``None`` for
         that of the settings, or of the corpus.
+    quiet : bool
+        Whether to do without the warning that names what is left out.
 
     Returns
     -------
@@ -89,7 +91,7 @@ def extract(
         ) from error
     values, speech, failures = found
     kept = [name for row, name in enumerate(names) if row not in failures]
-    manifest, key = _leave_out(manifest, failures), rows_key(folder.name, kept)
+    manifest, key = _leave_out(manifest, failures, quiet), rows_key(folder.name, kept)
     return Features(values, manifest, key, speech if way.settings else None, way.settings)
 
 
@@ -143,12 +145,12 @@ def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[i
     values = np.asarray(values, np.float32)
     if values.shape != shape:
         raise StudyError(f"expected features of shape {shape}, got {values.shape}")
-    if not np.abs(values).max(initial=0) <= _LARGEST:
+    if not np.abs(values).max(initial=0) <= LARGEST:
         raise StudyError("its features are not finite, or beyond all reason")
     return values, speech
 
 
-def _leave_out(manifest: pd.DataFrame, failures: dict[int, str]) -> pd.DataFrame:
+def _leave_out(manifest: pd.DataFrame, failures: dict[int, str], quiet: bool) -> pd.DataFrame:
     manifest = manifest.reset_index(drop=True)
     if not failures:
         return manifest
@@ -161,7 +163,8 @@ def _leave_out(manifest: pd.DataFrame, failures: dict[int, str]) -> pd.DataFrame
     said += f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
     if len(problems) == len(manifest):
         raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
-    _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
+    if not quiet:
+        _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
     kept = manifest.drop(index=list(failures)).reset_index(drop=True)
     kept.attrs["problems"] = [*manifest.attrs.get("problems", []), *problems]
     return kept

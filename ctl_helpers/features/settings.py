@@ -11,6 +11,8 @@ from ctl_helpers.errors import StudyError
 TRACKS = 3
 """Tracks of pitch: voicing, pitch, pitch relative to the utterance's median."""
 MEL_BANDS = 128
+LARGEST = 1e15
+"""Magnitude from which a feature is no feature any more."""
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,9 @@ def shape_of(way: Way) -> tuple[int, ...]:
     """Shape of what a function of the user's own returns, by a second of noise."""
     noise = np.random.default_rng(0).normal(0, 0.1, way.sampling_rate).astype(np.float32)
     try:
-        return np.shape(way.compute(noise))
+        if np.size(found := way.compute(noise)) == 0:
+            raise ValueError("an empty one")
+        return np.shape(found)
     except Exception as error:  # whatever the function does
         name = getattr(way.compute, "keywords", {}).get("reference")
         raise StudyError(

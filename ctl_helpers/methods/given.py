@@ -20,22 +20,8 @@ _log = logging.getLogger("ctl_helpers")
 
 
 @lru_cache
-def _warn(label: str) -> None:
-    _log.warning(
-        "%s: without a column split it is taken on trust that no utterance was predicted by a "
-        "model that was trained on it, or on its speaker where speakers are held out",
-        label,
-    )
-
-
-@lru_cache
-def _warn_of_others(label: str, place: str, others: str) -> None:
-    _log.warning(
-        "%s, %s: %s is of no emotion among the classes here; the others are scaled to sum to 1",
-        label,
-        place,
-        others,
-    )
+def _warn_once(line: str) -> None:
+    _log.warning("%s", line)
 
 
 @dataclass(frozen=True)
@@ -77,22 +63,31 @@ class GivenMethod(Method):
         """The predictions, text but for the probabilities."""
         words = dict.fromkeys(["utterance", "split", "corpus"], str)
         try:
+            header = pd.read_csv(io.BytesIO(self._content), header=None, nrows=1, dtype=str)
             table = pd.read_csv(io.BytesIO(self._content), dtype=words)
         except ValueError as error:
             raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
-        if "utterance" not in table or table.filter(regex="^(p_.*|predicted)$").empty:
+        names = header.iloc[0]
+        if names.duplicated().any():
+            twice = names[names.duplicated()].iloc[0]
+            raise StudyError(f"{self.label}: the column {twice!r} is there twice")
+        if "utterance" not in table or table.filter(regex="^(p_.*|predicted)$").columns.empty:
             raise StudyError(
                 f"{self.label}: expected the columns utterance and p_<emotion> (or predicted), got "
                 f"{', '.join(map(str, table.columns))}"
             )
         if "corpus" in table:
-            table["corpus"] = table["corpus"].str.casefold()
+            table["corpus"] = table["corpus"].fillna("").str.strip().str.casefold()
         return table
 
     def suits(self, problem: Problem) -> bool:
         """Whether the file has predictions for some of the problem's corpus."""
         if "split" not in self.table:
-            _warn(self.label)
+            _warn_once(
+                f"{self.label}: without a column split it is taken on trust that no utterance was "
+                "predicted by a model that was trained on it, or on its speaker where speakers are "
+                "held out"
+            )
         tested = set(problem.manifest["corpus"].iloc[problem.test].str.casefold())
         return "corpus" not in self.table or bool(tested & set(self.table["corpus"]))
 
@@ -133,8 +128,19 @@ class GivenMethod(Method):
         if absent := [column for column in columns if column not in table]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
         probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+        where = f"{self.label}, {problem.place}"
         if others := sorted(set(table.filter(regex="^p_").columns) - set(columns)):
-            _warn_of_others(self.label, problem.place, ", ".join(others))
+            _warn_once(
+                f"{where}: {', '.join(others)} is of no emotion among the classes here; the others "
+                "are scaled to sum to 1"
+            )
+        likeliest = np.array(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
+        said = table.get("predicted", pd.Series(likeliest, table.index))
+        if differ := int((said.isin(classes) & said.ne(likeliest)).sum()):
+            _warn_once(
+                f"{where}: the column predicted is not the likeliest emotion of {differ} rows; its "
+                "probabilities count"
+            )
         sums = probabilities.sum(axis=1, keepdims=True)
         if not np.isfinite(sums).all() or (probabilities < 0).any() or (sums == 0).any():
             raise StudyError(

@@ -98,14 +98,30 @@ class Problem:
         return pd.Categorical(self.manifest["emotion"], self.classes).codes.astype(int)
 
     def with_features(self, *features: Features) -> "Problem":
-        """Attach what a method looks at: features with a row per row of the manifest."""
-        for one in features:
-            if len(one.manifest) != len(self.manifest):
-                raise StudyError(
-                    f"{self.place}: expected features of {len(self.manifest)} utterances, got "
-                    f"{len(one.manifest)}; has a recording changed since the corpus was read?"
-                )
-        return replace(self, features=features)
+        """Attach what a method looks at; utterances without such features leave the problem."""
+        if all(len(one.manifest) == len(self.manifest) for one in features):
+            return replace(self, features=features)
+        names = self.manifest["path"] + "\t" + self.manifest["utterance"]
+        theirs = [one.manifest["path"] + "\t" + one.manifest["utterance"] for one in features]
+        kept = np.logical_and.reduce([names.isin(some) for some in theirs])
+        number = np.cumsum(kept) - 1
+        parts = (number[part[kept[part]]] for part in (self.train, self.adapt, self.test))
+        train, adapt, test = parts
+        if not (len(train) and len(test)):
+            raise StudyError(f"{self.place} {self.split}: no utterance is left that has features")
+        features = tuple(
+            replace(
+                one,
+                values=one.values[mine := np.flatnonzero(some.isin(names[kept]))],
+                manifest=one.manifest.iloc[mine].reset_index(drop=True),
+                speech=None if one.speech is None else one.speech[mine],
+            )
+            for one, some in zip(features, theirs, strict=True)
+        )
+        manifest = self.manifest[kept].reset_index(drop=True)
+        return replace(
+            self, manifest=manifest, train=train, adapt=adapt, test=test, features=features, memo={}
+        )
 
     def feature_key(self, features: str | FeatureSettings) -> str:
         """Name what `extract` would give for the manifest; see `ctl_helpers.features`."""

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.errors import StudyError
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.store import canonical, damage, read_archive, read_table
@@ -90,10 +91,11 @@ def read_runs(
         else:
             damaged.append(f"{name} (expected format {FORMAT}, got {spec.get('format')})")
     if damaged:
+        more = ["..."] * (len(damaged) > 20)
         log.warning(
             "results folder %s: %d damaged run(s) left out, run the study again to have them "
             "computed: %s",
-            *(root, len(damaged), " ".join(", ".join(damaged).split())),
+            *(root, len(damaged), " ".join(", ".join([*damaged[:20], *more]).split())),
         )
     for row in read_archive(root.parent):
         if wanted is None or row["run"] in wanted:
@@ -217,7 +219,11 @@ def _read_tables(root: Path, runs: Iterable[str], file: str, columns: list[str])
     missing = [run for run, path in paths.items() if not path.is_file()]
     frames = [read_table(path).assign(run=run) for run, path in paths.items() if run not in missing]
     if missing and (archive := root.parent / f"{file}.bz2").is_file():
-        frame = read_table(archive)
+        try:
+            frame = read_table(archive)
+        except (OSError, EOFError, ValueError) as error:
+            reason = f"{archive.name} is damaged ({error})"
+            raise StudyError(f"report {root.parent}: {reason}") from error
         frames.append(frame[frame["run"].isin(missing)])
         missing = sorted(set(missing) - set(frame["run"]))
     if missing:

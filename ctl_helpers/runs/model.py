@@ -1,5 +1,6 @@
 """A trained network as one file: it holds all that is needed to use it on new recordings."""
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,8 @@ def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
     if not path.is_file() or path.suffix != ".keras":
         found = "another file" if path.is_file() else "none"
         raise StudyError(f"model {path}: expected a .keras file, found {found}")
+    if not zipfile.is_zipfile(path):
+        raise StudyError(f"model {path}: not a network that can be loaded (empty, cut or no zip)")
     try:
         model = backend.keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # a damaged file can fail anywhere inside Keras

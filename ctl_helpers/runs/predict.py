@@ -26,6 +26,7 @@ _SHORTEST = 0.1  # seconds of a window
 _LONG = 1.5  # recordings of so many windows are divided
 _AT_ONCE = 256  # windows in memory
 _PER_TASK = 32
+_WORTH_SAYING = ("truncated", "clipped")  # kinds of notes
 _STRANGE = 1.5  # how many times as far from the training's mean as its farthest per cent
 
 
@@ -48,7 +49,7 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
     found: list[Path] = []
     for word in map(str, words):
         path = Path(word)
-        if path.is_dir():
+        if word and path.is_dir():
             some = sorted(path / one for one in recordings(path, RECORDINGS, Listing()))
         elif path.is_file():
             some = [path]
@@ -120,7 +121,7 @@ def predict_files(
         raise StudyError(f"predict: {'; '.join(problems)}")
     cropped: list[Path] = []
     pieces = _pieces(files, length, longest, cropped, problems)
-    rows, strange = [], []
+    rows, strange, told = [], [], []
     for some in _batched(pieces, _AT_ONCE):
         described = _described(some, settings, jobs, problems)
         if not described:
@@ -129,16 +130,17 @@ def predict_files(
         probabilities = np.asarray(network.predict(inputs[:], verbose=0, batch_size=16))
         if not np.isfinite(probabilities).all():
             raise StudyError(f"model {path}: its probabilities are not finite; it cannot be used")
-        for (file, start, end, *_), p, far in zip(
+        for (file, start, end, *_, remarks), p, far in zip(
             described, probabilities, _distances(inputs, card), strict=True
         ):
             row = {"file": str(file), "start": start, "end": end}
             row["emotion"] = card["classes"][int(p.argmax())]
             rows.append(row | dict(zip(card["classes"], p.tolist(), strict=True)))
+            told += [f"{file}: {remark}" for remark in remarks]
             if far > _STRANGE:
                 strange.append(str(file))
     columns = ["file", "start", "end", "emotion", *card["classes"]]
-    notes = _notes(card, strange)
+    notes = [*_notes(card, strange), *dict.fromkeys(told)]
     if cropped:
         notes.append(
             f"{cropped[0]}{f' and {len(cropped) - 1} others' * (len(cropped) > 1)}: longer than "
@@ -157,6 +159,8 @@ def _pieces(
     """Give file, start and end of every piece; not-a-numbers where it is a whole file."""
     for file in files:
         try:
+            if not file.is_file():  # a pipe, say, which would be waited for
+                raise OSError
             seconds = soundfile.info(str(file)).duration
         except (soundfile.SoundFileError, OSError):
             problems.append(f"{file}: {inspect((str(file), WHOLE))[0]['reason']}")
@@ -193,12 +197,13 @@ def _describe(pieces: Iterable[tuple], settings: FeatureSettings) -> list[tuple]
     for file, some in groupby(pieces, key=lambda piece: piece[0]):
         segments = [(start, end) for _, start, end in some]
         for (start, end), signal in zip(segments, inspect((str(file), segments)), strict=True):
-            values = (signal["reason"], None, None)
+            values = (signal["reason"],)
             if signal.get("hush", 0) >= settings.samples / settings.sampling_rate:
-                values = ("its middle, which counts, is silent", None, None)
+                values = ("its middle, which counts, is silent",)
             elif not signal["kind"]:
                 audio = read_audio(file, settings.sampling_rate, start, end)
-                values = ("", *mfcc(audio, settings))
+                told = [reason for kind, reason in signal["notes"] if kind in _WORTH_SAYING]
+                values = ("", *mfcc(audio, settings), told)
             described.append((file, start, end, *values))
     return described
 

@@ -23,7 +23,7 @@ from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.model import save_network
-from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_json, write_text
+from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_record, write_text
 from ctl_helpers.runs.tracking import track
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
@@ -133,7 +133,12 @@ def compute(
     failures |= _compute_side_by_side(alone, store, jobs, description)
     for run in missing:
         if run.members:  # in this process: a mean takes no time
-            failures[run.name] = _execute_safely(run, store, cores())
+            failed = [one.method.label for one in run.members if failures.get(one.name)]
+            failures[run.name] = (
+                f"{_where(run)}: its member {failed[0]} failed"
+                if failed
+                else _execute_safely(run, store, cores())
+            )
     return {name: said for name, said in failures.items() if said}
 
 
@@ -201,14 +206,15 @@ def execute(run: Run, store: RunStore) -> Path:
 
 
 def _record(run: Run, store: RunStore, folder: Path) -> None:
-    started, problem = time.time(), run.problem
+    started, planned = time.time(), run.problem
     found = [
-        extract(problem.manifest, features, jobs=1, samples=problem.samples)
+        extract(planned.manifest, features, jobs=1, samples=planned.samples, quiet=True)
         for features in run.method.features
     ]
     members = [_probabilities_of(member, store) for member in run.members]
-    outcome = run.method.run(problem.with_features(*found), run.seed, folder, members)
-    _check(outcome, run)
+    problem = planned.with_features(*found)
+    outcome = run.method.run(problem, run.seed, folder, members)
+    _check(outcome, problem, run.method.label)
     predictions = _predictions(problem, outcome)
     predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.5f")
     if outcome.history:
@@ -239,15 +245,15 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         "environment": describe_environment(),
         "files": files,
     }
-    write_json(folder / "record.json", record | dict(outcome.details))
+    write_record(folder, record | dict(outcome.details))
     where = {"corpus": problem.place, "protocol": problem.protocol, "split": problem.split}
     facts = where | {"method": run.method.label, "seed": run.seed}
     flat = {f"{s} {n}": v for s, block in scored.items() for n, v in block.items()}
     track(run.name, facts, flat, outcome.history)
 
 
-def _check(outcome: Outcome, run: Run) -> None:
-    expected = (len(run.problem.test), len(run.problem.classes))
+def _check(outcome: Outcome, problem: Problem, label: str) -> None:
+    expected = (len(problem.test), len(problem.classes))
     for probabilities in map(np.asarray, outcome.probabilities.values()):
         got = f"{probabilities.shape}, {np.isfinite(probabilities).mean():.0%} of them finite"
         if probabilities.shape == expected and np.isfinite(probabilities).all():
@@ -255,9 +261,7 @@ def _check(outcome: Outcome, run: Run) -> None:
             if probabilities.min() >= 0 and np.allclose(sums, 1, atol=1e-2):
                 continue
             got = f"values from {probabilities.min():.3g} that sum to {sums[0]:.3g} (no softmax?)"
-        raise StudyError(
-            f"{run.method.label}: expected finite probabilities of shape {expected}, got {got}"
-        )
+        raise StudyError(f"{label}: expected finite probabilities of shape {expected}, got {got}")
 
 
 def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:

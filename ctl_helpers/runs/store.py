@@ -78,6 +78,11 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, text + "\n")
 
 
+def write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    """Write a run's record, with a checksum of all of it."""
+    write_json(folder / "record.json", dict(record) | {"checksum": spec_hash(record)})
+
+
 def write_text(path: str | Path, content: str | bytes) -> Path:
     """Write a file whole or not at all: what was there stays until all of the new is on disk.
 
@@ -178,7 +183,7 @@ class RunStore:
         warning, and the run counts as missing.
         """
         folder = self.root / name
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
             return name in self.archived
         if not (fault := damage(folder)):
             with contextlib.suppress(OSError):  # of a process killed before it could remove it
@@ -201,7 +206,7 @@ class RunStore:
                 return read_table(self.root / name / "predictions.csv")
             table = read_table(self.root.parent / "predictions.csv.bz2")
             return table[table["run"] == name].dropna(axis=1, how="all")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, EOFError, ValueError, KeyError) as error:
             raise StudyError(f"run {name}: expected its predictions, got: {error}") from error
 
     def compute(self, spec: Mapping[str, Any], function: Callable[[Path], Any]) -> Path:
@@ -271,16 +276,27 @@ def read_table(path: Path) -> pd.DataFrame:
 
 
 def damage(folder: Path) -> str:
-    """Say what is wrong with a run's folder; empty where nothing is."""
+    """Say what is wrong with a run's folder; empty where nothing is.
+
+    The specification has to be that of the folder's name, the record that of its checksum. Of
+    networks and embeddings, which are large, only that they are there and not empty is looked at.
+    """
+    if not folder.is_dir():
+        return "no folder"
     try:
         record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
-        json.loads((folder / "spec.json").read_text(encoding="utf-8"))
+        spec = json.loads((folder / "spec.json").read_text(encoding="utf-8"))
         files = dict(record.get("files", {}))
+        checksum = record.pop("checksum", None)
     except (OSError, ValueError, AttributeError) as error:
         return f"{type(error).__name__}: {error}"
+    if spec_hash(spec) != folder.name:
+        return "spec.json is of another run"
+    if checksum and spec_hash(record) != checksum:
+        return "record.json has changed"
     for name, known in files.items():
-        if not (folder / name).is_file():
-            return f"{name} is missing"
+        if not (folder / name).is_file() or not (folder / name).stat().st_size:
+            return f"{name} is missing or empty"
         if name.endswith(".csv") and file_hash(folder / name) != known:
             return f"{name} has changed"
     return ""

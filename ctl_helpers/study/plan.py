@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from pathlib import Path
 
 import pandas as pd
@@ -167,6 +167,11 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                 )
                 place = (source, target)
                 _add(block, settings, plan, place, _sized(problems, settings), seeds)
+    there = [used.methods for group, used in plan.settings.items() if group.block == block]
+    for text in settings.methods:
+        if "given:" in text and text not in chain(*there) and plan.manifests:
+            places = ", ".join(plan.manifests)
+            plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
 
 
 def _sized(problems: list[Problem], settings: Settings) -> list[Problem]:

@@ -4,7 +4,6 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 """
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -101,6 +100,7 @@ class Settings:
 
 READING = ("emotions", "columns", "votes", "unpublished", "seconds")
 FIELDS = {one.name: one for one in fields(Settings)}
+_LONGEST = 3600  # seconds of a signal
 _WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", *READING)
 
 
@@ -180,8 +180,17 @@ def read_study(
 def _read_yaml(file: Path) -> dict:
     import yaml
 
+    class Once(yaml.SafeLoader):
+        """Refuses a key that is there twice, of which the last would count without a word."""
+
+        def construct_mapping(self, node, deep=False):
+            keys = [key.value for key, _ in node.value]
+            if twice := [key for key in keys if keys.count(key) > 1 and key != "<<"]:
+                raise yaml.YAMLError(f"the key {twice[0]!r} twice,{node.start_mark}")
+            return super().construct_mapping(node, deep)
+
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = yaml.load(file.read_text(encoding="utf-8"), Once)
     except FileNotFoundError as error:
         raise StudyError(f"study {file}: no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -266,15 +275,18 @@ def _count(value: Any) -> int:
 
 def _length(value: Any) -> float:
     try:
-        if 0 < (seconds := float(str(value))) < math.inf:
+        if 0 < (seconds := float(str(value))) <= _LONGEST:
             return seconds
     except ValueError:
         pass
-    raise ValueError("a number of seconds")
+    raise ValueError(f"a number of seconds up to {_LONGEST}")
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
-    return tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
+    numbers = tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
+    if not all(0 <= number < 2**32 for number in numbers):  # what seeds can be
+        raise ValueError("whole numbers from 0 to 4294967295")
+    return numbers
 
 
 def _flag(value: Any) -> bool:
@@ -290,14 +302,20 @@ def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -
         key and found and (word or empty) and sign not in word for key, found, word in pairs
     ):
         raise ValueError(example)
-    return {key.strip(): word.strip() for key, _, word in pairs}
+    found = {key.strip(): word.strip() for key, _, word in pairs}
+    if len(found) < len(pairs):
+        raise ValueError(f"every word once, {example}")
+    return found
 
 
 def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
-        return {str(key): "" if word in (None, "") else _word(word) for key, word in value.items()}
-    words = [value] if isinstance(value, str) else value
-    return _pairs(words, ":", "pairs such as excited:happy", empty=True)
+        found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
+    else:
+        words = [value] if isinstance(value, str) else value
+        found = _pairs(words, ":", "pairs such as excited:happy", empty=True)
+    spelled: dict[str, str] = {}  # Positive and positive are one
+    return {k: spelled.setdefault(v.strip().casefold(), v.strip()) for k, v in found.items()}
 
 
 def _changes(value: Any) -> tuple[dict[str, Any], ...]:

@@ -113,7 +113,7 @@ def test_a_table_of_another_encoding_is_found_and_named(tmp_path):
     lay_out(tmp_path / "a", ["1.wav"])
     (tmp_path / "mine.csv").write_bytes("path,emotion\na/1.wav,Ärger\n".encode("latin-1"))
     assert set(find_corpora(tmp_path)) == {"mine"}
-    with pytest.raises(StudyError, match=r"mine\.csv is not a CSV table .*utf-8"):
+    with pytest.raises(StudyError, match=r"mine\.csv is not a CSV table in UTF-8: save it"):
         load_manifest(tmp_path, "mine")
 
 
@@ -392,7 +392,7 @@ def test_a_duration_alone_is_no_segment_and_a_time_that_is_not_read_is_named(tmp
     assert manifest["utterance"].tolist() == ["1.wav"]
     assert [(n["path"], n["reason"].split(";")[0]) for n in manifest.attrs["notes"]] == [
         ("mine.csv", "'end_frame' is not read"),
-        ("mine.csv", "'start of turn' is not read"),
+        ("mine.csv", "'start_of_turn' is not read"),
     ]
 
 

@@ -275,6 +275,8 @@ def test_iemocap_as_it_is_distributed(tmp_path, name, below):
         (labels / f"{dialogue}.txt").write_text("\n".join(lines))
         (labels / f"._{dialogue}.txt").write_bytes(b"\0\xff[1 - 2]\ta\tb")
         (labels / "Categorical" / f"{dialogue}_e2_cat.txt").write_text("nothing of use")
+    (folder / "Session2").rename(tmp_path.parent / f"{tmp_path.name}-elsewhere")
+    (folder / "Session2").symlink_to(tmp_path.parent / f"{tmp_path.name}-elsewhere")
     root = folder if below else tmp_path
     manifest = load_manifest(root, "iemocap")
     rows = manifest[["emotion", "speaker", "sex", "text"]].values.tolist()

@@ -54,6 +54,22 @@ def test_probabilities_of_other_emotions_are_named_and_left_out(tmp_path, caplog
     assert [line for line in caplog.messages if "p_calm is of no emotion" in line]
 
 
+def test_a_column_that_is_there_twice_is_named(tmp_path):
+    frame = predictions()
+    frame = pd.concat([frame, 1 - frame["p_sad"]], axis=1)
+    with pytest.raises(StudyError, match="the column 'p_sad' is there twice"):
+        given(tmp_path, frame)
+
+
+def test_predictions_that_are_not_the_likeliest_emotion_are_named(tmp_path, caplog):
+    frame = predictions(predicted="sad")
+    expected = frame.iloc[PROBLEMS[0].test][["p_angry", "p_sad"]]
+    _, found = given(tmp_path, frame)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    count = (expected["p_angry"] > expected["p_sad"]).sum()
+    assert f"is not the likeliest emotion of {count} rows" in caplog.text
+
+
 def test_emotions_alone_are_certain(tmp_path):
     frame = predictions(predicted=["sad", "angry"] * 6)[["utterance", "predicted"]]
     _, found = given(tmp_path, frame)

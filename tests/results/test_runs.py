@@ -13,7 +13,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.results import runs as results
 from ctl_helpers.results.archive import write_archive
 from ctl_helpers.results.summaries import SUMMARY_COLUMNS, summary
-from ctl_helpers.runs.store import RunStore
+from ctl_helpers.runs.store import RunStore, spec_hash, write_json
 from ctl_helpers.scores import scores
 
 KFOLD = {"corpus": "emodb", "recipe": fabricated.recipe("released")}
@@ -107,8 +107,11 @@ def test_damaged_runs_are_left_out_with_one_warning(tmp_path, caplog):
 
 def test_thousands_of_runs_are_read_in_seconds(tmp_path):
     first = fabricated.add_run(RunStore(tmp_path / "one"), split="fold 0", **KFOLD)
+    spec = json.loads((first / "spec.json").read_text())
     for number in range(2000):
-        shutil.copytree(first, tmp_path / f"{number:012x}")
+        other = spec | {"seed": number}
+        shutil.copytree(first, tmp_path / spec_hash(other))
+        write_json(tmp_path / spec_hash(other) / "spec.json", other)
     begin = time.monotonic()
     assert len(results.load_runs(tmp_path)) == 2000
     assert time.monotonic() - begin < 30

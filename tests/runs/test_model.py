@@ -1,5 +1,6 @@
 """A network as one file: saved with all it needs, used on new recordings, and damaged."""
 
+import os
 import zipfile
 
 import keras
@@ -80,7 +81,8 @@ def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs
     files = [write_wav(tmp_path / name, samples) for name, samples in bad.items()]
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "text.wav").write_text("no sound")
-    files += [tmp_path / "empty.wav", tmp_path / "text.wav"]
+    os.mkfifo(tmp_path / "pipe.wav")  # nobody will ever write into it
+    files += [tmp_path / name for name in ("empty.wav", "text.wav", "pipe.wav")]
     table, _, problems = predict_files(model, [*files, good], jobs=1)
     assert table["file"].tolist() == [str(good)]
     assert sorted(line.split(": ")[0] for line in problems) == sorted(map(str, files))
@@ -121,6 +123,16 @@ def test_the_middle_of_a_recording_that_is_a_little_too_long_counts_and_that_is_
     assert len(table) == 2 and table["start"].isna().all() and not problems
     assert any("one.wav and 1 others: longer than" in line for line in notes)
     assert not any("longer than" in line for line in predict_files(model, files, 1.0, jobs=1)[1])
+
+
+def test_what_is_incomplete_or_clipped_is_predicted_and_said(place, runs, tmp_path):
+    loud = write_wav(tmp_path / "loud.wav", np.clip(5 * noise(0.5), -1, 1))
+    half = write_wav(tmp_path / "half.wav", noise(1.0))
+    half.write_bytes(half.read_bytes()[:8044])
+    table, notes, problems = predict_files(place / "runs" / runs["none"].name, [loud, half], jobs=1)
+    assert len(table) == 2 and not problems
+    assert f"{half}: it holds 50% of what its header says" in notes
+    assert f"{loud}: three samples or more in a row at full scale" in notes
 
 
 def test_nothing_to_predict_is_said(place, runs, tmp_path):

@@ -10,13 +10,17 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from conftest import REPOSITORY
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
-from toys import MORTAL, Toys, write_code
+from toys import MORTAL, Toys, toy_corpus, write_code
 
+from ctl_helpers.corpora import load_manifest
+from ctl_helpers.methods import parse
 from ctl_helpers.parallel import engine
+from ctl_helpers.protocols import problems_inside
 from ctl_helpers.results.runs import load_predictions, load_runs
-from ctl_helpers.runs.run import compute
+from ctl_helpers.runs.run import compute, seeded
 from ctl_helpers.runs.store import RunStore
 
 FILES = {"spec.json", "record.json", "predictions.csv", "history.csv", "embeddings.npz"}
@@ -223,6 +227,40 @@ class Guess:
 """
 
 
+def test_a_fusion_of_what_failed_says_so(toys, tmp_path):
+    file = write_code(tmp_path, "faults.py", FAULTS)
+    (fusion,) = toys.runs(f"mean({file}:three/released, {toys.classifier})", only=[0], settings={})
+    said = compute([fusion], RunStore(tmp_path / "runs"), jobs=1)
+    assert len(said) == 2
+    assert said[fusion.name].endswith(f"its member {fusion.members[0].method.label} failed")
+
+
+SOME = """
+import numpy as np
+
+def some(signal, rate):
+    part = signal[: 3200]
+    return [np.nan if signal[:400].max() > 0.8 else part.mean(), part.std(), np.abs(part).max()]
+"""
+
+
+def test_utterances_without_features_cost_themselves_alone(tmp_path, cache, caplog):
+    corpus = toy_corpus(tmp_path / "corpora", "toy")
+    for file in sorted(corpus.rglob("*.wav"))[:2]:
+        samples, rate = soundfile.read(file)
+        samples[:400] = 0.95
+        soundfile.write(file, samples, rate)
+    manifest = load_manifest(tmp_path / "corpora", "toy")
+    own = write_code(tmp_path, "own.py", SOME)
+    problems = problems_inside(manifest, "kfold", 2)
+    runs = [seeded(problem, parse(f"{own}:some+linear"), 0) for problem in problems]
+    store = RunStore(tmp_path / "runs")
+    assert compute(runs, store, jobs=1) == {}
+    tested = load_predictions(store, load_runs(store))["utterance"]
+    assert len(tested) == len(manifest) - 2 and tested.is_unique
+    assert sum("left out" in line for line in caplog.messages) == 1
+
+
 def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
     file = write_code(tmp_path, "faults.py", FAULTS)
     bad = [
@@ -300,7 +338,7 @@ STUDY = """
 import sys
 from pathlib import Path
 from toys import MORTAL, Toys
-from ctl_helpers.runs.run import compute
+from ctl_helpers.runs.run import compute, seeded
 from ctl_helpers.runs.store import RunStore
 toys = Toys(Path(sys.argv[1]))
 runs = toys.runs(f"{toys.folder}/mortal.py:network/released", **MORTAL)
@@ -351,7 +389,7 @@ SHALLOW = """
 import sys
 from pathlib import Path
 from toys import Toys
-from ctl_helpers.runs.run import compute
+from ctl_helpers.runs.run import compute, seeded
 from ctl_helpers.runs.store import RunStore
 toys = Toys(Path(sys.argv[1]))
 runs = toys.runs(f"{toys.folder}/vectors.npz+{toys.folder}/slow.py:classifier", seeds=(0, 1, 2))

@@ -17,7 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.runs.store import RunStore, canonical, file_hash, spec_hash, write_json
+from ctl_helpers.runs.store import (
+    RunStore,
+    canonical,
+    file_hash,
+    spec_hash,
+    write_json,
+    write_record,
+)
 
 SPEC = {"task": "cpac", "corpus": "emodb", "seed": 0}
 NAME = spec_hash(SPEC)
@@ -182,6 +189,8 @@ def test_two_processes_end_with_one_run(tmp_path, locks, computed):
         ("record.json", b"", "JSONDecodeError"),
         ("record.json", b"[1]", "AttributeError"),
         ("spec.json", b"{", "JSONDecodeError"),
+        ("spec.json", b'{"seed": 7}', "spec.json is of another run"),
+        ("model.keras", b"", "model.keras is missing or empty"),
         ("spec.json", None, "FileNotFoundError"),
         ("predictions.csv", b"selection,utterance\n", "predictions.csv has changed"),
         ("model.keras", None, "model.keras is missing"),
@@ -201,6 +210,30 @@ def test_a_damaged_run_is_set_aside_and_computed_again(tmp_path, caplog, name, c
     assert str(aside) in line and (aside / name).exists() == (content is not None)
     store.compute(SPEC, write_run)
     assert store.has(NAME) and (folder / "record.json").read_bytes() == before
+
+
+def test_a_record_that_was_changed_is_noticed(tmp_path, caplog):
+    store = RunStore(tmp_path)
+
+    def write(folder):
+        write_record(folder, {"scores": {"last": {"uar": 0.5}}, "files": {}})
+
+    file = store.compute(SPEC, write) / "record.json"
+    assert store.has(NAME)
+    file.write_text(file.read_text().replace("0.5", "0.9"))
+    assert not store.has(NAME) and "record.json has changed" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_what_is_in_the_place_of_a_run_is_set_aside(tmp_path, caplog, kind):
+    store = RunStore(tmp_path)
+    if kind == "file":
+        (tmp_path / NAME).write_text("")
+    else:
+        (tmp_path / NAME).symlink_to(tmp_path / "nowhere")
+    assert not store.has(NAME) and "no folder" in caplog.text
+    store.compute(SPEC, write_run)
+    assert store.has(NAME)
 
 
 def test_ids_in_predictions_stay_text(tmp_path):

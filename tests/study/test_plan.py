@@ -173,6 +173,15 @@ def test_a_bad_corpus_is_named_and_the_rest_is_planned(plan, root, tmp_path):
     assert set(asked(found, "corpus")) == {("good",)}
 
 
+def test_predictions_of_another_corpus_are_named(plan, tmp_path):
+    (tmp_path / "theirs.csv").write_text("utterance,corpus,p_sad,p_angry\n1.wav,three,0.5,0.5\n")
+    theirs = f"given:{tmp_path}/theirs.csv"
+    for text in (theirs, f"mean({theirs}, {SHALLOW})"):
+        found = plan(methods=[text, SHALLOW], pairs="none")
+        assert len(found.all_runs) == 4
+        assert found.problems == [f"{text}: its column corpus names none of those here (one, two)"]
+
+
 def test_a_pair_that_shares_too_little_is_named(plan):
     found = plan(names=["one", "other"], protocols=[], methods=[SHALLOW])
     assert not found.runs and len(found.problems) == 2

@@ -113,6 +113,12 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("notebooks: maybe", "notebooks: expected true or false, got 'maybe'"),
         ("emotions: [excited]", "emotions: expected pairs such as excited:happy"),
         ("emotions: ['a:b:c']", "emotions: expected pairs such as excited:happy"),
+        ("emotions: ['a:x', 'a:y']", "emotions: expected every word once"),
+        ("emotions: {a: x, a: y}", "the key 'a' twice"),
+        ("names: one\nnames: two", "the key 'names' twice"),
+        ("divisions: -1", "divisions: expected whole numbers from 0 to 4294967295"),
+        ("seeds: [0, 5000000000]", "seeds: expected whole numbers from 0 to 4294967295"),
+        ("seconds: 1000000000", "seconds: expected a number of seconds up to 3600"),
         ("changes: [epochs]", "changes: expected assignments such as epochs=20"),
         ("changes: 3", "changes: expected"),
         ("engine: slurm", "engine: expected one of local, dask, got 'slurm'"),
@@ -130,6 +136,14 @@ def test_every_mistake_is_one_line_that_says_where(written, text, expected):
         read_study(written(text))
     said = str(caught.value)
     assert expected in said and "\n" not in said and "mine.yaml" in said
+
+
+def test_labels_that_differ_in_case_alone_are_one(written):
+    words = {"happy": "Positive ", "sad": "negative", "calm": "positive"}
+    expected = {"happy": "Positive", "sad": "negative", "calm": "Positive"}
+    assert read_study(None, {"emotions": words}).settings.emotions == expected
+    pairs = [f"{word}:{label}" for word, label in words.items()]
+    assert read_study(None, {"emotions": pairs}).settings.emotions == expected
 
 
 def test_mistakes_of_a_command_line_are_named_by_the_option(tmp_path):
