@@ -9,6 +9,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -124,7 +125,10 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "--epochs", "0"], "--epochs: expected a whole number from 1, got '0'"),
         (["study", "--epochs", "three"], "--epochs: expected a whole number, got 'three'"),
         (["study", "--engine", "nope"], "--engine: expected one of local, dask"),
-        (["study", "--seconds", "-1"], "--seconds: expected a number of seconds, got '-1'"),
+        (
+            ["study", "--seconds", "-1"],
+            "--seconds: expected a number of seconds up to 3600, got '-1'",
+        ),
         (["study", "--changes", "epochs"], "--changes: expected assignments"),
         (["study", "{file}.yaml"], "no such file"),
         (["study", "{yaml}"], "no setting 'metods'; did you mean 'methods'?"),
@@ -288,6 +292,17 @@ def test_an_unknown_backend_is_one_line(root):
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: backend 'mxnet': expected tensorflow, jax or torch")
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_a_backend_that_is_not_installed_is_one_line(name):
+    if find_spec(name):
+        pytest.skip(f"{name} is installed")
+    words = [sys.executable, "-m", "ctl_helpers", "predict", "--card"]
+    environment = os.environ | {"KERAS_BACKEND": name}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: ") and name in done.stderr
 
 
 def test_splits_say_who_trains_and_who_tests(root, capsys):

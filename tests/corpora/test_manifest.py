@@ -333,6 +333,32 @@ def test_changed_copies_of_one_length_are_told_by_their_sound(tmp_path, folder, 
 
 
 @pytest.mark.parametrize(
+    "like", ["augmented/aug_{}_0.wav", "{}_pitch.wav", "pitch_{}.wav", "fast-{}.wav", "{} copy.wav"]
+)
+def test_changed_copies_under_other_names_are_left_out(tmp_path, like):
+    for number, length in enumerate(LENGTHS + 0.4):
+        folder = tmp_path / "mine" / ("angry", "sad")[number % 2]
+        write_wav(folder / f"{number}.wav", noise(length, seed=number))
+        write_wav(folder / like.format(number), noise(0.8 * length, seed=100 + number))
+    write_wav(tmp_path / "mine" / "sad" / "99_fast.wav", noise(0.5, seed=99))  # there is no 99
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == len(LENGTHS) + 1
+    (problem,) = manifest.attrs["problems"]
+    assert problem["kind"] == "folder" and "*" in problem["path"]
+    assert problem["reason"] == f"{len(LENGTHS)} files with the names of ., in proportion as long"
+
+
+def test_recordings_of_one_speaker_in_a_hurry_are_kept(tmp_path):
+    for number, length in enumerate(LENGTHS + 0.4):
+        folder = tmp_path / "mine" / ("angry", "sad")[number % 2]
+        write_wav(folder / f"{number}.wav", noise(length, seed=number))
+        hurried = length * (0.6 + 0.05 * (number * 3 % 7))  # each time another
+        write_wav(folder / f"{number}_fast.wav", noise(hurried, seed=100 + number))
+    manifest = load_manifest(tmp_path, "mine")
+    assert len(manifest) == 2 * len(LENGTHS) and not manifest.attrs["problems"]
+
+
+@pytest.mark.parametrize(
     "lengths",
     [
         [LENGTHS, LENGTHS[::-1], LENGTHS[[3, 1, 0, 2, 6, 4, 5]]],

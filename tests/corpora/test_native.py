@@ -5,7 +5,7 @@ import pytest
 from conftest import lay_out, noise, write_wav
 from layouts import PUBLISHED, casia_names, counts, emovo_names, ravdess_names, savee_names
 
-from ctl_helpers.corpora import CATALOGUE, load_manifest
+from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest
 
 LAYOUTS = {
     "casia by speaker": ("casia", "CASIA", casia_names()),
@@ -249,6 +249,37 @@ def test_labels_are_mapped(tmp_path):
         "left out by the label map",
         "unknown emotion 'xxx'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "files", "rows"),
+    [
+        (
+            "TESS Toronto emotional speech set data",
+            "tess",
+            ["OAF_Fear/OAF_back_fear.wav", "YAF_pleasant_surprised/YAF_bar_ps.wav"],
+            [("fear", "OAF", "back"), ("surprise", "YAF", "bar")],
+        ),
+        (
+            "CREMA-D",
+            "cremad",
+            ["AudioWAV/1001_DFA_ANG_XX.wav", "AudioWAV/1002_IEO_HAP_HI.wav"],
+            [("angry", "1001", "dfa"), ("happy", "1002", "ieo")],
+        ),
+        (
+            "Emotion Speech Dataset",
+            "esd",
+            ["0011/Angry/0011_000351.wav", "0012/Neutral/train/0012_000001.wav"],
+            [("angry", "0011", "1"), ("neutral", "0012", "1")],
+        ),
+    ],
+)
+def test_further_corpora_are_found_and_read(tmp_path, folder, name, files, rows):
+    lay_out(tmp_path / folder, files)
+    assert set(find_corpora(tmp_path)) == {name}
+    manifest = load_manifest(tmp_path, name)
+    found = manifest[["emotion", "speaker", "text"]].itertuples(index=False, name=None)
+    assert list(found) == rows
 
 
 TURNS = {"F000": "neu", "M000": "xxx", "F001": "exc", "M001": "oth", "M002": "fru"}

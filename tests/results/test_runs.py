@@ -187,6 +187,10 @@ def test_an_archive_holds_what_was_asked_for_and_a_folder_counts_before_it(tmp_p
     assert results.load_runs(store, only=[names[1]])["run"].tolist() == [names[1]]
     with pytest.raises(StudyError, match="expected runs in"):
         write_archive(tmp_path, ["0" * 12])
+    runs = results.load_runs(store)
+    cut_short(tmp_path / "predictions.csv.bz2")
+    with pytest.raises(StudyError, match=r"predictions\.csv\.bz2 is damaged"):
+        results.load_predictions(store, runs)
     cut_short(tmp_path / "runs.jsonl.bz2")
     with pytest.raises(StudyError, match=r"runs\.jsonl\.bz2 is damaged"):
         results.load_runs(store)
