@@ -88,7 +88,7 @@ class Findings:
                 "UAR in percent at the last epoch. Recipes and the fusions for held-out speakers "
                 "were chosen on inner folds, methods across corpora by the rule above. Two methods "
                 "were put here after their scores were seen: the mean for shuffled folds, and the "
-                "fusion of all ten across corpora. --blocks runs a block of "
+                "mean of all ten across corpora. --blocks runs a block of "
                 "studies/reference.yaml.",
             ),
             "How long did training take?": (
