@@ -101,7 +101,7 @@ def test_members_are_found_in_an_archive(store, toys, tmp_path):
     assert all(archived.has(member.name) for member in run.members)
     assert compute([run], archived, jobs=1) == {}
     assert [path.name for path in archived.root.iterdir()] == [run.name]
-    np.testing.assert_allclose(probabilities(archived, run), expected, atol=1e-4)
+    np.testing.assert_allclose(probabilities(archived, run), expected, atol=1e-3)
     assert set(load_runs(archived)["run"]) >= {run.name, *(m.name for m in run.members)}
 
 
@@ -111,5 +111,5 @@ def test_a_member_that_fails_leaves_its_means_out(toys, tmp_path):
     failures = compute([run], store, jobs=1)
     network, classifier = run.members
     assert set(failures) == {run.name, network.name}
-    assert f"run {network.name}: expected its predictions" in failures[run.name]
+    assert failures[run.name].endswith(f"its member {network.method.label} failed")
     assert store.has(classifier.name) and all("\n" not in line for line in failures.values())

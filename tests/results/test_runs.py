@@ -168,7 +168,7 @@ def test_an_archive_is_read_like_the_folders(store, tmp_path):
     found = results.load_predictions(tmp_path / "runs", after)
     words = ["run", "utterance", "selection", "speaker", "emotion", "predicted"]
     pd.testing.assert_frame_equal(found[words], predicted[words])
-    assert (found["p_angry"] - predicted["p_angry"]).abs().max() <= 5.1e-5
+    assert (found["p_angry"] - predicted["p_angry"]).abs().max() <= 5.1e-4
     pd.testing.assert_frame_equal(summary(after, found), summary(before, predicted))
     curves = results.load_history(tmp_path / "runs", after)
     pd.testing.assert_frame_equal(curves, told, rtol=5e-4)  # four digits

@@ -227,14 +227,6 @@ class Guess:
 """
 
 
-def test_a_fusion_of_what_failed_says_so(toys, tmp_path):
-    file = write_code(tmp_path, "faults.py", FAULTS)
-    (fusion,) = toys.runs(f"mean({file}:three/released, {toys.classifier})", only=[0], settings={})
-    said = compute([fusion], RunStore(tmp_path / "runs"), jobs=1)
-    assert len(said) == 2
-    assert said[fusion.name].endswith(f"its member {fusion.members[0].method.label} failed")
-
-
 SOME = """
 import numpy as np
 
