@@ -7,7 +7,7 @@ import pytest
 from toys import Toys, write_array, write_code
 
 from ctl_helpers.runs.run import compute
-from ctl_helpers.runs.store import RunStore
+from ctl_helpers.runs.store import RunStore, write_record
 from ctl_helpers.study.estimate import costs, estimate, sentence
 
 
@@ -16,12 +16,18 @@ def toys(tmp_path_factory):
     return Toys(tmp_path_factory.mktemp("toys")).write()
 
 
+def set_seconds(folder, seconds):
+    """Let a run have taken so long."""
+    record = json.loads((folder / "record.json").read_text())
+    del record["checksum"]
+    write_record(folder, record | {"seconds": seconds})
+
+
 def test_past_seconds_are_counted_by_utterances_and_epochs(toys, tmp_path):
     store = RunStore(tmp_path)
     (first,) = toys.runs(only=[0], epochs=1)
     compute([first], store, jobs=1)
-    record = json.loads((tmp_path / first.name / "record.json").read_text())
-    (tmp_path / first.name / "record.json").write_text(json.dumps(record | {"seconds": 6.0}))
+    set_seconds(tmp_path / first.name, 6.0)
     # Half a second an utterance and epoch: 12 utterances here, too.
     missing = toys.runs(only=[0, 1], epochs=1, seeds=(0, 1))
     assert estimate(missing, store) == (3, pytest.approx(18.0))
@@ -31,8 +37,7 @@ def test_past_seconds_are_counted_by_utterances_and_epochs(toys, tmp_path):
 def test_a_block_costs_what_its_runs_took(toys, tmp_path):
     store, one, two = RunStore(tmp_path), toys.runs(only=[0], epochs=1), toys.runs(epochs=1)
     compute(one, store, jobs=1)
-    record = json.loads((tmp_path / one[0].name / "record.json").read_text())
-    (tmp_path / one[0].name / "record.json").write_text(json.dumps(record | {"seconds": 1800}))
+    set_seconds(tmp_path / one[0].name, 1800)
     table = costs({"a": one, "b": two, "c": toys.runs(epochs=2)}, store)
     assert table.values.tolist() == [["a", 1, 1, 0.5], ["b", 2, 1, 0.5], ["c", 2, 0, 0.0]]
 
@@ -49,7 +54,7 @@ def test_networks_that_never_ran_are_timed_and_nothing_is_left_behind(toys, tmp_
 
 
 def test_vectors_side_by_side_are_timed_as_one_frame(toys, tmp_path):
-    values = np.zeros((24, 5), np.float32)
+    values = np.arange(120, dtype=np.float32).reshape(24, 5)
     files = [write_array(tmp_path / name, toys.manifest, values) for name in ("a.npz", "b.npz")]
     runs = toys.runs("perceptron/functionals", features="+".join(map(str, files)), epochs=1000)
     count, seconds = estimate(runs, RunStore(tmp_path / "runs"))
