@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toys import toy_features, toy_manifest
@@ -34,14 +36,27 @@ def test_a_specification_follows_what_is_learned_from_and_not_where_it_lies():
     assert len({str(p.spec) for p in problems_inside(manifest, "kfold", 3)}) == 3
 
 
-def test_features_have_a_row_for_every_utterance():
+def test_utterances_without_features_leave_the_problem():
     manifest = toy_manifest()
-    problem = first(manifest)
-    features = toy_features(manifest)
+    problem, features = first(manifest), toy_features(manifest)
     (kept,) = problem.with_features(features).features
     assert kept is features and not problem.features
-    with pytest.raises(StudyError, match="expected features of 24 utterances, got 20"):
-        problem.with_features(toy_features(manifest.iloc[:20].reset_index(drop=True)))
+    gone = [problem.train[0], problem.test[0], problem.test[-1]]
+    rows = manifest.index.difference(gone)
+    some = replace(
+        features, values=features.values[rows], manifest=manifest.iloc[rows].reset_index(drop=True)
+    )
+    left = problem.with_features(some, features)
+    for part in ("train", "test"):
+        names = manifest["utterance"].iloc[[r for r in getattr(problem, part) if r not in gone]]
+        mine = getattr(left, part)
+        assert left.manifest["utterance"].iloc[mine].tolist() == names.tolist()
+        for one in left.features:
+            assert one.manifest["utterance"].iloc[mine].tolist() == names.tolist()
+            np.testing.assert_array_equal(one.values[mine], features.values[names.index])
+    nothing = replace(some, values=some.values[:0], manifest=some.manifest[:0])
+    with pytest.raises(StudyError, match="no utterance is left that has features"):
+        problem.with_features(nothing)
 
 
 def test_one_emotion_alone_is_no_problem():

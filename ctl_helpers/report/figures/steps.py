@@ -7,13 +7,11 @@ follow them in a few lines.
 from dataclasses import replace
 from typing import NamedTuple
 
-import librosa
 import numpy as np
 import scipy.fft
 from matplotlib.figure import Figure
 
 from ctl_helpers.features import PRESETS, FeatureSettings
-from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.report.figures.speech import draw_image
 from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
 
@@ -63,11 +61,14 @@ def mfcc_steps(signal: np.ndarray, settings: FeatureSettings) -> Steps:
 
     Examples
     --------
+    >>> import librosa
     >>> signal = librosa.tone(440, sr=22_050, length=22_050)
     >>> theirs = librosa.feature.mfcc(y=signal, sr=22_050, n_mfcc=39).T
     >>> np.allclose(mfcc_steps(signal, PRESETS["released"]).coefficients, theirs, atol=1e-3)
     True
     """
+    import librosa
+
     window = librosa.filters.get_window(settings.window, settings.win_length)
     window = librosa.util.pad_center(window, size=settings.n_fft)
     padded = np.pad(np.asarray(signal, float), settings.n_fft // 2)
@@ -93,6 +94,8 @@ def mfcc_step_by_step(
     frame
         The frame to look at; the loudest by default.
     """
+    import librosa
+
     steps, rate, length = mfcc_steps(signal, settings), settings.sampling_rate, settings.n_fft
     t = steps.power.sum(axis=1).argmax() if frame is None else frame
     figure, ((wave, piece, spectrum), (bands, column, image)) = panels(2, 3, 3.5, 2.7)
@@ -130,6 +133,8 @@ def mfcc_step_by_step(
 @styled
 def pitch_and_moments(signal: np.ndarray) -> Figure:
     """Draw one utterance, of samples at 22 050 Hz, as its pitch, as plain MFCC and as moments."""
+    from ctl_helpers.features.mfcc import mfcc
+
     pitch, released, moments = (
         mfcc(signal, replace(PRESETS[name], samples=None, trim=None))[0].T
         for name in ("pitch", "released", "moments")
