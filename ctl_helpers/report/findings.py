@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from ctl_helpers.features import SECONDS
-from ctl_helpers.report import tables
+from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import Table
 from ctl_helpers.results import choice, comparisons
 from ctl_helpers.results.choice import chosen_by_other_targets
@@ -60,11 +60,11 @@ class Findings:
             "Do the published numbers hold?": (self.claims, RULE),
             "Which method is best inside a corpus, and with new speakers?": (
                 tables.at_a_glance(whole),
-                " ".join([wide, tables.PER_SPEAKER, *tables.notes_of(whole)]),
+                " ".join([wide, tables.PER_SPEAKER, *cells.notes_of(whole)]),
             ),
             "Which method is best across corpora?": (
                 tables.at_a_glance(across),
-                " ".join([wide, *tables.notes_of(across)]),
+                " ".join([wide, *cells.notes_of(across)]),
             ),
             "How far from CPAC are the others on the same folds?": (
                 comparisons.against_cpac(
@@ -100,7 +100,7 @@ class Findings:
             "All scores across corpora, with their intervals": (across, all_of_it),
         }
         return {
-            title: tables.shown(frame, note=note)
+            title: cells.shown(frame, note=note)
             for title, (frame, note) in found.items()
             if len(frame)
         }

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.plugins import STUDY_FOLDER
-from ctl_helpers.report import figures, tables
+from ctl_helpers.report import cells, figures
 from ctl_helpers.report.markup import template
 from ctl_helpers.runs.store import write_text
 
@@ -97,7 +97,7 @@ class Page:
         Parameters
         ----------
         frame : DataFrame
-            See `tables.shown`.
+            See `cells.shown`.
         name, caption : str
             Last part of the files' names; what stands above the table.
         runs : iterable of str
@@ -111,9 +111,9 @@ class Page:
 
         scored = named_runs(runs)
         parts = [SYNTHETIC if self.synthetic and scored else "", note, scored]
-        table = tables.shown(frame, caption, " ".join(filter(None, parts)), digits)
+        table = cells.shown(frame, caption, " ".join(filter(None, parts)), digits)
         name = page_name(self.name, name.split("-"))
-        tables.write_table(frame, table, Path(self.out) / "tables", name)
+        cells.write_table(frame, table, Path(self.out) / "tables", name)
         return HTML(table.html())
 
 
@@ -259,7 +259,7 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
     try:
         about = {"key": notebook.key(), "notebook": notebook.notebook, "title": notebook.title}
         opened = load_notebook_node(str(notebook.source))
-        if not notebook.parameters.get("method", "cpac").startswith("cpac"):  # it is not told of
+        if not notebook.parameters.get("method", "cpac").startswith("cpac"):  # cells about CPAC
             opened.cells = [cell for cell in opened.cells if "cpac" not in cell.metadata.tags]
         client.nb = done = parameterize_notebook(opened, notebook.parameters)
         for number, cell in enumerate(done.cells):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report import tables
+from ctl_helpers.report import cells, tables
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.index import study_runs
 from ctl_helpers.report.markup import escape_markdown
@@ -75,7 +75,7 @@ def small_section(found: Findings) -> str:
     inside = found.inside[~found.inside["optimistic"].eq(True)]
     inside = inside[[label_of(row) in picked for row in inside.to_dict("records")]]
     if len(inside):
-        parts.append(tables.shown(tables.at_a_glance(inside)).markdown())
+        parts.append(cells.shown(tables.at_a_glance(inside)).markdown())
         parts.append(
             "UAR in percent, last epoch. With shuffled folds every voice is in both parts, held "
             f"out in only one. {tables.PER_SPEAKER} Intervals and all other tables: "

@@ -1,24 +1,19 @@
-"""Tables: results as people read them, and as CSV, Markdown and LaTeX.
+"""Tables: results as people ask for them.
 
 Frames hold scores in **percent** as plain numbers, a score ``x`` with its 95 % interval in the
-columns ``x_low`` and ``x_high``. `display` writes these into one cell.
+columns ``x_low`` and ``x_high``. `cells` turns them into text.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.features import SECONDS
-from ctl_helpers.report.markup import Table
 from ctl_helpers.results.naming import (
-    DAGGER,
-    HEADINGS,
     OURS,
     label_of,
-    method_of,
     name_of,
     named_apart,
     part_of,
@@ -29,12 +24,7 @@ from ctl_helpers.results.published import published_beside
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
 from ctl_helpers.results.statistics import Interval, calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
-from ctl_helpers.runs.store import write_text
 
-DAGGER_NOTE = (
-    f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
-    "released procedure."
-)
 PER_SPEAKER = (
     "Per speaker: each speaker is normalised by unlabelled speech of the same speaker, test voices "
     "too. In groups: several speakers are held out at once (of RAVDESS 4 actors)."
@@ -42,11 +32,8 @@ PER_SPEAKER = (
 SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
 _HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
-# Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
-_NAMED = ("corpus", "source", "target", "protocol", "method")
 _COUNTS = ("utterances", "of_utterances", "folds", "of_folds", "seeds")
 _WORDS, _SAID = [*CONDITION, "kind", "selection"], ["reported_by", "citation", "note"]
-_HIDDEN = {"optimistic", "citation", "note", "kind", "classes"}
 
 
 def ours_beside_published(
@@ -66,7 +53,7 @@ def ours_beside_published(
     pandas.DataFrame
         Rows grouped by place (corpus, or source and target; protocol; label set), the published
         first; scores in percent with their intervals; ``optimistic`` rows get a dagger in
-        `display`; reported_by, citation and note say where a number comes from.
+        `cells.display`; reported_by, citation and note say where a number comes from.
     """
     theirs = published_beside(runs).assign(optimistic=False, selection="last", order=0)
     ours = summary(runs, predictions)
@@ -186,38 +173,6 @@ def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     return table.sort_values("corpus", kind="stable", ignore_index=True)
 
 
-def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Mark the best score of each group: of each place, or of each column of `at_a_glance`.
-
-    Parameters
-    ----------
-    frame
-        What was shown.
-    shown
-        As `display` shows it; same rows.
-
-    Returns
-    -------
-    pandas.DataFrame
-        True where a cell is to be bold, the shape of ``shown``. Optimistic rows never are.
-    """
-    marks = pd.DataFrame(False, shown.index, shown.columns)
-    if "method" not in frame or len(frame) < 2 or {"uar", "war"} & set(frame) == {"uar"}:
-        return marks
-    honest = ~shown["method"].str.endswith(DAGGER)
-    places = [frame[column] for column in PLACE if column in frame]
-    if "uar" in frame:
-        scores = {HEADINGS[metric]: frame[metric] for metric in ("uar", "war")}
-    else:
-        wide = {} if places else shown.drop(columns="method")
-        scores = {c: pd.to_numeric(wide[c].str.extract(r"^(\d+\.\d+)")[0]) for c in wide}
-    for column, score in scores.items():
-        score = score.where(honest)
-        best = score.groupby(places).transform("max") if places else score.max()
-        marks[column] = score.eq(best)
-    return marks
-
-
 def scores_by(predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
     """Score each emotion or each speaker of one condition.
 
@@ -311,116 +266,3 @@ def _conditions(
         mine = predictions.merge(group[["run", "selection"]])
         if len(mine):
             yield row, mine
-
-
-def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
-    """Turn a table into text to be shown.
-
-    Parameters
-    ----------
-    frame
-        Any table of this module or of `results`.
-    digits
-        Decimals of scores.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Strings: intervals folded into their score as "86.9 [85.1, 88.7]", or "86.9 [–]" where
-        there is too little for one, a part of the folds as "1 of 10", recipe and condition into
-        the method, a dagger at that of optimistic rows, names as they are written; citations,
-        notes, usual labels and empty columns dropped.
-    """
-    if {"method", "recipe", "normalisation"} <= set(frame.columns):
-        frame = frame.assign(method=[method_of(row) for row in frame.to_dict("records")])
-        frame = frame.drop(columns=["recipe", "normalisation"])
-    hidden = _HIDDEN | {f"{c}{end}" for c in frame for end in ("_low", "_high")}
-    hidden |= {f"of_{c}" for c in frame}
-    marked = ["", "last", OPTIMISTIC] if "optimistic" in frame else ["", "last"]
-    for usual, values in (("labels", ["", "emotion"]), ("selection", marked)):
-        if usual in frame and frame[usual].isin(values).all():
-            hidden.add(usual)
-    rows, shown = frame.to_dict("records"), pd.DataFrame(index=frame.index)
-    for name in frame.columns.difference(hidden, sort=False):
-        cells = [_cell(row, name, digits) for row in rows]
-        if any(cells) or not rows:
-            shown[HEADINGS.get(str(name), str(name).replace("_", " "))] = cells
-    if "optimistic" in frame and "method" in shown:
-        shown.loc[frame["optimistic"].eq(True), "method"] += f" {DAGGER}"
-    return shown
-
-
-def _cell(row: dict, name: str, digits: int) -> str:
-    """Write one value with its interval, or with the whole that it is a part of."""
-    value, low, whole = row[name], row.get(f"{name}_low"), row.get(f"of_{name}")
-    if pd.isna(value):
-        return ""
-    if not isinstance(value, float):
-        text = name_of(str(value)) if name in _NAMED else str(value)
-    elif name in ("p", "mcnemar_p", "pooled_p"):
-        text = f"{value:.3f}" if value >= 0.001 else "<0.001"
-    else:
-        text = f"{value:.{digits}f}"
-    if pd.notna(low):
-        text += f" [{low:.{digits}f}, {row[f'{name}_high']:.{digits}f}]"
-    elif low is not None and row.get("reported_by", OURS) == OURS:
-        text += " [–]"
-    return f"{text} of {whole:.0f}" if pd.notna(whole) and value < whole else text
-
-
-def notes_of(frame: pd.DataFrame) -> list[str]:
-    """List the notes that a table needs: what the dagger means, and whom it cites."""
-    notes = [DAGGER_NOTE] if frame.get("optimistic", pd.Series(dtype=bool)).eq(True).any() else []
-    if "citation" in frame and "note" in frame:
-        cited = frame[frame["citation"] != ""].groupby(["reported_by", "citation"], sort=False)
-        notes += [
-            f"{who}: {citation}; {'; or '.join(note.unique())}."
-            for (who, citation), note in cited["note"]
-        ]
-    elif "best_test" in frame:
-        notes = [DAGGER_NOTE]
-    return notes
-
-
-def shown(frame: pd.DataFrame, caption: str = "", note: str = "", digits: int = 1) -> Table:
-    """Prepare a table to be shown: its text, the best scores in bold, caption and note.
-
-    Parameters
-    ----------
-    frame
-        Any table of this module or of `results`, or another frame.
-    caption, note
-        Above and below the table; `notes_of` it are added.
-    digits
-        Decimals of scores.
-    """
-    cells = display(frame, digits)
-    note = " ".join(filter(None, [note, *notes_of(frame)]))
-    return Table(cells, best_of(frame, cells), caption, note)
-
-
-def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str) -> list[Path]:
-    """Write a table as CSV (plain numbers), Markdown and LaTeX (as it is shown).
-
-    Parameters
-    ----------
-    frame, table
-        The numbers, and what `shown` made of them.
-    folder
-        Where to; made if it is not there.
-    name
-        Of the files without their endings, and of LaTeX's label.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The three files.
-
-    Raises
-    ------
-    StudyError
-        If the folder cannot be written.
-    """
-    numbers = frame.to_csv(index=False, float_format="%.4f", lineterminator="\n")
-    texts = {"csv": numbers, "md": table.markdown(), "tex": table.latex(name)}
-    return [write_text(Path(folder) / f"{name}.{end}", text) for end, text in texts.items()]

@@ -54,8 +54,8 @@ def published_beside(runs: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        As `published`: rows of the same corpus or pair, told apart by the same protocol and over
-        the same classes, so never of another chance level. The mean over pairs as printed is
+        As `published`: rows of the same corpus or pair, of the same protocol and over the same
+        classes, so never of another chance level. The mean over pairs as printed is
         there where all of its pairs are.
     """
     theirs = published()

@@ -11,7 +11,7 @@ import pytest
 
 from ctl_helpers import scores
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report import tables
+from ctl_helpers.report import cells, tables
 from ctl_helpers.results import runs as results
 from ctl_helpers.results.naming import DAGGER, part_of
 from ctl_helpers.results.statistics import calibration
@@ -34,7 +34,7 @@ def predictions(store, runs):
 
 
 def write(frame, folder, name, *words):
-    return tables.write_table(frame, tables.shown(frame, *words), folder, name)
+    return cells.write_table(frame, cells.shown(frame, *words), folder, name)
 
 
 def test_ours_stand_after_the_published_of_the_same_corpus(runs, predictions):
@@ -67,8 +67,8 @@ def test_at_a_glance_has_a_row_per_method_and_a_column_per_corpus_and_condition(
 
 def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):
     table = tables.ours_beside_published(runs)
-    shown = tables.display(table)
-    bold = tables.best_of(table, shown)["UAR %"]
+    shown = cells.display(table)
+    bold = cells.best_of(table, shown)["UAR %"]
     for _, place in table.groupby(["corpus", "source", "target", "protocol"]):
         honest = place[~place["optimistic"].astype(bool)]
         assert bold[place.index].sum() == 1 and bold[honest["uar"].idxmax()]
@@ -79,11 +79,11 @@ def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):
 
 def test_optimistic_rows_have_a_dagger_and_a_note(runs, tmp_path):
     table = tables.ours_beside_published(runs)
-    shown = tables.display(table)
+    shown = cells.display(table)
     dagger = shown["method"].str.endswith(DAGGER)
     assert (dagger == table["optimistic"]).all() and dagger.sum() == 2
     csv, markdown, latex = write(table, tmp_path, "single", "Single corpus", "Ours.")
-    assert tables.DAGGER_NOTE in markdown.read_text() and "Ours." in markdown.read_text()
+    assert cells.DAGGER_NOTE in markdown.read_text() and "Ours." in markdown.read_text()
     assert "Ye et al. 2023: README of github.com" in markdown.read_text()
     assert r"\textdagger{} optimistic" in latex.read_text()
     assert pd.read_csv(csv)["optimistic"].sum() == 2
@@ -157,8 +157,8 @@ def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
     ours = table.set_index("normalisation")
     for kind, part in runs.groupby("normalisation"):
         assert ours.loc[kind, "uar"] == pytest.approx(100 * part["uar"].mean())
-    assert tables.display(table)["method"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
-    assert not {"recipe", "normalisation"} & set(tables.display(table).columns)
+    assert cells.display(table)["method"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
+    assert not {"recipe", "normalisation"} & set(cells.display(table).columns)
     wide = tables.at_a_glance(table)
     assert list(wide) == ["method", "EmoDB, held out", "EmoDB, held out, per speaker"]
     means = [
@@ -177,7 +177,7 @@ def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):
     fabricated.add_run(store, split="speaker 03", **run)
     table = tables.ours_beside_published(results.load_runs(store))
     table = table[table["reported_by"] == "this study"]
-    shown = tables.display(table)
+    shown = cells.display(table)
     assert shown["folds"].tolist() == ["2 of 4", "1"]
     assert shown["utterances"].tolist() == ["108 of 216", "54 of 540"]
     assert shown["UAR %"].str.fullmatch(r"\d+\.\d \[–\]").all()
@@ -225,7 +225,7 @@ def test_hostile_names_are_escaped_in_every_form(tmp_path):
     *_, latex = write(frame, tmp_path, r"t-a}\input{x}%~ü-emotions")
     (label,) = re.findall(r"\\label\{(.*)\}", latex.read_text())
     assert re.fullmatch(r"tab:t-a[\w.-]+-emotions", label, re.ASCII)
-    found = parse(tables.shown(frame, HOSTILE[0], HOSTILE[1]).html())
+    found = parse(cells.shown(frame, HOSTILE[0], HOSTILE[1]).html())
     assert found.tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
     assert found.cells == [c for name in HOSTILE for c in (name, "1.0")]
 

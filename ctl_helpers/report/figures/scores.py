@@ -120,7 +120,7 @@ def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> 
     table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
     dots = _dots(table.sort_values(score, ascending=False), score)
     pooled = 100 * pooled_interval(predictions, "uar").value
-    label = f"{tables.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
+    label = f"{HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
     return _dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
 
 

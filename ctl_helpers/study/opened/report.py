@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl_helpers.report import index, tables
+from ctl_helpers.report import cells, index
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.notebooks import SYNTHETIC, Page
 from ctl_helpers.results.verdict import RULE
@@ -34,7 +34,7 @@ class OpenedReport:
     def sources(self):
         """List where the published numbers come from, those that are shown."""
         shown = self.found.scores[self.found.scores["citation"] != ""]
-        return listed(*tables.notes_of(shown) or ["No published number stands in this report."])
+        return listed(*cells.notes_of(shown) or ["No published number stands in this report."])
 
     def seen(self):
         """Say in sentences what was seen."""
