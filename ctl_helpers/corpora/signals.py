@@ -65,7 +65,7 @@ def _samples(sound: soundfile.SoundFile, start: float | None, end: float | None)
     last = length if end is None or math.isnan(end) else end
     if (first, last) != (0.0, length) and not 0 <= first < last <= length + _TOLERANCE:
         raise StudyError(f"{sound.name}: no segment {first:g} to {last:g} s in {length:g} s")
-    # Some codecs (GSM) are only read from the start, and told how many samples.
+    # Some codecs (GSM) can only be read from the start, and need the number of samples.
     begin, stop = round(first * rate), round(last * rate)
     skipped = 0 if sound.seekable() else begin
     try:
