@@ -78,7 +78,7 @@ WAITING = """
 import os, sys, time
 from ctl_helpers.parallel import parallel_map
 def pid(item):
-    print(os.getpid(), flush=True)
+    os.write(1, b"%d\\n" % os.getpid())  # in one piece; print may write the end of a line apart
     time.sleep(0.2)
 if __name__ == "__main__":
     parallel_map(pid, [1, 2], 2)
