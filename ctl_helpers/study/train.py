@@ -27,6 +27,7 @@ from ctl_helpers.results.naming import name_of
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
+from ctl_helpers.runs.run import Run
 
 _LIMITS = (
     "It tells which of the emotions of its corpora a recording sounds like, not what a person "
@@ -84,9 +85,10 @@ def train_network(
     names = names or list(find_corpora(root, reading.get("columns"), reading.get("labels")))
     problem = _whole_problem([load_manifest(root, name, **reading) for name in names])
     problem = replace(problem, length=samples_of(reading.get("seconds")))
+    # A checkpoint counts for the training that wrote it, not for one of other settings.
+    folder = out.with_suffix(".partial") / Run(problem, chosen, seed).name
     found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
     problem = problem.with_features(*found)
-    folder = out.with_suffix(".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         outcome = chosen.run(problem, seed, folder)
@@ -98,8 +100,8 @@ def train_network(
         save_network(outcome.model, card, folder / out.name)
         (folder / out.name).replace(out)
     except OSError as error:
-        raise StudyError(f"train: cannot write {out} ({error.strerror or error})") from error
-    shutil.rmtree(folder)
+        raise StudyError(f"train: {out} was not written: {error}") from error
+    shutil.rmtree(folder.parent)
     return out
 
 
