@@ -86,9 +86,20 @@ def load(reference: str) -> Any:
 
 
 def source_hash(reference: str) -> str:
-    """Hash the source of the file that a reference names, as part of a run's specification."""
-    file = inspect.getsourcefile(load(reference))
-    return hashlib.blake2b(Path(file).read_bytes(), digest_size=6).hexdigest()
+    """Hash the source of what a reference names, as part of a run's specification.
+
+    It is the file that is named, or that of the module; and, if the module has it from another
+    one, that of the function.
+    """
+    found, place = load(reference), reference.rpartition(":")[0]
+    if place.endswith(".py"):
+        files: list[Any] = [own_file(place)]
+    else:
+        files = [getattr(sys.modules[place], "__file__", None)]
+        with contextlib.suppress(TypeError):  # written in C, or an object without a source
+            files.append(inspect.getsourcefile(inspect.unwrap(found)))
+    content = b"".join(Path(file).read_bytes() for file in dict.fromkeys(filter(None, files)))
+    return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
 def _from_file(path: Path) -> ModuleType:

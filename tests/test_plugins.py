@@ -45,6 +45,21 @@ def test_the_hash_is_that_of_the_content(tmp_path):
     assert hashes[0] == hashes[1] != hashes[2]
 
 
+def test_the_hash_is_that_of_the_file_that_is_named(tmp_path, monkeypatch):
+    code = "from functools import cache, partial\n@cache\ndef f():\n    return {}\ng = partial(f)\n"
+    for name in ("f", "g"):  # of neither is the source that of functools
+        edited = [
+            source_hash(f"{write_code(tmp_path, f'mine{number}.py', code.format(number))}:{name}")
+            for number in (1, 2)
+        ]
+        assert edited[0] != edited[1]
+    monkeypatch.syspath_prepend(tmp_path)
+    write_code(tmp_path, "shown.py", "from mine1 import f, g\n")
+    write_code(tmp_path, "hidden.py", "from mine2 import f, g\n")
+    assert source_hash("shown:f") != source_hash("hidden:f")
+    assert source_hash("math:sqrt")
+
+
 @pytest.mark.parametrize(
     ("text", "reference", "expected"),
     [
