@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,15 +51,21 @@ def list_notebooks(
     place = None if study.settings.corpora is None else os.path.relpath(root.absolute(), out)
     reading = {name: value for name in READING if (value := getattr(study.settings, name))}
     common = {"corpora": place, "out": ".", "more": reading}
-    notebooks, looked_at = [], {}
+    named: dict[str, Notebook] = {}
+    looked_at = {}
     for group in complete:
         settings, runs = plan.settings[group], plan.runs[group]
         if not settings.notebooks or group.kind not in _PARAMETERS:
             continue
-        notebooks.append(_of_group(group, settings, plan, common))
+        made = _of_group(group, settings, plan, common)
+        if named.setdefault(made.name, made) != made:  # by its folds or selection, say
+            words, title = (*made.words, group.block), f"{made.title} ({group.block})"
+            made = replace(made, words=words, title=title)
+            named[made.name] = made
         features = runs[0].method.features[0]
         if group.kind == "network" and features in PRESETS:
             looked_at[group.place[0], features] = runs[0].spec["method"]["features"]
+    notebooks = list(named.values())
     for (corpus, features), keys in looked_at.items():
         title = f"{name_of(corpus)}, {features} features"
         parameters = common | {"corpus": corpus, "features": features}

@@ -208,6 +208,20 @@ def test_reading_what_is_there_starts_no_backend(report, notebooks, tmp_path):
         assert execute([notebooks[INSIDE]], report) == [""]
 
 
+def test_blocks_that_differ_in_folds_alone_have_a_page_each(tmp_path):
+    text = "names: emodb\npairs: none\nmethods: cpac/quick\nblocks:\n"
+    text += "  two: {folds: 2}\n  again: {folds: 2}\n  three: {folds: 3}\n"
+    (tmp_path / "blocks.yaml").write_text(text)
+    study = read_study(tmp_path / "blocks.yaml", {"out": str(tmp_path / "reports")})
+    plan = plan_study(study)
+    found = [n for n in list_notebooks(study, plan, plan.runs, tmp_path) if n.notebook == INSIDE]
+    assert [(one.name, one.parameters["folds"]) for one in found] == [
+        (f"{INSIDE}-emodb-cpac-quick-kfold", 2),
+        (f"{INSIDE}-emodb-cpac-quick-kfold-three", 3),
+    ]
+    assert found[1].title == f"{found[0].title} (three)"
+
+
 @pytest.mark.skipif(browser.COMMAND is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_into_a_window_and_ask_for_nothing(report, notebooks, width):
