@@ -211,8 +211,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         extract(planned.manifest, features, jobs=1, samples=planned.samples, quiet=True)
         for features in run.method.features
     ]
-    members = [_probabilities_of(member, store) for member in run.members]
-    problem = planned.with_features(*found)
+    problem, members = _with_members(planned.with_features(*found), run, store)
     outcome = run.method.run(problem, run.seed, folder, members)
     _check(outcome, problem, run.method.label)
     predictions = _predictions(problem, outcome)
@@ -288,10 +287,22 @@ def _scores(predictions: pd.DataFrame, epochs: Mapping[str, int]) -> dict[str, d
     return found
 
 
-def _probabilities_of(run: Run, store: RunStore) -> np.ndarray:
-    table = store.read_predictions(stored_as(run, store))
-    table = table[table["selection"] == run.method.selection]
-    return table[[f"p_{name}" for name in run.problem.classes]].to_numpy(float)
+def _with_members(problem: Problem, run: Run, store: RunStore) -> tuple[Problem, list[np.ndarray]]:
+    """Read the probabilities of a run's members; what one of them left out is not tested."""
+    tables = []
+    for member in run.members:
+        table = store.read_predictions(stored_as(member, store))
+        table = table[table["selection"] == member.method.selection]
+        names = [f"p_{name}" for name in member.problem.classes]
+        tables.append(table.set_index(["corpus", "utterance"])[names])
+    if not tables:
+        return problem, []
+    tested = pd.MultiIndex.from_frame(problem.manifest.iloc[problem.test][["corpus", "utterance"]])
+    there = np.logical_and.reduce([tested.isin(table.index) for table in tables])
+    if not there.any():
+        raise StudyError("its members have no utterance in common")
+    probabilities = [table.loc[tested[there]].to_numpy(float) for table in tables]
+    return replace(problem, test=problem.test[there]), probabilities
 
 
 def peak_memory() -> int:

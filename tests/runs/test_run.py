@@ -253,6 +253,29 @@ def test_utterances_without_features_cost_themselves_alone(tmp_path, cache, capl
     assert sum("left out" in line for line in caplog.messages) == 1
 
 
+def test_what_a_member_of_a_fusion_leaves_out_is_not_tested(tmp_path, cache):
+    corpus = toy_corpus(tmp_path / "corpora", "toy")
+    for file in sorted(corpus.rglob("*.wav"))[:2]:
+        samples, rate = soundfile.read(file)
+        samples[:400] = 0.95
+        soundfile.write(file, samples, rate)
+    own = write_code(tmp_path, "own.py", SOME)
+    manifest = load_manifest(tmp_path / "corpora", "toy")
+    method = parse(f"mean({own}:some+linear, mfcc+linear)")
+    runs = [seeded(problem, method, 0) for problem in problems_inside(manifest, "kfold", 2)]
+    store = RunStore(tmp_path / "runs")
+    assert compute(runs, store, jobs=1) == {}
+    one, other, mean = (
+        pd.concat(store.read_predictions(name).set_index("utterance") for name in names)
+        for names in zip(*([*(m.name for m in run.members), run.name] for run in runs), strict=True)
+    )
+    assert len(other) == len(manifest) == len(one) + 2
+    assert list(mean.index) == [name for name in other.index if name in one.index]
+    for name in ("p_angry", "p_sad"):
+        halves = (one[name] + other[name]).loc[mean.index] / 2
+        np.testing.assert_allclose(mean[name], halves, atol=1e-5)
+
+
 def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
     file = write_code(tmp_path, "faults.py", FAULTS)
     bad = [
