@@ -236,8 +236,7 @@ def _splits(parsed: argparse.Namespace) -> int:
 
 
 def _corpora(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.corpora import audit, find_corpora, is_miniature
-    from ctl_helpers.report.notebooks import SYNTHETIC
+    from ctl_helpers.corpora import SYNTHETIC, audit, find_corpora, is_miniature
 
     if is_miniature(parsed.root):
         print(SYNTHETIC)
@@ -260,8 +259,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.corpora import is_miniature
-    from ctl_helpers.report.notebooks import SYNTHETIC
+    from ctl_helpers.corpora import SYNTHETIC, is_miniature
     from ctl_helpers.study.train import train_network
 
     if parsed.corpora is None or is_miniature(parsed.corpora):

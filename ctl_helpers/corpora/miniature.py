@@ -30,6 +30,9 @@ from ctl_helpers.parallel import cache_folder, parallel_map, remove_leftovers
 MARKER = "MINIATURE.txt"
 """File that says that the speech below its folder is synthetic."""
 
+SYNTHETIC = "Synthetic speech: the scores mean nothing about emotion."
+"""What is said wherever something comes from such speech."""
+
 _FACTS = Path(__file__).with_suffix(".toml")
 _PARTIAL = ".miniature-partial-"  # the beginning of the names of folders that are being made
 _TREMOR = 9.0  # how deep a voice trembles: so many dB up and down

@@ -9,10 +9,11 @@ from typing import Any
 
 import pandas as pd
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.report import tables
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.markup import template
-from ctl_helpers.report.notebooks import SYNTHETIC, read_about
+from ctl_helpers.report.notebooks import read_about
 from ctl_helpers.results.naming import OURS, label_of, name_of
 from ctl_helpers.results.references import references
 from ctl_helpers.results.runs import CONDITION, load_runs

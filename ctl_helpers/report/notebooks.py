@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.plugins import STUDY_FOLDER
 from ctl_helpers.report import cells, figures
@@ -24,7 +25,6 @@ from ctl_helpers.runs.store import write_text
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
-SYNTHETIC = "Synthetic speech: the scores mean nothing about emotion."
 _MOST_NAMED = 10  # run folders that a table's note lists; more are counted
 _IN_A_KERNEL = 6  # notebooks, at most
 _INCHES = 96  # pixels of an inch on the screen

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.index import study_runs
 from ctl_helpers.report.markup import escape_markdown
-from ctl_helpers.report.notebooks import SYNTHETIC
 from ctl_helpers.results.naming import label_of
 from ctl_helpers.runs.store import write_text
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl_helpers.corpora import is_miniature
+from ctl_helpers.corpora import SYNTHETIC, is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
-from ctl_helpers.report.notebooks import SYNTHETIC, execute_in_parallel
+from ctl_helpers.report.notebooks import execute_in_parallel
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import costs, estimate, sentence

@@ -16,11 +16,12 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, tables
 from ctl_helpers.report.findings import findings
 from ctl_helpers.report.index import study_runs, write_index
-from ctl_helpers.report.notebooks import SYNTHETIC, page_name
+from ctl_helpers.report.notebooks import page_name
 from ctl_helpers.report.sections import END, START, rewrite_readme, rewrite_section
 from ctl_helpers.results.archive import write_archive
 from ctl_helpers.results.runs import load_predictions, load_runs

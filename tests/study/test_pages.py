@@ -13,9 +13,10 @@ import pytest
 from conftest import REPOSITORY
 from sklearn.metrics import recall_score
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import environment
-from ctl_helpers.report.notebooks import NOTEBOOKS, SYNTHETIC, Notebook, execute
+from ctl_helpers.report.notebooks import NOTEBOOKS, Notebook, execute
 from ctl_helpers.study.opened import open_across, open_inside
 from ctl_helpers.study.pages import (
     ACROSS,

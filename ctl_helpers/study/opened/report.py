@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.report import cells, index
 from ctl_helpers.report.findings import Findings, findings
-from ctl_helpers.report.notebooks import SYNTHETIC, Page
+from ctl_helpers.report.notebooks import Page
 from ctl_helpers.results.verdict import RULE
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.opened.sentences import listed

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from IPython.display import Markdown
 
-from ctl_helpers.corpora import is_miniature
-from ctl_helpers.report.notebooks import SYNTHETIC
+from ctl_helpers.corpora import SYNTHETIC, is_miniature
 from ctl_helpers.study.plan import open_corpora
 from ctl_helpers.study.settings import Study
 
