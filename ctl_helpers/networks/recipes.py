@@ -103,7 +103,7 @@ class Recipe:
                 _refuse(name, f"one of {', '.join(allowed)}", getattr(self, name))
 
     def change(self, **changes: Any) -> "Recipe":
-        """Change some fields; the name then says which.
+        """Change some fields; the name then says which. Settings of another network are dropped.
 
         Raises
         ------
@@ -117,8 +117,8 @@ class Recipe:
         """
         changes = {k: v for k, v in changes.items() if v is not None}
         check_fields(changes)
-        if "settings" in changes:
-            changes["settings"] = {**self.settings, **changes["settings"]}
+        own = self.settings if changes.get("network", self.network) == self.network else {}
+        changes["settings"] = {**own, **changes.get("settings", {})}
         new = {k: v for k, v in changes.items() if v != getattr(self, k)}
         said = [f"{k}={v}" for k, v in new.items() if k not in ("settings", "normalisation")]
         settings = new.get("settings", {}).items()
