@@ -110,9 +110,16 @@ class _OneLine(logging.Formatter):
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else here does."""
 
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
+        parsed, unknown = super().parse_known_args(args, namespace)
+        if unknown:  # said by the command's own parser, which knows what may have been meant
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return parsed, unknown
+
     def error(self, message: str) -> None:
         word = message.partition("unrecognized arguments: --")[2].split(" ")[0]
-        hint = nearest(word, FIELDS) or f"; see {self.prog} --help"
+        known = [option.lstrip("-") for option in self._option_string_actions]
+        hint = nearest(word, known) or f"; see {self.prog} --help"
         self.exit(2, f"error: {message}{hint}\n")
 
 
@@ -265,7 +272,7 @@ def _train(parsed: argparse.Namespace) -> int:
     if parsed.corpora is None or is_miniature(parsed.corpora):
         print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
-    (seed,) = parse("seeds", parsed.seed, "")
+    (seed,) = parse("seeds", parsed.seed, "--seed")
     asked = (parsed.corpora, parsed.names, parsed.out, method, seed, parsed.report)
     reading = read_study(None, {n: v for n, v in _given(parsed).items() if n in READING})
     model = train_network(*asked, **reading.settings.reading)

@@ -106,6 +106,8 @@ def test_a_mistake_is_one_line_and_status_2(tmp_path):
         (["study", "--surprise"], "--surprise"),
         (["study", "--epochs"], "--epochs"),
         (["study", "--metods", "cpac"], "did you mean 'methods'?"),
+        (["predict", "--names", "a.wav"], "see ctl-mtnet predict --help"),
+        (["predict", "--wndow", "3", "a.wav"], "did you mean 'window'?"),
         (["nope"], "invalid choice"),
         ([], "COMMAND"),
         (["predict", "a.wav", "--window", "long"], "--window"),
