@@ -11,7 +11,7 @@ from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.protocols import Problem
 from ctl_helpers.versions import version_of
 
-_LEAST = 1e-7  # no probability is less, so that one member alone cannot rule a class out
+_LEAST = 1e-3  # no probability is less: they are kept with three decimals
 
 
 def geometric(probabilities: np.ndarray, axis: int) -> np.ndarray:
@@ -58,7 +58,8 @@ class FusionMethod(Method):
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
         kinds = {member.spec()["recipe"]["normalisation"] for member in self.members}
-        recipe = {"name": "", "normalisation": kinds.pop() if len(kinds) == 1 else "mixed"}
+        recipe: dict = {"name": "", "normalisation": kinds.pop() if len(kinds) == 1 else "mixed"}
+        recipe |= {"least": _LEAST} if self.mean == "geometric" else {}
         recipe["members"] = [
             member.spec() | {"versions": member.versions()} for member in self.members
         ]

@@ -23,7 +23,14 @@ from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs.model import save_network
-from ctl_helpers.runs.store import RunStore, file_hash, spec_hash, write_record, write_text
+from ctl_helpers.runs.store import (
+    PROBABILITY,
+    RunStore,
+    file_hash,
+    spec_hash,
+    write_record,
+    write_text,
+)
 from ctl_helpers.runs.tracking import track
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
@@ -215,7 +222,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
     outcome = run.method.run(problem, run.seed, folder, members)
     _check(outcome, problem, run.method.label)
     predictions = _predictions(problem, outcome)
-    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.5f")
+    predictions.to_csv(folder / "predictions.csv", index=False, float_format=PROBABILITY)
     if outcome.history:
         history = pd.DataFrame(outcome.history)
         history.to_csv(folder / "history.csv", index=False, float_format="%.6g")

@@ -27,6 +27,9 @@ from ctl_helpers.errors import StudyError
 
 log = logging.getLogger("ctl_helpers")
 
+PROBABILITY = "%.3f"
+"""How probabilities are written, in a run's folder and in an archive: fusions of both are alike."""
+
 
 def canonical(value: Any) -> Any:
     """Reduce a value to what JSON knows, so that equal specifications are written alike.
