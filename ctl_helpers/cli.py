@@ -58,8 +58,8 @@ emotion and speaker."""
 _PREDICT_TEXT = """\
 Predict the emotion of recordings, and the probability of each emotion, with the network that comes
 with this package (EmoDB: acted German speech) or one that `ctl-mtnet train` or a study has made.
-Long recordings are divided into windows, with times. Recordings are wav, flac, ogg or mp3, as
-libsndfile reads them; convert m4a and other formats first (ffmpeg -i my.m4a my.wav)."""
+Long recordings are divided into windows, with times. Recordings are wav, flac, ogg, opus, mp3 or
+aiff, as libsndfile reads them; convert m4a and others first (ffmpeg -i my.m4a my.wav)."""
 _STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 
@@ -160,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--recipe", metavar="NAME", default="modern", help="recipe for CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network, with its recipe")
     sub.add_argument("--seed", metavar="N", default=0, help="seed of the training [0]")
-    _settings_arguments(sub, READING)
+    _settings_arguments(sub, ("epochs", *READING))
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="file to write")
     sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
@@ -273,9 +273,10 @@ def _train(parsed: argparse.Namespace) -> int:
         print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
     (seed,) = parse("seeds", parsed.seed, "--seed")
-    asked = (parsed.corpora, parsed.names, parsed.out, method, seed, parsed.report)
-    reading = read_study(None, {n: v for n, v in _given(parsed).items() if n in READING})
-    model = train_network(*asked, **reading.settings.reading)
+    given = {name: v for name, v in _given(parsed).items() if name in (*READING, "epochs")}
+    settings = read_study(None, given).settings
+    asked = (parsed.corpora, parsed.names, parsed.out, method, seed, parsed.report, settings.epochs)
+    model = train_network(*asked, **settings.reading)
     print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
     print(f"try it: {_PROGRAM} predict --model {model} FILE")
     return 0
@@ -335,7 +336,9 @@ def _print_card(card: dict, as_json: bool) -> None:
     if as_json:
         print(json.dumps(card, indent=1, ensure_ascii=False))
         return
-    shown = json.loads(json.dumps({n: v for n, v in card.items() if n not in ("mean", "scale")}))
+    shown = json.loads(
+        json.dumps({n: v for n, v in card.items() if n not in ("mean", "scale", "reach")})
+    )
     print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")
 
 
@@ -354,7 +357,7 @@ def _print(table, as_csv: bool) -> None:
     if as_csv:
         print(table.to_csv(index=False, float_format="%.4f"), end="")
     else:
-        print(table.to_string(index=False, float_format="%.3f"))
+        print(table.to_string(index=False, float_format="%.3f", na_rep=""))
 
 
 def _archive(parsed: argparse.Namespace) -> int:

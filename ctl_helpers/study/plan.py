@@ -87,7 +87,14 @@ class Plan:
 
 
 def _each_once(runs: Iterable[Run]) -> list[Run]:
-    return list({run.name: run for run in runs}.values())
+    return list({_name(run): run for run in runs}.values())
+
+
+def _name(run: Run) -> str:
+    """Name a run; a StudyError if it, or a member of a fusion, needs features that are not had."""
+    for member in run.members:
+        _name(member)
+    return run.name
 
 
 def open_corpora(study: Study) -> tuple[Path, list[str]]:

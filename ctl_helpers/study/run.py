@@ -55,8 +55,9 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     out = _writable(Path(study.settings.out).absolute())
     plan, store = _planned(study, out, say)
     problems = plan.problems
-    count, seconds = estimate(plan.all_runs, store)
-    say(sentence(count, seconds, study.settings.jobs))
+    for problem in problems:
+        say(f"will be left out: {problem}")
+    _say_what_is_to_do(study, plan, store, out, say)
     jobs = study.settings.jobs
     with engine(study.settings.engine, study.settings.scheduler):
         failures = {}
@@ -69,6 +70,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     notebooks = list_notebooks(study, plan, complete, out)
     missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
     say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
+    if not notebooks and any((out / "notebooks").glob("*.html")):
+        say("tables and notebooks are of earlier runs; without --no-notebooks they are made anew")
     problems += execute_in_parallel(missing, out, jobs)
     return Report(write_index(out, problems), tuple(problems))
 
@@ -79,11 +82,17 @@ def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]
     plan, store = _planned(study, out, say)
     say(describe_runs(plan.runs).to_string(index=False))
     say(costs(plan.blocks, store).to_string(index=False))
+    _say_what_is_to_do(study, plan, store, out, say)
+    return tuple(plan.problems)
+
+
+def _say_what_is_to_do(
+    study: Study, plan: Plan, store: RunStore, out: Path, say: Callable[[str], None]
+) -> None:
     say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
     if notebooks := list_notebooks(study, plan, plan.runs, out):
         missing = sum(not notebook.is_done(out) for notebook in notebooks)
         say(f"{missing} of {len(notebooks)} notebooks to execute, after that")
-    return tuple(plan.problems)
 
 
 def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:

@@ -359,4 +359,5 @@ def spelled(name: str, found: Iterable[str]) -> str:
     for one in found:
         if one.casefold() == name.casefold():
             return one
-    raise StudyError(f"corpus {name!r}: expected one of those found: {', '.join(found)}")
+    known = ", ".join(found)
+    raise StudyError(f"corpus {name!r}: expected one of those found: {known}{nearest(name, found)}")

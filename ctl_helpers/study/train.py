@@ -43,6 +43,7 @@ def train_network(
     method: str = "cpac/modern",
     seed: int = 0,
     report: str | Path | None = None,
+    epochs: int | None = None,
     **reading: Any,
 ) -> Path:
     """Train a network on all utterances of some corpora and save it with its model card.
@@ -62,6 +63,8 @@ def train_network(
         Of the training.
     report : path, optional
         A report whose scores of this method on these corpora the model card quotes.
+    epochs : int, optional
+        In place of the recipe's.
     **reading
         As for :func:`ctl_helpers.corpora.load_manifest`.
 
@@ -75,7 +78,7 @@ def train_network(
     StudyError
         If the corpora or the method cannot be used for this, or the file cannot be written.
     """
-    chosen = parse(method)
+    chosen = parse(method, changes={"epochs": epochs})
     if not isinstance(chosen, NetworkMethod) or chosen.kind != "network":
         raise StudyError(f"train: expected a network, as cpac/modern, got {method!r}")
     out = Path(out)

@@ -182,6 +182,16 @@ def test_predictions_of_another_corpus_are_named(plan, tmp_path):
         assert found.problems == [f"{text}: its column corpus names none of those here (one, two)"]
 
 
+def test_a_fusion_of_what_cannot_be_had_is_named_and_the_rest_is_planned(plan):
+    fusion = f"mean({SHALLOW}, gone.npz+linear)"
+    found = plan(names=["one"], methods=[SHALLOW, fusion], pairs="none")
+    assert found.all_runs and {run.method.name for run in found.all_runs} == {
+        "mfcc-statistics+linear"
+    }
+    (line,) = found.problems
+    assert "gone.npz" in line and fusion in line
+
+
 def test_a_pair_that_shares_too_little_is_named(plan):
     found = plan(names=["one", "other"], protocols=[], methods=[SHALLOW])
     assert not found.runs and len(found.problems) == 2
