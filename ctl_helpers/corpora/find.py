@@ -249,7 +249,8 @@ def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
         if not tables:
             raise
         found, strange = {}, ""
-    for spelled, place in found.items():
+    # A name as it is spelled comes first: "set 1" and "set-1" may both be there.
+    for spelled, place in sorted(found.items(), key=lambda one: one[0] != name):
         if _same_name(spelled) == _same_name(name):
             return spelled, place
     if tables:

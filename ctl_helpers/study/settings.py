@@ -356,7 +356,7 @@ def spelled(name: str, found: Iterable[str]) -> str:
         When no corpus of that name was found.
     """
     found = list(found)
-    for one in found:
+    for one in sorted(found, key=lambda one: one != name):
         if one.casefold() == name.casefold():
             return one
     known = ", ".join(found)

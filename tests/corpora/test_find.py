@@ -31,6 +31,15 @@ def test_an_exact_name_wins_over_a_similar_one(tmp_path):
     assert find_corpora(tmp_path) == {"emodb": tmp_path / "emodb"}
 
 
+def test_names_that_differ_in_case_or_signs_alone_are_two_corpora(tmp_path):
+    names = ["Mine", "mine", "set 1", "set-1"]
+    for name in names:
+        lay_out(tmp_path / name, ["angry/1.wav"])
+    folders = [load_manifest(tmp_path, name).attrs["folder"] for name in names]
+    assert folders == [str(tmp_path / name) for name in names]
+    assert load_manifest(tmp_path, "SET1")["corpus"].unique() == ["set 1"]
+
+
 def test_actors_right_under_the_root(tmp_path):
     lay_out(tmp_path, ravdess_names()[::100])
     assert find_corpora(tmp_path) == {"ravdess": tmp_path}

@@ -167,5 +167,6 @@ def test_every_setting_is_defined_once_with_its_help():
 
 def test_corpora_are_spelled_as_they_were_found():
     assert spelled("EMODB", ["casia", "EmoDB"]) == "EmoDB"
+    assert spelled("mine", ["Mine", "mine"]) == "mine"
     with pytest.raises(StudyError, match="corpus 'nope': expected one of those found: casia"):
         spelled("nope", ["casia"])
