@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -115,7 +116,9 @@ def make_splits(
             f"protocol {protocol!r}: expected from 2 folds up to the number of utterances, "
             f"got {folds} folds and {len(manifest)} utterances"
         )
-    return list((PROTOCOLS.get(protocol) or load(protocol))(manifest, folds, seed))
+    if protocol in PROTOCOLS:
+        return PROTOCOLS[protocol](manifest, folds, seed)
+    return _own(protocol, manifest, folds, seed)
 
 
 def check_protocol(protocol: str) -> None:
@@ -129,6 +132,43 @@ def check_protocol(protocol: str) -> None:
             f"FILE.py:FUNCTION or {INNER}PROTOCOL, got {protocol!r}{nearest(protocol, PROTOCOLS)}"
         )
     load(protocol)
+
+
+def _own(protocol: str, manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
+    """Divide a corpus by a user's function, whose splits have to be what they say."""
+    function = load(protocol)
+    try:
+        splits = list(function(manifest.copy(), folds, seed))
+        splits = [replace(s, train=np.array(s.train), test=np.array(s.test)) for s in splits]
+    except Exception as error:  # whatever the function does
+        what = "expected a list of Split(name, train, test)"
+        raise StudyError(f"protocol {protocol!r}: {what}, got {error!r}") from error
+    names = [split.name for split in splits]
+    if not names or len(set(names)) < len(names):
+        raise StudyError(f"protocol {protocol!r}: expected splits of different names, got {names}")
+    for split in splits:
+        if wrong := _wrong(split, manifest):
+            raise StudyError(f"protocol {protocol!r}, split {split.name!r}: expected {wrong}")
+    return splits
+
+
+def _wrong(split: Split, manifest: pd.DataFrame) -> str:
+    """Say what a split should be and is not, or ""."""
+    names = manifest["corpus"] + " " + manifest["speaker"]
+    for part, rows in (("train", split.train), ("test", split.test)):
+        last = len(manifest) - 1
+        if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
+            return f"rows in {part} as whole numbers, got {rows.dtype} of shape {rows.shape}"
+        if rows.min() < 0 or rows.max() > last or len(np.unique(rows)) < len(rows):
+            return f"rows in {part} from 0 to {last}, each once, got {len(rows)} others"
+    if both := set(split.train) & set(split.test):
+        name = manifest["path"].iloc[min(both)]
+        return f"train and test apart, got {len(both)} utterances in both, as {name}"
+    known = manifest["speaker"] != ""
+    heard, tested = (set(names.iloc[rows][known.iloc[rows]]) for rows in (split.train, split.test))
+    if split.held_out and heard & tested:
+        return f"no speaker in both parts (held_out=True), got {', '.join(sorted(heard & tested))}"
+    return ""
 
 
 def _inner(protocol: str, manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:

@@ -172,6 +172,32 @@ def test_a_protocol_of_ones_own_is_a_function_in_a_file(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("returned", "expected"),
+    [
+        ("[Split('a', rows, rows[8:])]", "'a': expected train and test apart, got 2 utterances"),
+        ("[Split('a', rows[::2], rows[1::2])] * 2", r"different names, got \['a', 'a'\]"),
+        ("[Split('a', rows[:5], rows[5:], held_out=True)]", r"no speaker in both .*toy 1, toy 2"),
+        ("[Split('a', rows < 5, rows >= 5)]", "whole numbers, got bool"),
+        ("[Split('a', rows, [])]", "rows in test as whole numbers, got .* of shape .0,"),
+        ("[Split('a', rows[:5], rows + 5)]", "rows in test from 0 to 9, each once"),
+        ("[Split('a', rows[:5], -rows[1:4])]", "rows in test from 0 to 9, each once"),
+        ("[Split('a', rows[[0, 0]], rows[5:])]", "rows in train from 0 to 9, each once"),
+        ("[]", "expected splits"),
+        ("None", "expected a list of Split.*TypeError"),
+        ("[(rows[:5], rows[5:])]", "expected a list of Split"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_protocol_of_ones_own_is_what_it_says(tmp_path, returned, expected):
+    given = "from ctl_helpers.protocols import Split\nimport numpy as np\ndef mine(table, *_):\n"
+    file = write_code(tmp_path, "mine.py", f"{given} rows = np.arange(10)\n return {returned}\n")
+    manifest = manifest_of(["sad", "happy"] * 5, ["1", "2"] * 5)
+    with pytest.raises(StudyError, match=f"mine.py:mine'.*{expected}") as caught:
+        problems_inside(manifest, f"{file}:mine")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("manifest", "protocol", "folds", "expected"),
     [
         (manifest_of(["sad"] * 20, ["1"] * 20), "kfold", 5, "two emotions"),
