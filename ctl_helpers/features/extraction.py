@@ -142,6 +142,8 @@ def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[i
         raise StudyError(f"its samples reach {peak:.3g} times full scale")
     found = way.compute(signal)
     values, speech = found if way.settings else (found, (0, 0))
+    if np.iscomplexobj(values):
+        raise StudyError("expected real numbers, got complex ones")
     values = np.asarray(values, np.float32)
     if values.shape != shape:
         raise StudyError(f"expected features of shape {shape}, got {values.shape}")

@@ -140,6 +140,9 @@ def lengths(signal, sampling_rate):
 def odd(signal, sampling_rate):
     return np.full(3, np.nan if len(signal) < 6000 else 1)
 
+def complex_(signal, sampling_rate):
+    return np.fft.rfft(signal, 8)
+
 def broken(signal, sampling_rate):
     raise ZeroDivisionError("by hand")
 """
@@ -162,8 +165,13 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     assert "not finite" in caplog.text
     with pytest.raises(StudyError, match=r"shape \(16000,\), got \("):
         extract(recordings, f"{tmp_path}/own.py:lengths", jobs=1, cache=tmp_path)
-    for name, expected in (("broken", r"ZeroDivisionError.*by hand"), ("none", "expected 'none'")):
-        with pytest.raises(StudyError, match=rf"own\.py.*{expected}"):
+    mistakes = {
+        "broken": "ZeroDivisionError.*by hand",
+        "none": "expected 'none'",
+        "complex_": "utterances can be used: .* expected real numbers, got complex ones",
+    }
+    for name, expected in mistakes.items():
+        with pytest.raises(StudyError, match=expected):
             extract(recordings, f"{tmp_path}/own.py:{name}", jobs=1, cache=tmp_path)
     with pytest.raises(StudyError, match=r"expected a file .*not\.py, found none"):
         feature_key(recordings, f"{tmp_path}/not.py:levels")
