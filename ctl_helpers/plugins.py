@@ -78,7 +78,7 @@ def load(reference: str) -> Any:
             module = _from_file(own_file(place)) if is_file else importlib.import_module(place)
     except FileNotFoundError as error:
         raise StudyError(f"{reference}: expected a file {place}, found none") from error
-    except Exception as error:  # whatever the user's own code may raise
+    except (Exception, SystemExit) as error:  # whatever the user's own code may raise
         raise StudyError(f"{reference}: cannot import {place} ({error!r})") from error
     if not hasattr(module, name):
         raise StudyError(f"{reference}: expected {name!r} in {place}, found no such name")

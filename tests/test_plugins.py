@@ -66,6 +66,7 @@ def test_the_hash_is_that_of_the_file_that_is_named(tmp_path, monkeypatch):
         ("", "{file}:f", "expected 'f' in .*mine.py, found no such name"),
         ("def f(:", "{file}:f", "cannot import .*mine.py .SyntaxError"),
         ("1 / 0", "{file}:f", "cannot import .*ZeroDivisionError"),
+        ("raise SystemExit(2)", "{file}:f", "cannot import .*mine.py .SystemExit.2"),
         ("", "no/such.py:f", "expected a file no/such.py, found none"),
         ("", "no_such_module:f", "cannot import no_such_module"),
         ("", "mine.py", "expected FILE.py:NAME or PACKAGE.MODULE:NAME"),
