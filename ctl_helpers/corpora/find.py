@@ -135,7 +135,8 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
     if len(emotions) == 1:
         return Labels(next(iter(emotions)))
     if emotions:
-        return f"its folders {' and '.join(emotions.values())} contradict each other"
+        folders = " and ".join(emotions.values())
+        return f"its folders {folders} contradict each other (--emotions FOLDER: passes over one)"
     if len(path.parts) < 2:
         return "not in a folder named after an emotion"
     return reason_against(path.parts[0], labels)

@@ -40,6 +40,14 @@ def test_names_that_differ_in_case_or_signs_alone_are_two_corpora(tmp_path):
     assert load_manifest(tmp_path, "SET1")["corpus"].unique() == ["set 1"]
 
 
+def test_a_folder_that_happens_to_be_called_like_an_emotion_can_be_passed_over(tmp_path):
+    lay_out(tmp_path / "mine", ["angry/normal/1.wav", "sad/normal/2.wav", "sad/strong/3.wav"])
+    found = load_manifest(tmp_path, "mine")
+    (reason,) = {problem["reason"].split(" ", 3)[-1] for problem in found.attrs["problems"]}
+    assert len(found) == 1 and "--emotions FOLDER:" in reason
+    assert len(load_manifest(tmp_path, "mine", labels={"normal": ""})) == 3
+
+
 def test_actors_right_under_the_root(tmp_path):
     lay_out(tmp_path, ravdess_names()[::100])
     assert find_corpora(tmp_path) == {"ravdess": tmp_path}
