@@ -1,5 +1,6 @@
 """The plan of a study: every run that it asks for, before anything is computed."""
 
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -176,7 +177,9 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                 _add(block, settings, plan, place, _sized(problems, settings), seeds)
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     for text in settings.methods:
-        if "given:" in text and text not in chain(*there) and plan.manifests:
+        files = re.findall(r"given:[^,()]+", text)
+        told = any(file in problem for file in files for problem in plan.problems)
+        if files and not told and text not in chain(*there) and plan.manifests:
             places = ", ".join(plan.manifests)
             plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
 

@@ -192,6 +192,12 @@ def test_a_fusion_of_what_cannot_be_had_is_named_and_the_rest_is_planned(plan):
     assert "gone.npz" in line and fusion in line
 
 
+def test_predictions_that_cannot_be_read_are_named_for_that_alone(plan, tmp_path):
+    (tmp_path / "theirs.csv").write_text("utterance,P_SAD\n1.wav,1\n")
+    found = plan(names="one", methods=[f"given:{tmp_path}/theirs.csv", SHALLOW], pairs="none")
+    assert len(found.problems) == 1 and "expected the columns utterance" in found.problems[0]
+
+
 def test_a_pair_that_shares_too_little_is_named(plan):
     found = plan(names=["one", "other"], protocols=[], methods=[SHALLOW])
     assert not found.runs and len(found.problems) == 2
