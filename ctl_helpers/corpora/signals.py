@@ -44,6 +44,8 @@ def _open(path: str | Path) -> soundfile.SoundFile:
             if file.read(19) == b"version https://git":
                 raise StudyError(f"{path}: a Git LFS pointer, not the recording: run git lfs pull")
         sound = soundfile.SoundFile(str(path))
+    except UnicodeEncodeError as error:
+        raise StudyError(f"{path}: its name is not {error.encoding.upper()}") from error
     except (soundfile.SoundFileError, OSError, TypeError) as error:
         raise _unreadable(path, error) from error
     if not RATES[0] <= sound.samplerate <= RATES[1]:

@@ -162,7 +162,7 @@ def _pieces(
             if not file.is_file():  # a pipe, say, which would be waited for
                 raise OSError
             seconds = soundfile.info(str(file)).duration
-        except (soundfile.SoundFileError, OSError):
+        except (soundfile.SoundFileError, OSError, UnicodeEncodeError):
             problems.append(f"{file}: {inspect((str(file), WHOLE))[0]['reason']}")
             continue
         if seconds <= _LONG * length:

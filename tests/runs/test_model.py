@@ -83,6 +83,8 @@ def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs
     (tmp_path / "text.wav").write_text("no sound")
     os.mkfifo(tmp_path / "pipe.wav")  # nobody will ever write into it
     files += [tmp_path / name for name in ("empty.wav", "text.wav", "pipe.wav")]
+    files.append(files[0].rename(tmp_path / os.fsdecode(b"gr\xfcn.wav")))
+    write_wav(files[0], np.zeros(8000))
     table, _, problems = predict_files(model, [*files, good], jobs=1)
     assert table["file"].tolist() == [str(good)]
     assert sorted(line.split(": ")[0] for line in problems) == sorted(map(str, files))
