@@ -49,8 +49,8 @@ def compare(
     pandas.DataFrame
         Per condition: mean difference to the reference in percentage points with its interval and
         p value (corrected resampled t-test over folds, seeds averaged; across corpora and where
-        there is one split a paired t-test over seeds, which has no interval for a single one),
-        the pooled difference, McNemar's p, folds, seeds.
+        there is one split a paired t-test over seeds; neither has an interval for fewer than
+        three), the pooled difference, McNemar's p, folds, seeds.
 
     Raises
     ------

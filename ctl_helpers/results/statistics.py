@@ -1,4 +1,4 @@
-"""Scores and their uncertainty: recalls, intervals, paired tests and calibration.
+"""Scores and their uncertainty: intervals, paired tests and calibration.
 
 All scores are fractions between 0 and 1. UAR (unweighted average recall) is the mean of the
 classes' recalls, WAR (weighted average recall) is accuracy.
@@ -176,7 +176,8 @@ def corrected_resampled_t_test(first: ArrayLike, second: ArrayLike, rho: float) 
     Returns
     -------
     PairedTest
-        All but the difference is NaN for a single fold.
+        The interval is cut off at -1 and 1. All but the difference is NaN for fewer than three
+        folds, or where it is the same in all: too little to tell.
 
     Raises
     ------
@@ -196,12 +197,10 @@ def corrected_resampled_t_test(first: ArrayLike, second: ArrayLike, rho: float) 
         raise StudyError(f"expected the same folds of both; got {len(first)} and {len(second)}")
     differences = np.subtract(first, second)
     mean, folds = float(differences.mean()), len(differences)
-    if folds < 2:
+    if folds < FEWEST or np.ptp(differences) < 1e-12:
         return PairedTest(Interval(mean), np.nan)
     error = float(np.sqrt((1 / folds + rho) * differences.var(ddof=1)))
-    if np.isclose(error, 0, atol=1e-15):
-        return PairedTest(Interval(mean, mean, mean), float(np.isclose(mean, 0)))
-    low, high = map(float, stats.t.ppf(ENDS, folds - 1, mean, error))
+    low, high = map(float, stats.t.ppf(ENDS, folds - 1, mean, error).clip(-1, 1))
     p = 2 * float(stats.t.sf(abs(mean / error), folds - 1))
     return PairedTest(Interval(mean, low, high), p)
 
@@ -259,7 +258,8 @@ def paired_bootstrap(
     -------
     PairedTest
         p is two-sided, twice the smaller share of resamples on either side of
-        no difference. All but the difference is NaN for a single group.
+        no difference. All but the difference is NaN for a single group, or where no resample
+        differs from another.
 
     References
     ----------
@@ -274,9 +274,9 @@ def paired_bootstrap(
     truth, second = as_labels(truth, second)
     gained = (first == truth).astype(float) - (second == truth)
     difference, sample = _resampled(gained, truth, np.asarray(groups), resamples)
-    if len(np.unique(groups)) < 2:
-        return PairedTest(Interval(difference), np.nan)
     low, high = map(float, np.quantile(sample, ENDS))
+    if np.isclose(low, high, atol=1e-12):
+        return PairedTest(Interval(difference), np.nan)
     fewer = min((sample <= 0).sum(), (sample >= 0).sum()) + 1
     return PairedTest(Interval(difference, low, high), float(min(1, 2 * fewer / (resamples + 1))))
 

@@ -138,10 +138,21 @@ def test_corrected_t_test_without_overlap_is_the_paired_t_test():
     assert found.difference[1:] == pytest.approx((ends.low, ends.high))
 
 
-def test_corrected_t_test_of_equal_methods_and_of_too_few_folds():
-    assert statistics.corrected_resampled_t_test([0.5, 0.6], [0.5, 0.6], rho=1 / 9).p == 1
-    one = statistics.corrected_resampled_t_test([0.5], [0.75], rho=1 / 9)
-    assert one.difference.value == -0.25 and np.isnan([*one.difference[1:], one.p]).all()
+@pytest.mark.parametrize("differences", [[-0.25], [0.4, 0.05], [0.1, 0.1], [0.1] * 10, [0.0] * 3])
+def test_too_little_gives_no_paired_test(differences):
+    zero = np.zeros(len(differences))
+    found = statistics.corrected_resampled_t_test(differences, zero, rho=1 / 9)
+    assert found.difference.value == pytest.approx(np.mean(differences))
+    assert np.isnan([*found.difference[1:], found.p]).all()
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=3, max_size=12))
+def test_intervals_of_differences_are_possible(pairs):
+    difference, p = statistics.corrected_resampled_t_test(*zip(*pairs, strict=True), rho=1 / 9)
+    assert np.isnan(p) or -1 <= difference.low <= difference.value <= difference.high <= 1
+
+
+def test_corrected_t_test_needs_the_same_folds():
     with pytest.raises(StudyError, match="the same folds of both; got 1 and 2"):
         statistics.corrected_resampled_t_test([0.5], [0.6, 0.7], rho=1 / 9)
 
@@ -207,9 +218,10 @@ def test_paired_bootstrap_against_drawing_utterances_one_by_one():
 def test_paired_bootstrap_finds_nothing_where_there_is_nothing():
     truth, first = guesses(5)
     same = statistics.paired_bootstrap(truth, first, first, np.arange(400))
-    assert same == ((0, 0, 0), 1)
     one = statistics.paired_bootstrap(["sad"], ["sad"], ["happy"], ["a"])
-    assert one.difference.value == 1 and np.isnan(one.difference.low) and np.isnan(one.p)
+    for found, difference in ((same, 0), (one, 1)):
+        assert found.difference.value == difference
+        assert np.isnan([*found.difference[1:], found.p]).all()
 
 
 def test_seeds_do_not_narrow_a_paired_bootstrap():

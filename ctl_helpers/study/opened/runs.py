@@ -217,10 +217,11 @@ class OpenedAcross(Opened):
         lines = [f"The best is {method_of(best)}: UAR {best.uar:.1f} %; {self.chance()}."]
         for row in self.gains.itertuples():
             low, high = row.pooled_difference_low, row.pooled_difference_high
+            ends = "–" if np.isnan(low) else f"{low:+.1f} to {high:+.1f}"
             lines.append(
                 f"{name_of(row.method)}: {row.difference:+.1f} points over source only (95 % over "
-                f"utterances: {low:+.1f} to {high:+.1f}): "
-                f"{'it may be chance' if low <= 0 <= high else 'more than chance'}."
+                f"utterances: {ends}): "
+                f"{'more than chance' if low > 0 or high < 0 else 'it may be chance'}."
             )
         apart = self.distances.set_index("method")["distance"]
         apart_by = ", ".join(f"{name_of(name)} {value:.2f}" for name, value in apart.items())
