@@ -97,7 +97,7 @@ def add_run(
     if split.startswith("speaker"):
         speakers = [split.removeprefix("speaker ")]
     last = predictions(tested, classes, utterances, accuracy, noise, speakers)
-    blocks = {"last": last}
+    blocks = {"validation" if selection == "validation" else "last": last}
     if selection == "best_test":
         better = last.copy()
         wrong = better.index[better["emotion"] != better["predicted"]][:3]

@@ -19,6 +19,7 @@ DAGGER_NOTE = (
 # Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
 _NAMED = ("corpus", "source", "target", "protocol", "method")
 _HIDDEN = {"optimistic", "citation", "note", "kind", "classes"}
+_CONDITION = {"recipe", "normalisation", "selection"}  # said with the method
 
 
 def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
@@ -41,20 +42,16 @@ def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     """
     if {"method", "recipe", "normalisation"} <= set(frame.columns):
         frame = frame.assign(method=[method_of(row) for row in frame.to_dict("records")])
-        frame = frame.drop(columns=["recipe", "normalisation"])
+        frame = frame.drop(columns=_CONDITION, errors="ignore")
     hidden = _HIDDEN | {f"{c}{end}" for c in frame for end in ("_low", "_high")}
     hidden |= {f"of_{c}" for c in frame}
-    marked = ["", "last", OPTIMISTIC] if "optimistic" in frame else ["", "last"]
-    for usual, values in (("labels", ["", "emotion"]), ("selection", marked)):
-        if usual in frame and frame[usual].isin(values).all():
-            hidden.add(usual)
+    if "labels" in frame and frame["labels"].isin(["", "emotion"]).all():
+        hidden.add("labels")
     rows, shown = frame.to_dict("records"), pd.DataFrame(index=frame.index)
     for name in frame.columns.difference(hidden, sort=False):
         cells = [_cell(row, name, digits) for row in rows]
         if any(cells) or not rows:
             shown[HEADINGS.get(str(name), str(name).replace("_", " "))] = cells
-    if "optimistic" in frame and "method" in shown:
-        shown.loc[frame["optimistic"].eq(True), "method"] += f" {DAGGER}"
     return shown
 
 
@@ -110,7 +107,7 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 def notes_of(frame: pd.DataFrame) -> list[str]:
     """List the notes that a table needs: what the dagger means, and whom it cites."""
-    notes = [DAGGER_NOTE] if frame.get("optimistic", pd.Series(dtype=bool)).eq(True).any() else []
+    notes = [DAGGER_NOTE] * (OPTIMISTIC in set(frame.get("selection", ())))
     if "citation" in frame and "note" in frame:
         cited = frame[frame["citation"] != ""].groupby(["reported_by", "citation"], sort=False)
         notes += [

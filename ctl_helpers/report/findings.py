@@ -10,7 +10,7 @@ from ctl_helpers.report.markup import Table
 from ctl_helpers.results import choice, comparisons
 from ctl_helpers.results.choice import chosen_by_other_targets
 from ctl_helpers.results.goals import goals
-from ctl_helpers.results.naming import OURS, method_of, name_of, place_of
+from ctl_helpers.results.naming import OURS, label_of, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions, load_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
@@ -142,7 +142,7 @@ def _leak(inside: pd.DataFrame) -> str:
         best = ours.loc[ours["uar"].idxmax()].to_dict()
         return (
             f"The best score inside a corpus is a UAR of {best['uar']:.1f} % on {place_of(best)} "
-            f"({method_of(best)}), where chance is {tables.chance_of(best):.1f} %."
+            f"({label_of(best)}), where chance is {tables.chance_of(best):.1f} %."
         )
     drop = (both[tables.SHUFFLED] - both[tables.HELD_OUT]).mean()
     corpus, label = both[tables.SHUFFLED].idxmax()

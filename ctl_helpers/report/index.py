@@ -124,16 +124,15 @@ def _cards(found: Findings) -> list[dict]:
     """Tell of each corpus what was tested in it and what came out best."""
     cards = []
     inside = found.inside[found.inside["reported_by"] == OURS]
-    inside = inside.assign(condition=inside["protocol"].map(tables.condition_of))
+    scores = tables.glance(inside, most=len(inside)).sort_values("uar", ascending=False)
     for corpus, rows in inside.groupby("corpus", sort=False):
         classes = max(rows["classes"], key=len).split(", ")
         utterances = rows[["utterances", "of_utterances"]].max().max()
         said = f"{utterances} utterances, {len(classes)} classes: {', '.join(classes)}"
-        best = rows[~rows["optimistic"].eq(True) & rows["condition"].isin(list(_DOTS))]
-        best = best.sort_values(["condition", "uar"], ascending=False).drop_duplicates("condition")
+        best = scores[scores["corpus"] == corpus].drop_duplicates("condition")
         lines = [
-            {"what": row["condition"], "score": f"{row['uar']:.1f} %", "method": label_of(row)}
-            for row in best.to_dict("records")
+            {"what": row["condition"], "score": f"{row['uar']:.1f} %", "method": row["label"]}
+            for row in best.sort_values("condition", ascending=False).to_dict("records")
         ]
         cards.append({"name": name_of(corpus), "said": said, "lines": lines})
     return cards

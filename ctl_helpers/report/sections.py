@@ -71,7 +71,7 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
 def small_section(found: Findings) -> str:
     """Write the sentences and one small table: rows methods, columns corpora and conditions."""
     parts = ["\n".join(f"- {escape_markdown(sentence)}" for sentence in found.sentences())]
-    picked = set(tables.glance(found.scores, _ROWS)["label"])
+    picked = {label_of(row) for row in tables.glance(found.scores, _ROWS).to_dict("records")}
     inside = found.inside[~found.inside["optimistic"].eq(True)]
     inside = inside[[label_of(row) in picked for row in inside.to_dict("records")]]
     if len(inside):

@@ -32,6 +32,7 @@ PER_SPEAKER = (
 SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
 _HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
+_PROTOCOLS = {"grouped": "groups held out", "stratified": "shuffled, stratified"}
 _COUNTS = ("utterances", "of_utterances", "folds", "of_folds", "seeds")
 _WORDS, _SAID = [*CONDITION, "kind", "selection"], ["reported_by", "citation", "note"]
 
@@ -102,8 +103,7 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     cells = cells.assign(method=[*map(label_of, rows)], score=[*map(_score, rows)])
     order = {row["column"]: row["rank"] for row in rows}
     columns = sorted(order, key=lambda column: order[column])
-    cells = cells.sort_values("uar", ascending=False, kind="stable")
-    cells = cells.drop_duplicates(["method", "column"])
+    cells = _one_each(cells, ["method", "column"])
     wide = cells.pivot(index="method", columns="column", values="score")
     wide = wide.reindex(index=cells["method"].unique(), columns=columns).fillna("")
     return wide.rename_axis(index="method", columns=None).reset_index()
@@ -115,9 +115,15 @@ def _placed(row: dict) -> dict:
     own = condition == HELD_OUT and row["normalisation"] == "speaker"
     if own:  # the column says it
         row = row | {"normalisation": ""}
-    words = ["groups held out" if row["protocol"] == "grouped" else condition, "per speaker"]
+    words = [_PROTOCOLS.get(row["protocol"], condition), "per speaker"]
     rank = (row["source"] == "mean", place_of(row), condition != SHUFFLED, own)
     return row | {"column": title_of(row, *words[: 1 + own]), "rank": rank}
+
+
+def _one_each(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Keep one row per key, that of the most utterances, whatever its score; the best first."""
+    table = table.sort_values("utterances", ascending=False, kind="stable").drop_duplicates(keys)
+    return table.sort_index().sort_values("uar", ascending=False, kind="stable")
 
 
 def _score(row: dict) -> str:
@@ -154,15 +160,19 @@ def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Rows of the table in the order of corpora, with columns label and condition (shuffled, held
-        out). Optimistic rows, and label sets other than emotions, are left out.
+        out). A label names the protocol where a corpus has several of one condition and it is
+        neither ``kfold`` nor ``loso``. Optimistic rows, and label sets other than emotions, are
+        left out.
     """
     labels = [label_of(row) for row in table.to_dict("records")]
     table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
     table = table[~table["normalisation"].isin(SECONDS)]
-    table = table.sort_values("uar", ascending=False, kind="stable")
-    table = table.drop_duplicates(["corpus", "label", "condition"])
+    several = table.groupby(["corpus", "condition"])["protocol"].transform("nunique") > 1
+    named = several & ~table["protocol"].isin(["kfold", "loso"])
+    table["label"] += (", " + table["protocol"].map(name_of)).where(named, "")
+    table = _one_each(table, ["corpus", "label", "condition"])
     ours = table["reported_by"] == OURS
     asked = table.assign(ours=ours, own=table["normalisation"].eq("speaker"))
     best = ~asked.duplicated(["corpus", "condition", "own", "ours"])

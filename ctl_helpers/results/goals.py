@@ -6,7 +6,7 @@ import pandas as pd
 
 from ctl_helpers.results.choice import chosen_by_other_targets
 from ctl_helpers.results.naming import name_of, place_of
-from ctl_helpers.results.runs import OPTIMISTIC, as_named, matching
+from ctl_helpers.results.runs import as_named, matching
 from ctl_helpers.results.summaries import extent, fold_interval
 
 CHOSEN = "chosen by other targets"  # a method for each target; see `choice.RULE`
@@ -61,7 +61,7 @@ def _score(goal: dict, place: str, runs: pd.DataFrame, chosen: pd.DataFrame) -> 
         mine = matching(chosen, {"source": name_of(source), "target": name_of(target)})
         return {"place": place, "uar": mine["uar"].iloc[0]} if len(mine) else {}
     label = runs["method"] + ("/" + runs["recipe"]).where(runs["recipe"].ne(""), "")
-    mine = runs[label.eq(goal["method"]) & runs["selection"].ne(OPTIMISTIC)]
+    mine = runs[label.eq(goal["method"]) & runs["selection"].eq("last")]
     asked = {"source": source, "target" if source else "corpus": target, "labels": "emotion"}
     asked |= {key: goal[key] for key in ("protocol", "normalisation")}
     mine = matching(mine, asked)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from ctl_helpers.results.runs import CONDITION
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
 
 DAGGER = "†"
 OURS = "this study"
@@ -51,7 +51,8 @@ def method_of(row: Mapping[str, str]) -> str:
     Parameters
     ----------
     row
-        ``method``, and ``recipe`` and ``normalisation`` where there are any.
+        ``method``, and ``recipe``, ``normalisation`` and ``selection`` where there are any. An
+        epoch that was picked by its score on the test part gets a dagger.
 
     Returns
     -------
@@ -67,7 +68,10 @@ def method_of(row: Mapping[str, str]) -> str:
     recipe, name = row.get("recipe", ""), name_of(row["method"])
     if recipe not in (row["method"], "", *re.findall(r"\w+", name)):  # said already
         name = f"{name} {recipe}"
-    return ", ".join(filter(None, [name, _SAID.get(row.get("normalisation", ""), "")]))
+    selection = row.get("selection", "")
+    by = f"epoch by {selection}" if selection not in ("", "last", OPTIMISTIC) else ""
+    said = [name, _SAID.get(row.get("normalisation", ""), ""), by]
+    return ", ".join(filter(None, said)) + f" {DAGGER}" * (selection == OPTIMISTIC)
 
 
 def place_of(row: Mapping[str, str]) -> str:
@@ -83,7 +87,7 @@ def label_of(row: Mapping[str, str]) -> str:
     """Return a method's name for a list of ours and published ones, with who reports the latter."""
     if row["reported_by"] != OURS:
         return f"{name_of(row['method'])} ({row['reported_by']})"
-    return method_of(row) + (f" {DAGGER}" if row["optimistic"] else "")
+    return method_of(row)
 
 
 def title_of(row: Mapping[str, str], *words: str) -> str:

@@ -26,9 +26,9 @@ def seconds_of_a_new_voice(runs: pd.DataFrame) -> pd.DataFrame:
         training part), some seconds, and all of it.
     """
     inside = runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)]
-    keys = ["corpus", "protocol", "method", "recipe", "normalisation"]
+    keys = ["corpus", "protocol", "method", "recipe", "selection", "normalisation"]
     means = 100 * inside.groupby(keys)["uar"].mean().unstack().reindex(columns=list(_COLUMNS))
     means = means[means[list(SECONDS)].notna().any(axis=1)].rename(columns=_COLUMNS).reset_index()
     methods = [method_of(row) for row in means.to_dict("records")]
     means = means.assign(corpus=means["corpus"].map(name_of), method=methods)
-    return means.drop(columns="recipe").rename_axis(columns=None)
+    return means.drop(columns=["recipe", "selection"]).rename_axis(columns=None)

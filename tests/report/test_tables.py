@@ -169,6 +169,54 @@ def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
     ]
 
 
+def fill_alike(store, *conditions, **more):
+    """Put runs of one method under several protocols or selections into a store."""
+    for protocol, selection, accuracy in conditions:
+        for fold in range(3):
+            run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 3, "utterances": 30}
+            run |= {"protocol": protocol, "selection": selection, "accuracy": accuracy}
+            fabricated.add_run(store, recipe=fabricated.recipe("modern"), **run | more)
+
+
+def test_no_table_takes_the_best_of_what_differs(tmp_path):
+    store, kfold = RunStore(tmp_path), ("kfold", "last", 0.5)
+    several = [("kfold", "validation", 0.8), ("stratified", "last", 0.9), ("loso", "last", 0.3)]
+    fill_alike(store, kfold, *several, ("grouped", "last", 0.6))
+    table = tables.ours_beside_published(results.load_runs(store))
+    table = table[table["reported_by"] == "this study"]
+    scores = {(r["protocol"], r["selection"]): r["uar"] for r in table.to_dict("records")}
+    wide = tables.at_a_glance(table).set_index("method")
+    text = {key: f"{score:.1f}" for key, score in scores.items()}
+    assert list(wide.index) == ["CPAC modern", "CPAC modern, epoch by validation"]
+    assert wide.loc["CPAC modern"].to_dict() == {
+        "EmoDB, shuffled": text["kfold", "last"],
+        "EmoDB, shuffled, stratified": text["stratified", "last"],
+        "EmoDB, held out": text["loso", "last"],
+        "EmoDB, groups held out": text["grouped", "last"],
+    }
+    assert wide.iloc[1].to_list() == [text["kfold", "validation"], "", "", ""]
+    first = tables.glance(table)
+    found = {(r["label"], r["condition"]): r["uar"] for r in first.to_dict("records")}
+    assert found == {
+        ("CPAC modern", "shuffled"): scores["kfold", "last"],
+        ("CPAC modern, epoch by validation", "shuffled"): scores["kfold", "validation"],
+        ("CPAC modern, stratified k-fold", "shuffled"): scores["stratified", "last"],
+        ("CPAC modern", "held out"): scores["loso", "last"],
+        ("CPAC modern, speaker-grouped k-fold", "held out"): scores["grouped", "last"],
+    }
+
+
+def test_of_rows_that_no_name_sets_apart_the_one_of_more_utterances_stands(tmp_path):
+    store = RunStore(tmp_path)
+    fill_alike(store, ("kfold", "last", 0.4))
+    fill_alike(store, ("kfold", "last", 1.5), utterances=12, classes=["angry", "sad"])
+    table = tables.ours_beside_published(results.load_runs(store))
+    larger = table.loc[table["utterances"].idxmax(), "uar"]
+    assert larger < table["uar"].max()
+    assert tables.at_a_glance(table).iloc[0, 1] == f"{larger:.1f}"
+    assert tables.glance(table)["uar"].tolist() == [larger]
+
+
 def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):
     store, recipe = RunStore(tmp_path), fabricated.recipe("quick")
     fabricated.add_run(store, split="fold 0", corpus="emodb", recipe=recipe, folds=4)

@@ -143,7 +143,7 @@ class OpenedInside(Opened):
         """Say what a voice is worth that was heard in training."""
         scores = tables.glance(self.both_protocols, most=len(self.both_protocols))
         means = scores.pivot(index="label", columns="condition", values="uar")
-        means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT])
+        means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
         lines = [
             f"{method}: {shuffled:.1f} % with shuffled folds, {held_out:.1f} % with speakers that "
             f"were never heard, a difference of {shuffled - held_out:.1f} points."
