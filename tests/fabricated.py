@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
+from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.store import RunStore, file_hash, write_json
 from ctl_helpers.scores import scores
 
@@ -106,7 +107,7 @@ def add_run(
     frame = pd.concat(blocks, names=["selection"]).reset_index("selection")
     kind = KINDS.get(method, "shallow")
     spec = {
-        "format": 3,
+        "format": FORMAT,
         "problem": {
             **{"corpus": corpus, "source": source, "target": target, "protocol": protocol},
             **{"folds": folds, "split": split, "labels": labels, "classes": classes},

@@ -15,6 +15,7 @@ from ctl_helpers.results.runs import load_predictions, load_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
 from ctl_helpers.results.voices import seconds_of_a_new_voice
+from ctl_helpers.runs.store import StorePath
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Findings:
         return [sentence for sentence in found if sentence]
 
 
-def findings(store: object, runs: pd.DataFrame) -> Findings:
+def findings(store: StorePath, runs: pd.DataFrame) -> Findings:
     """Compute what is reported of a study's runs.
 
     Parameters

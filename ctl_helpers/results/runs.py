@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.errors import StudyError
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.protocols import Problem
-from ctl_helpers.runs.store import canonical, damage, read_archive, read_table
+from ctl_helpers.runs import FORMAT
+from ctl_helpers.runs.store import RunStore, StorePath, canonical, damage, read_archive
 
 log = logging.getLogger("ctl_helpers")
 
-FORMAT = 3
 OPTIMISTIC = "best_test"
 PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
@@ -34,12 +33,9 @@ RUN_COLUMNS = [
     *("uar", "war", "macro_f1", "utterances", "train_utterances", *_RECORDED[:4]),
     *("reported", "variant", "folds", "of_folds", "of_utterances", "synthetic", "finished"),
 ]
-PREDICTION_COLUMNS = [
-    *("selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted"),
-]
 
 
-def load_runs(store: object, only: Iterable[str] | None = None) -> pd.DataFrame:
+def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFrame:
     """Read the runs of a store, and of the archive beside it.
 
     Parameters
@@ -72,11 +68,9 @@ def load_runs(store: object, only: Iterable[str] | None = None) -> pd.DataFrame:
     return runs.sort_values(order, key=_natural, kind="stable", ignore_index=True)
 
 
-def read_runs(
-    store: object, only: Iterable[str] | None = None
-) -> list[tuple[str, dict[str, Any], dict[str, Any]]]:
+def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[tuple[str, dict, dict]]:
     """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
-    root, wanted = root_of(store), None if only is None else set(only)
+    root, wanted = Path(store), None if only is None else set(only)
     found, damaged = {}, []
     for folder in sorted(root.glob("?" * 12)):
         name = folder.name
@@ -103,7 +97,7 @@ def read_runs(
     return list(found.values())
 
 
-def load_predictions(store: object, runs: pd.DataFrame) -> pd.DataFrame:
+def load_predictions(store: StorePath, runs: pd.DataFrame) -> pd.DataFrame:
     """Read the predictions per test utterance of some runs.
 
     Parameters
@@ -119,11 +113,11 @@ def load_predictions(store: object, runs: pd.DataFrame) -> pd.DataFrame:
         Columns run, seed, split, selection, utterance, corpus, speaker, sex, emotion, predicted,
         p_<class> (fractions; NaN for classes of other runs).
     """
-    frame = _read_tables(root_of(store), runs["run"], "predictions.csv", PREDICTION_COLUMNS)
+    frame = RunStore(Path(store)).tables("predictions.csv", runs["run"])
     return runs[["run", "seed", "split", "selection"]].merge(frame, on=["run", "selection"])
 
 
-def load_history(store: object, runs: pd.DataFrame) -> pd.DataFrame:
+def load_history(store: StorePath, runs: pd.DataFrame) -> pd.DataFrame:
     """Read the history per epoch of the networks among some runs.
 
     Parameters
@@ -140,7 +134,7 @@ def load_history(store: object, runs: pd.DataFrame) -> pd.DataFrame:
         test_war, validation_uar, validation_war, discrepancy.
     """
     networks = runs[runs["kind"].isin(("network", "adaptation"))].drop_duplicates("run")
-    frame = _read_tables(root_of(store), networks["run"], "history.csv", ["epoch", "loss"])
+    frame = RunStore(Path(store)).tables("history.csv", networks["run"])
     return networks[["run", "seed", "split"]].merge(frame, on="run")
 
 
@@ -179,11 +173,6 @@ def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple
     return usual and all(settings.get(key) == own[key] for key in own if key not in free)
 
 
-def root_of(store: Any) -> Path:
-    """Return the folder of a run store, or the folder itself."""
-    return Path(store if isinstance(store, str | Path) else store.root)
-
-
 def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     problem, method = spec["problem"], spec["method"]
     recipe = method.get("recipe") or {}
@@ -211,23 +200,3 @@ def _natural(column: pd.Series) -> pd.Series:
     if pd.api.types.is_numeric_dtype(column):
         return column
     return column.map(lambda text: re.sub(r"\d+", lambda digits: digits[0].zfill(6), str(text)))
-
-
-def _read_tables(root: Path, runs: Iterable[str], file: str, columns: list[str]) -> pd.DataFrame:
-    """Read one CSV file of several runs, from their folders or the archive, with a column run."""
-    paths = {run: root / run / file for run in sorted(set(runs))}
-    missing = [run for run, path in paths.items() if not path.is_file()]
-    frames = [read_table(path).assign(run=run) for run, path in paths.items() if run not in missing]
-    if missing and (archive := root.parent / f"{file}.bz2").is_file():
-        try:
-            frame = read_table(archive)
-        except (OSError, EOFError, ValueError) as error:
-            reason = f"{archive.name} is damaged ({error})"
-            raise StudyError(f"report {root.parent}: {reason}") from error
-        frames.append(frame[frame["run"].isin(missing)])
-        missing = sorted(set(missing) - set(frame["run"]))
-    if missing:
-        log.warning("results folder %s: no %s of %s", root, file, ", ".join(missing))
-    if not frames:
-        return pd.DataFrame(columns=["run", *columns])
-    return pd.concat(frames, ignore_index=True)

@@ -24,8 +24,9 @@ from sklearn.svm import SVC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.naming import OURS, named_apart
 from ctl_helpers.results.published import measured_alike, published
-from ctl_helpers.results.runs import CONDITION, grouped, root_of
+from ctl_helpers.results.runs import CONDITION, grouped
 from ctl_helpers.results.statistics import mean_interval
+from ctl_helpers.runs.store import StorePath
 from ctl_helpers.scores import uar, war
 
 BEFORE = "MFCC statistics"
@@ -188,7 +189,7 @@ def proxy_a_distance(points: ArrayLike, corpora: ArrayLike) -> float:
     return 2 * (1 - 2 * (1 - uar(corpora, predicted)))
 
 
-def distances(store: object, runs: pd.DataFrame, before: Space | None = None) -> pd.DataFrame:
+def distances(store: StorePath, runs: pd.DataFrame, before: Space | None = None) -> pd.DataFrame:
     """Measure how far apart source and target lie, for each method.
 
     Parameters
@@ -265,7 +266,7 @@ def svm_on_features(run: str | Path, split: str = "random", repeats: int = 10) -
     return pd.DataFrame({metric: found[f"test_{metric}"] for metric in ("uar", "war")})
 
 
-def labelled_svm(store: object, runs: pd.DataFrame, repeats: int = 10) -> pd.DataFrame:
+def labelled_svm(store: StorePath, runs: pd.DataFrame, repeats: int = 10) -> pd.DataFrame:
     """Lay `svm_on_features` of all runs beside table S5 of the paper's appendix.
 
     It is no score across corpora: it says how well emotions can be told apart in the space that a
@@ -313,8 +314,8 @@ def _table(rows: list[dict], columns: list[str]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(words, object)).fillna(dict.fromkeys(words, ""))
 
 
-def _with_embeddings(store: object, runs: pd.DataFrame) -> pd.DataFrame:
+def _with_embeddings(store: StorePath, runs: pd.DataFrame) -> pd.DataFrame:
     """Pick the runs across corpora whose embeddings were kept, and add their folders."""
-    runs = runs.assign(folder=[root_of(store) / run for run in runs["run"]])
+    runs = runs.assign(folder=[Path(store) / run for run in runs["run"]])
     here = [(folder / "embeddings.npz").is_file() for folder in runs["folder"]]
     return runs[(runs["source"] != "") & np.array(here, bool)].drop_duplicates("run")

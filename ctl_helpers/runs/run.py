@@ -22,6 +22,7 @@ from ctl_helpers.methods import Method, Outcome
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.protocols import Problem
+from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.store import (
     PROBABILITY,
@@ -35,7 +36,6 @@ from ctl_helpers.runs.tracking import track
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
 
-FORMAT = 3  # part of every specification: raise it when the same one gives other numbers
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "librosa")
 _PACKAGES += ("opensmile", "soxr", "soundfile", "scikit-learn", "pandas", "joblib")
 
@@ -298,8 +298,11 @@ def _with_members(problem: Problem, run: Run, store: RunStore) -> tuple[Problem,
     """Read the probabilities of a run's members; what one of them left out is not tested."""
     tables = []
     for member in run.members:
-        table = store.read_predictions(stored_as(member, store))
+        name = stored_as(member, store)
+        table = store.tables("predictions.csv", [name])
         table = table[table["selection"] == member.method.selection]
+        if table.empty:
+            raise StudyError(f"run {name}: expected its predictions, found none")
         names = [f"p_{name}" for name in member.problem.classes]
         tables.append(table.set_index(["corpus", "utterance"])[names])
     if not tables:

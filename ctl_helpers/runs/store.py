@@ -14,9 +14,9 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, is_dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -29,6 +29,9 @@ log = logging.getLogger("ctl_helpers")
 
 PROBABILITY = "%.3f"
 """How probabilities are written, in a run's folder and in an archive: fusions of both are alike."""
+
+StorePath = str | os.PathLike[str]  # a RunStore, or its folder
+_WORDS = ("run", "selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted")
 
 
 def canonical(value: Any) -> Any:
@@ -149,6 +152,8 @@ def spec_hash(spec: Mapping[str, Any]) -> str:
 class RunStore:
     """A folder of run folders, and the archive beside it, which holds runs of a report for good.
 
+    It can be used as the path of its folder.
+
     Parameters
     ----------
     root
@@ -169,6 +174,9 @@ class RunStore:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "root", Path(self.root))
+
+    def __fspath__(self) -> str:
+        return str(self.root)
 
     def folder(self, spec: Mapping[str, Any]) -> Path:
         """Return where the run of this specification is, or will be."""
@@ -202,15 +210,37 @@ class RunStore:
         log.warning("run %s is damaged (%s): set aside as %s, computed again", name, fault, aside)
         return False
 
-    def read_predictions(self, name: str) -> pd.DataFrame:
-        """Read the predictions of one run, from its folder or from the archive."""
-        try:
-            if (self.root / name).is_dir():
-                return read_table(self.root / name / "predictions.csv")
-            table = read_table(self.root.parent / "predictions.csv.bz2")
-            return table[table["run"] == name].dropna(axis=1, how="all")
-        except (OSError, EOFError, ValueError, KeyError) as error:
-            raise StudyError(f"run {name}: expected its predictions, got: {error}") from error
+    def tables(self, file: str, names: Iterable[str]) -> pd.DataFrame:
+        """Read one CSV file of several runs, from their folders or the archive.
+
+        Parameters
+        ----------
+        file
+            ``predictions.csv`` or ``history.csv``.
+        names
+            Names of the runs; a warning names those that have no such file.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The rows of all of them, with a column run.
+
+        Raises
+        ------
+        StudyError
+            If a file is damaged.
+        """
+        paths = {name: self.root / name / file for name in sorted(set(names))}
+        missing = [name for name, path in paths.items() if not path.is_file()]
+        frames = [read_table(p).assign(run=name) for name, p in paths.items() if p.is_file()]
+        if missing and (archive := self.root.parent / f"{file}.bz2").is_file():
+            table, rows = _archived_table(archive, archive.stat().st_mtime_ns)
+            found = [rows[name] for name in missing if name in rows]
+            frames += [table.iloc[np.concatenate(found)]] if found else []
+            missing = [name for name in missing if name not in rows]
+        if missing:
+            log.warning("results folder %s: no %s of %s", self.root, file, ", ".join(missing))
+        return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_WORDS)
 
     def compute(self, spec: Mapping[str, Any], function: Callable[[Path], Any]) -> Path:
         """Return the folder of a run, computing the run only if it is not there.
@@ -270,12 +300,21 @@ def read_archive(report: Path) -> list[dict]:
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read predictions or a history; an id such as "03" stays text, a speaker called NA is one."""
-    words = ("run", "selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted")
-    table = pd.read_csv(
-        path, dtype=dict.fromkeys(words, str), keep_default_na=False, na_values={"": []}
-    )
-    numbers = [column for column in table if column not in words]
+    try:
+        table = pd.read_csv(
+            path, dtype=dict.fromkeys(_WORDS, str), keep_default_na=False, na_values={"": []}
+        )
+    except (OSError, EOFError, ValueError) as error:
+        raise StudyError(f"{path.parent}: {path.name} is damaged ({error})") from error
+    numbers = [column for column in table if column not in _WORDS]
     return table.assign(**{c: pd.to_numeric(table[c], errors="coerce") for c in numbers})
+
+
+@lru_cache(maxsize=2)
+def _archived_table(archive: Path, changed: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Read a table of the archive once per process, and say which rows are of which run."""
+    table = read_table(archive)
+    return table, table.groupby("run").indices
 
 
 def damage(folder: Path) -> str:
@@ -341,7 +380,7 @@ def _move_into_place(partial: Path, final: Path) -> None:
         if _whole(final):  # another process was first
             shutil.rmtree(partial)
             return
-        shutil.rmtree(final)  # the remains of a run that someone has tampered with
+        shutil.rmtree(final)  # a damaged folder in its place
         partial.rename(final)
     _flush(final.parent)
 

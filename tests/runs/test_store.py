@@ -236,13 +236,12 @@ def test_what_is_in_the_place_of_a_run_is_set_aside(tmp_path, caplog, kind):
     assert store.has(NAME)
 
 
-def test_ids_in_predictions_stay_text(tmp_path):
+def test_ids_in_predictions_stay_text(tmp_path, caplog):
     store = RunStore(tmp_path)
     store.compute(SPEC, write_run)
-    (row,) = store.read_predictions(NAME).to_dict("records")
-    assert row == {"selection": "last", "utterance": "NA", "emotion": "03", "p_sad": 0.5}
-    with pytest.raises(StudyError, match="run 0123: expected its predictions"):
-        store.read_predictions("0123")
+    (row,) = store.tables("predictions.csv", [NAME, "0123"]).to_dict("records")
+    known = {"run": NAME, "selection": "last", "utterance": "NA", "emotion": "03", "p_sad": 0.5}
+    assert row == known and "no predictions.csv of 0123" in caplog.text
 
 
 # --- bad places to write ---------------------------------------------------------------------
