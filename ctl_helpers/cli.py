@@ -369,8 +369,8 @@ def _archive(parsed: argparse.Namespace) -> int:
 
 
 def _results(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.report.index import study_runs
     from ctl_helpers.report.sections import rewrite_readme
+    from ctl_helpers.results.runs import study_runs
 
     root = _STUDIES.parent
     if study_runs(parsed.out).empty:

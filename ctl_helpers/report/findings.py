@@ -1,6 +1,7 @@
 """What came out of a study: a table for each question, and up to three sentences."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -11,11 +12,10 @@ from ctl_helpers.results import choice, comparisons
 from ctl_helpers.results.choice import chosen_by_other_targets
 from ctl_helpers.results.goals import goals
 from ctl_helpers.results.naming import OURS, label_of, method_of, name_of, place_of
-from ctl_helpers.results.runs import load_predictions, load_runs
+from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
 from ctl_helpers.results.voices import seconds_of_a_new_voice
-from ctl_helpers.runs.store import StorePath
 
 
 @dataclass(frozen=True)
@@ -112,16 +112,15 @@ class Findings:
         return [sentence for sentence in found if sentence]
 
 
-def findings(store: StorePath, runs: pd.DataFrame) -> Findings:
+def findings(out: str | Path) -> Findings:
     """Compute what is reported of a study's runs.
 
     Parameters
     ----------
-    store
-        The run store or its folder.
-    runs
-        From `runs.load_runs`.
+    out
+        The report's folder; see `runs.study_runs` for what counts of it.
     """
+    store, runs = Path(out) / "runs", study_runs(out)
     predictions = load_predictions(store, runs)
     scores = tables.ours_beside_published(runs, predictions)
     claims = verdict(runs, predictions)
@@ -157,14 +156,15 @@ def _leak(inside: pd.DataFrame) -> str:
 
 
 def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
-    """Say how many published numbers hold, and what picking the epoch adds."""
+    """Say how many published numbers hold, by any recipe, and what picking the epoch adds."""
     sentences = []
     if len(claims):
-        held, failed, unknown = (
-            int(claims["verdict"].str.startswith(kind).sum()) for kind in (HOLDS, FAILS, OPEN)
-        )
+        numbers = claims["claim"] + claims["citation"]  # one may be tested by several recipes
+        verdicts = {kind: claims["verdict"].str.startswith(kind) for kind in (HOLDS, OPEN, FAILS)}
+        said = pd.DataFrame(verdicts).groupby(numbers).any().idxmax(axis=1)
+        held, failed, unknown = (int(said.eq(kind).sum()) for kind in (HOLDS, FAILS, OPEN))
         sentences.append(
-            f"Published numbers that were computed again with their own settings: {len(claims)}. "
+            f"Published numbers that were computed again with their own settings: {len(said)}. "
             f"At the last epoch {held} hold{'s' * (held == 1)}, {failed} "
             f"do{'es' * (failed == 1)} not, and {unknown} cannot be told."
         )

@@ -16,7 +16,6 @@ from ctl_helpers.report.markup import template
 from ctl_helpers.report.notebooks import read_about
 from ctl_helpers.results.naming import OURS, label_of, name_of
 from ctl_helpers.results.references import references
-from ctl_helpers.results.runs import CONDITION, load_runs
 from ctl_helpers.runs.store import write_text
 
 _WORDS = tomllib.loads((files("ctl_helpers.report") / "captions.toml").read_text(encoding="utf-8"))
@@ -28,29 +27,6 @@ _FOLDERS = {
     "runs": "runs",
     "references.bib": "what to cite (BibTeX)",
 }
-
-
-def study_runs(out: str | Path) -> pd.DataFrame:
-    """Read the runs of a report.
-
-    Parameters
-    ----------
-    out : path
-        The report's folder.
-
-    Returns
-    -------
-    DataFrame
-        See `runs.load_runs`. Where one split of one condition was run again with the same seed,
-        because a corpus or a version had changed, the run that finished last counts. Runs on
-        synthetic speech count where there are no others.
-    """
-    runs = load_runs(Path(out) / "runs")
-    if not runs["synthetic"].all():
-        runs = runs[~runs["synthetic"]]
-    same = [*CONDITION, "variant", "split", "seed", "selection"]
-    latest = runs.sort_values("finished", kind="stable").drop_duplicates(same, keep="last")
-    return latest.sort_index().reset_index(drop=True)
 
 
 def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
@@ -70,7 +46,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         ``out/index.html``.
     """
     out = Path(out)
-    found, pages = findings(out / "runs", study_runs(out)), _pages(out)
+    found, pages = findings(out), _pages(out)
     write_text(out / "references.bib", references(found.runs))
     first = tables.glance(found.scores, _ROWS)
     panels: list[dict[str, Any]] = [

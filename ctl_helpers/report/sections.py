@@ -7,7 +7,6 @@ from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.findings import Findings, findings
-from ctl_helpers.report.index import study_runs
 from ctl_helpers.report.markup import escape_markdown
 from ctl_helpers.results.naming import label_of
 from ctl_helpers.runs.store import write_text
@@ -59,8 +58,8 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
     int
         How many runs they are made from.
     """
-    runs = study_runs(out)
-    found = findings(Path(out) / "runs", runs)
+    found = findings(out)
+    runs = found.runs
     notice = f"**{SYNTHETIC}**\n\n" if found.synthetic else ""
     rewrite_section(readme, notice + (small_section(found) if len(runs) else "None yet."))
     if docs is not None:

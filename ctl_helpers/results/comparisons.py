@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.features import SECONDS
 from ctl_helpers.results.naming import method_of, named_apart, place_of
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching
 from ctl_helpers.results.statistics import corrected_resampled_t_test, mcnemar, paired_bootstrap
@@ -16,7 +17,7 @@ from ctl_helpers.results.summaries import extent, fold_interval
 _METHOD = ["method", "recipe", "normalisation", "selection", "variant"]
 _GROUP = [*CONDITION, "variant"]
 _PREFERRED = ("modern", "paper", "released", "quick")
-_TRANSDUCTIVE = ("speaker", "speaker-5s", "speaker-20s", "speaker-60s", "corpus")
+_TRANSDUCTIVE = ("speaker", *SECONDS, "corpus")
 
 
 def compare(

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from ctl_helpers.features import SECONDS
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
 
 DAGGER = "†"
@@ -19,7 +20,7 @@ OURS = "this study"
 _DATA = tomllib.loads((files("ctl_helpers.results") / "names.toml").read_text(encoding="utf-8"))
 NAMES, HEADINGS = _DATA["names"], _DATA["headings"]
 _SAID = {"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"}
-_SAID |= {f"speaker-{n}s": f"per speaker by {n} s" for n in (5, 20, 60)}
+_SAID |= {kind: f"per speaker by {seconds:.0f} s" for kind, seconds in SECONDS.items()}
 _UNSAID = {"none": "not normalised", "global": "scaled by the training part"}
 
 

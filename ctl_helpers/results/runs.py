@@ -68,6 +68,29 @@ def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFra
     return runs.sort_values(order, key=_natural, kind="stable", ignore_index=True)
 
 
+def study_runs(out: str | Path) -> pd.DataFrame:
+    """Read the runs of a report.
+
+    Parameters
+    ----------
+    out
+        The report's folder.
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `load_runs`. Where one split of one condition was run again with the same seed,
+        because a corpus or a version had changed, the run that finished last counts. Runs on
+        synthetic speech count where there are no others.
+    """
+    runs = load_runs(Path(out) / "runs")
+    if not runs["synthetic"].all():
+        runs = runs[~runs["synthetic"]]
+    same = [*CONDITION, "variant", "split", "seed", "selection"]
+    latest = runs.sort_values("finished", kind="stable").drop_duplicates(same, keep="last")
+    return latest.sort_index().reset_index(drop=True)
+
+
 def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[tuple[str, dict, dict]]:
     """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
     root, wanted = Path(store), None if only is None else set(only)

@@ -219,7 +219,10 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         for features in run.method.features
     ]
     problem, members = _with_members(planned.with_features(*found), run, store)
-    outcome = run.method.run(problem, run.seed, folder, members)
+    try:
+        outcome = run.method.run(problem, run.seed, folder, members)
+    except OSError as error:  # such as a file that somebody's own network reads
+        raise StudyError(f"it raised {type(error).__name__}: {error}") from error
     _check(outcome, problem, run.method.label)
     predictions = _predictions(problem, outcome)
     predictions.to_csv(folder / "predictions.csv", index=False, float_format=PROBABILITY)

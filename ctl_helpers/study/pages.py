@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ctl_helpers.features import PRESETS
-from ctl_helpers.report import index
 from ctl_helpers.report.notebooks import Notebook
 from ctl_helpers.results.naming import method_of, name_of, title_of
+from ctl_helpers.results.runs import study_runs
 from ctl_helpers.runs.run import Run
 from ctl_helpers.study.plan import Group, Plan, open_corpora
 from ctl_helpers.study.settings import READING, Settings, Study
@@ -71,7 +71,7 @@ def list_notebooks(
         parameters = common | {"corpus": corpus, "features": features}
         notebooks.append(Notebook(FEATURES, (corpus, features), title, parameters, tuple(keys)))
     if any(settings.notebooks for settings in plan.settings.values()):
-        inputs = tuple(sorted(set(index.study_runs(out)["run"])))
+        inputs = tuple(sorted(set(study_runs(out)["run"])))
         notebooks.append(Notebook(TABLES, (), "all results", {"out": "."}, inputs))
     return sorted(notebooks, key=lambda notebook: notebook.name)
 

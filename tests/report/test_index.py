@@ -20,11 +20,11 @@ from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, tables
 from ctl_helpers.report.findings import findings
-from ctl_helpers.report.index import study_runs, write_index
+from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import page_name
 from ctl_helpers.report.sections import END, START, rewrite_readme, rewrite_section
 from ctl_helpers.results.archive import write_archive
-from ctl_helpers.results.runs import load_predictions, load_runs
+from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.runs.store import RunStore
 
 needs_browser = pytest.mark.skipif(browser.COMMAND is None, reason="needs Chromium or Chrome")
@@ -148,7 +148,7 @@ def test_what_the_best_epoch_adds_is_told_although_the_last_ran_by_itself(tmp_pa
     fabricated.add_run(store, selection="best_test", **common)
     fabricated.add_run(store, finished="2026-01-02T00:00:00Z", **common)
     assert len(study_runs(tmp_path)) == 2
-    found = findings(store, study_runs(tmp_path))
+    found = findings(tmp_path)
     assert found.gap["metric"].tolist() == ["UAR", "WAR"] and (found.gap["runs"] == 1).all()
 
 
@@ -250,6 +250,17 @@ def test_the_latest_of_runs_of_the_same_counts_and_real_ones_alone(tmp_path):
     for name in {*names.values(), other}:
         shutil.rmtree(store.root / name)
     assert study_runs(tmp_path)["run"].tolist() == [synthetic]
+
+
+def test_a_published_number_that_two_recipes_test_counts_once(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for recipe, accuracy in (("released", 0.2), ("paper", 0.86)):
+        for fold in range(10):
+            run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 10, "accuracy": accuracy}
+            fabricated.add_run(store, recipe=fabricated.recipe(recipe), **run)
+    found = findings(tmp_path)
+    assert found.claims["recipe"].tolist() == ["released", "paper"]
+    assert any("own settings: 1. At the last epoch" in line for line in found.sentences())
 
 
 # --- README and docs -------------------------------------------------------------------------

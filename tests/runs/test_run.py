@@ -217,6 +217,9 @@ def three(frames, coefficients, classes):
 def nothing(frames, coefficients, classes):
     Input((frames, coefficients))
 
+def reader(frames, coefficients, classes):
+    open("weights.h5")
+
 class Guess:
     def fit(self, x, y):
         return self
@@ -266,7 +269,7 @@ def test_what_a_member_of_a_fusion_leaves_out_is_not_tested(tmp_path, cache):
     store = RunStore(tmp_path / "runs")
     assert compute(runs, store, jobs=1) == {}
     one, other, mean = (
-        pd.concat(store.read_predictions(name).set_index("utterance") for name in names)
+        store.tables("predictions.csv", names).set_index("utterance")
         for names in zip(*([*(m.name for m in run.members), run.name] for run in runs), strict=True)
     )
     assert len(other) == len(manifest) == len(one) + 2
@@ -286,6 +289,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         toys.runs(f"{file}:logits/released", only=[0], settings={})[0],
         toys.runs(f"{file}:three/released", only=[0], settings={})[0],
         toys.runs(f"{file}:nothing/released", only=[0], settings={})[0],
+        toys.runs(f"{file}:reader/released", only=[0], settings={})[0],
     ]
     good = toys.runs(toys.classifier, only=[0])
     store = RunStore(tmp_path / "runs")
@@ -298,6 +302,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         "(no softmax?)",
         "whose output has the shape (None, 2), a probability per class; got (None, 3)",
         "whose output has the shape (None, 2), a probability per class; got NoneType",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'weights.h5'",
     ]
     assert list(failures) and set(failures) == {run.name for run in bad}
     for run, words in zip(bad, expected, strict=True):

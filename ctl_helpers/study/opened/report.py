@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ctl_helpers.corpora import SYNTHETIC
-from ctl_helpers.report import cells, index
+from ctl_helpers.report import cells
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.notebooks import Page
 from ctl_helpers.results.verdict import RULE
@@ -44,8 +44,9 @@ class OpenedReport:
 
 def open_report(out: str = "reports") -> OpenedReport:
     """Open all runs of a report, the folder ``out``, for a notebook."""
-    store = RunStore(Path(out) / "runs")
-    found = findings(store, index.study_runs(out))
+    found = findings(out)
     if found.synthetic:
         print(SYNTHETIC)
-    return OpenedReport(Page(Path(out), TABLES, found.synthetic), found, store)
+    return OpenedReport(
+        Page(Path(out), TABLES, found.synthetic), found, RunStore(Path(out) / "runs")
+    )

@@ -15,11 +15,18 @@ from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
-from ctl_helpers.report import figures, index, tables
+from ctl_helpers.report import figures, tables
 from ctl_helpers.report.notebooks import Page, page_name
 from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.results.naming import OURS, method_of, name_of
-from ctl_helpers.results.runs import OPTIMISTIC, grouped, load_history, load_predictions, load_runs
+from ctl_helpers.results.runs import (
+    OPTIMISTIC,
+    grouped,
+    load_history,
+    load_predictions,
+    load_runs,
+    study_runs,
+)
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.opened.sentences import listed, root_of
@@ -118,7 +125,7 @@ class OpenedInside(Opened):
         Where none of the report has, those of ``mfcc+linear``, which takes a second and is not
         kept. Empty where speakers are not known.
         """
-        runs = index.study_runs(self.page.out)
+        runs = study_runs(self.page.out)
         runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
         condition = runs["protocol"].map(tables.condition_of)
         runs = runs[condition.isin([tables.SHUFFLED, tables.HELD_OUT])]
