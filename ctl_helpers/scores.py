@@ -1,4 +1,4 @@
-"""Scores of predictions: UAR, WAR and macro F1, fractions between 0 and 1.
+"""Scores of predictions: UAR and WAR, fractions between 0 and 1.
 
 UAR (unweighted average recall) is the mean of the classes' recalls, WAR (weighted average recall)
 is accuracy.
@@ -39,22 +39,9 @@ def war(truth: ArrayLike, predicted: ArrayLike) -> float:
     return float(metrics.accuracy_score(*as_labels(truth, predicted)))
 
 
-def macro_f1(truth: ArrayLike, predicted: ArrayLike) -> float:
-    """Mean F1 over the classes that the truth holds; a fraction. See `uar` for the parameters."""
-    truth, predicted = as_labels(truth, predicted)
-    present = np.unique(truth)
-    return float(
-        metrics.f1_score(truth, predicted, labels=present, average="macro", zero_division=0)
-    )
-
-
 def scores(truth: ArrayLike, predicted: ArrayLike) -> dict[str, float]:
-    """Return UAR, WAR and macro F1 under the names that the run store uses."""
-    return {
-        "uar": uar(truth, predicted),
-        "war": war(truth, predicted),
-        "macro_f1": macro_f1(truth, predicted),
-    }
+    """Return UAR and WAR under the names that the run store uses."""
+    return {"uar": uar(truth, predicted), "war": war(truth, predicted)}
 
 
 def as_labels(truth: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

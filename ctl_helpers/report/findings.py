@@ -56,7 +56,11 @@ class Findings:
         inside, across = self.inside, self.across
         whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
         wide = "UAR in percent; best in bold; in brackets, how much of the protocol ran."
-        all_of_it = "In percent, with 95 % intervals over folds (over seeds across corpora)."
+        all_of_it = (
+            "In percent, with 95 % intervals over folds (over seeds across corpora). Those of "
+            "pooled UAR are over utterances, or over speakers where these are held out and across "
+            "corpora."
+        )
         found = {
             "Do the published numbers hold?": (self.claims, RULE),
             "Which method is best inside a corpus, and with new speakers?": (

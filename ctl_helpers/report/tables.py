@@ -47,7 +47,7 @@ def ours_beside_published(
     runs
         From `runs.load_runs`; inside corpora, across, or both.
     predictions
-        From `runs.load_predictions`; they add the pooled UAR with its interval over utterances.
+        From `runs.load_predictions`; they add the pooled UAR with its interval.
 
     Returns
     -------
@@ -137,12 +137,12 @@ def chance_of(row: dict) -> float:
     return 100 / len(row["classes"].split(", "))
 
 
-def interval_of(row: dict, metric: str = "uar") -> Interval:
-    """Return a row's score with its interval over folds or seeds, of one fold over utterances."""
-    name, pooled = metric, f"pooled_{metric}"
-    if pd.isna(row[f"{metric}_low"]) and pd.notna(row.get(pooled)) and row["folds"] == 1:
-        name = pooled  # it is the same score
-    return Interval(row[metric], row[f"{name}_low"], row[f"{name}_high"])
+def interval_of(row: dict) -> Interval:
+    """Return a row's UAR with its interval over folds or seeds, of one fold that of pooled UAR."""
+    name = "uar"
+    if pd.isna(row["uar_low"]) and pd.notna(row.get("pooled_uar")) and row["folds"] == 1:
+        name = "pooled_uar"  # it is the same score
+    return Interval(row["uar"], row[f"{name}_low"], row[f"{name}_high"])
 
 
 def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
@@ -207,7 +207,7 @@ def scores_by(predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
         share = proportion_interval(hits / seeds, count / seeds)
         if by == "speaker":
             row |= {"sex": part["sex"].iloc[0], "utterances": part["utterance"].nunique()}
-            row |= pooled_interval(part, "uar").columns("uar") | share.columns("war")
+            row |= pooled_interval(part).columns("uar") | share.columns("war")
         else:
             where = predictions["corpus"] == row["corpus"]
             called = (predictions["predicted"][where] == row["emotion"]).sum()

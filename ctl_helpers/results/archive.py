@@ -2,7 +2,6 @@
 
 import bz2
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,7 @@ from ctl_helpers.results.runs import load_history, load_predictions, load_runs, 
 from ctl_helpers.runs.store import PROBABILITY, write_text
 
 
-def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list[Path]:
+def write_archive(folder: str | Path) -> list[Path]:
     """Write a report's runs as ``runs.jsonl.bz2``, ``predictions.csv.bz2`` and ``history.csv.bz2``.
 
     Everything but networks and embeddings is kept. Predictions are kept as they are, values
@@ -23,8 +22,6 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
     folder
         The report's folder; its runs are read from ``runs/`` in it or from the archive that it
         already holds, and the three files are written into it.
-    only
-        Names of the runs to keep; all by default.
 
     Returns
     -------
@@ -34,14 +31,14 @@ def write_archive(folder: str | Path, only: Iterable[str] | None = None) -> list
     Raises
     ------
     StudyError
-        If there are no such runs, or the folder cannot be written.
+        If there are no runs, or the folder cannot be written.
     """
     folder = Path(folder)
     store = folder / "runs"
-    stored = sorted(read_runs(store, only))
+    stored = sorted(read_runs(store))
     if not stored:
         raise StudyError(f"archive {folder}: expected runs in {store}, got none")
-    runs = load_runs(store, [name for name, *_ in stored])
+    runs = load_runs(store)
     lines = (
         json.dumps(dict(zip(("run", "spec", "record"), one, strict=True)), sort_keys=True)
         for one in stored

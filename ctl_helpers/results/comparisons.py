@@ -24,7 +24,6 @@ def compare(
     runs: pd.DataFrame,
     reference: Mapping[str, str],
     predictions: pd.DataFrame | None = None,
-    metric: str = "uar",
     within: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Compare every condition with a reference on the folds, or seeds, that both ran.
@@ -40,8 +39,6 @@ def compare(
         From `runs.load_predictions`; they add the difference of pooled UAR with its interval and
         p value by a paired bootstrap over utterances, and McNemar's test on the predictions of the
         first seed that both ran.
-    metric
-        ``"uar"``, ``"war"`` or ``"macro_f1"``.
     within
         Columns that a condition must share with its reference; without one it is left out.
 
@@ -71,18 +68,16 @@ def compare(
                 f"{dict(reference)}, got {found}; name more of {', '.join(keys)}"
             )
         for key, other in grouped(here.drop(base.index), keys):
-            found = _differences(other, base, predictions, metric)
+            found = _differences(other, base, predictions)
             rows += [where | key | found] if found else []
     return named_apart(pd.DataFrame(rows)).drop(columns="variant", errors="ignore")
 
 
-def _differences(
-    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None, metric: str
-) -> dict:
+def _differences(other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None) -> dict:
     """Return the columns of tests, or none where the two share nothing that can be tested."""
     across = (base["source"] != "").any()
     unit = "split" if base["split"].nunique() > 1 and not across else "seed"
-    paired = pd.concat([side.groupby(unit)[metric].mean() for side in (other, base)], axis=1)
+    paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
     both = pd.DataFrame() if predictions is None else _same_utterances(other, base, predictions)
     if len(first) < (1 if len(both) else 2):

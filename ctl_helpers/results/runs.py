@@ -30,7 +30,7 @@ _STORED = ("spec", "record")
 _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
-    *("uar", "war", "macro_f1", "utterances", "train_utterances", *_RECORDED[:4]),
+    *("uar", "war", "utterances", "train_utterances", *_RECORDED[:4]),
     *("reported", "variant", "folds", "of_folds", "of_utterances", "synthetic", "finished"),
 ]
 

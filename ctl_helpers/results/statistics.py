@@ -14,7 +14,6 @@ from scipy import stats
 from ctl_helpers.errors import StudyError
 from ctl_helpers.scores import as_labels
 
-METRICS = ("uar", "war")
 ENDS = (0.025, 0.975)
 """Quantiles between which 95 % lie: all intervals are of that coverage."""
 FEWEST = 3
@@ -44,12 +43,11 @@ class PairedTest(NamedTuple):
 def bootstrap_interval(
     truth: ArrayLike,
     predicted: ArrayLike,
-    metric: str = "uar",
     *,
     speakers: ArrayLike | None = None,
     resamples: int = 2000,
 ) -> Interval:
-    """Percentile bootstrap interval of a score, over utterances or over speakers.
+    """Percentile bootstrap interval of UAR, over utterances or over speakers.
 
     Counts of the confusion matrix are resampled, not utterances one by one: the same distribution,
     at a cost that does not grow with the corpus.
@@ -58,8 +56,6 @@ def bootstrap_interval(
     ----------
     truth, predicted
         Labels, shape (utterances,).
-    metric
-        ``"uar"`` or ``"war"``.
     speakers
         Who speaks each utterance, shape (utterances,). If given, whole speakers are drawn: the
         interval then says what other speakers might bring, and is as a rule wider.
@@ -75,7 +71,7 @@ def bootstrap_interval(
     Raises
     ------
     StudyError
-        For an unknown metric, or labels whose lengths differ.
+        For labels whose lengths differ.
 
     References
     ----------
@@ -83,17 +79,14 @@ def bootstrap_interval(
 
     Examples
     --------
-    >>> bootstrap_interval(["sad"] * 8, ["sad"] * 6 + ["happy"] * 2, "war")
+    >>> bootstrap_interval(["sad"] * 8, ["sad"] * 6 + ["happy"] * 2)
     Interval(value=0.75, low=0.375, high=1.0)
     """
-    if metric not in METRICS:
-        raise StudyError(f"expected a metric of {', '.join(METRICS)}; got {metric!r}")
     truth, predicted = as_labels(truth, predicted)
     if speakers is not None and len(speakers) != len(truth):
         raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(speakers)}")
-    classes = truth if metric == "uar" else np.zeros(len(truth), int)
     groups, fewest = (np.arange(len(truth)), 2) if speakers is None else (speakers, FEWEST)
-    value, sample = _resampled(truth == predicted, classes, groups, resamples)
+    value, sample = _resampled(truth == predicted, truth, groups, resamples)
     low, high = map(float, np.quantile(sample, ENDS))
     few = len(np.unique(groups)) < fewest or np.isclose(low, high, atol=1e-12)
     return Interval(value) if few else Interval(value, low, high)

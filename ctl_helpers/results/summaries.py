@@ -6,12 +6,12 @@ import pandas as pd
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, grouped
 from ctl_helpers.results.statistics import Interval, bootstrap_interval, mean_interval
 
-_SCORES = ("uar", "war", "macro_f1", "pooled_uar", "pooled_war")
+_SCORES = ("uar", "war", "pooled_uar")
+_HELD_OUT = ("loso", "grouped", "strangers")
 SUMMARY_COLUMNS = [
     *(*CONDITION, "kind", "selection", "variant", "optimistic"),
     *(f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high")),
-    *("speaker_low", "speaker_high"),
-    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs", "splits", "seconds"),
+    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs", "seconds"),
 ]
 
 
@@ -23,32 +23,29 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
     runs
         From `runs.load_runs`.
     predictions
-        From `runs.load_predictions`; without them the pooled columns are NaN.
+        From `runs.load_predictions`; without them ``pooled_uar`` is NaN.
 
     Returns
     -------
     pandas.DataFrame
         The condition (corpus or source and target, protocol, labels, classes, method, recipe,
         normalisation), kind, selection, variant; ``optimistic``, True where the epoch was picked
-        on the test part; uar, war, macro_f1: mean over folds of the mean over seeds, with ``_low``
-        and ``_high`` by Student's t over folds (over seeds across corpora and where there is one
-        split), NaN for fewer than three; ``pooled_uar``, ``pooled_war`` over all utterances at
-        once, mean over seeds, with a bootstrap interval over utterances; ``speaker_low``,
-        ``speaker_high``, that of pooled UAR over speakers; utterances (tested, in one seed) and
-        folds, each with ``of_``, how many the whole protocol has; seeds, runs, splits, seconds
-        (mean per run). Scores are fractions.
+        on the test part; uar, war: mean over folds of the mean over seeds, with ``_low`` and
+        ``_high`` by Student's t over folds (over seeds across corpora and where there is one
+        split), NaN for fewer than three; ``pooled_uar`` over all utterances at once, mean over
+        seeds, with a bootstrap interval over utterances, or over speakers where these are held
+        out and across corpora; utterances (tested, in one seed) and folds, each with ``of_``, how
+        many the whole protocol has; seeds, runs, seconds (mean per run). Scores are fractions.
     """
     rows = []
     for row, group in grouped(runs, [*CONDITION, "kind", "selection", "variant"]):
         row["optimistic"] = row["selection"] == OPTIMISTIC
-        for metric in ("uar", "war", "macro_f1"):
+        for metric in ("uar", "war"):
             row |= fold_interval(group, metric).columns(metric, 1)
         row |= _pooled(group, predictions)
-        splits = group.drop_duplicates("split")
         row |= extent(group) | {
-            "utterances": int(splits["utterances"].sum()),
+            "utterances": int(group.drop_duplicates("split")["utterances"].sum()),
             "of_utterances": group["of_utterances"].astype(float).max(),
-            "splits": "; ".join(splits["split"].astype(str)),
             "seconds": group["seconds"].astype(float).mean(),
         }
         rows.append(row)
@@ -110,17 +107,13 @@ def fold_interval(
     return mean_interval(runs.groupby(unit)[column].mean(), bounds)
 
 
-def pooled_interval(
-    predictions: pd.DataFrame, metric: str, *, over_speakers: bool = False
-) -> Interval:
-    """Score all utterances of one condition at once, with its bootstrap interval.
+def pooled_interval(predictions: pd.DataFrame, *, over_speakers: bool = False) -> Interval:
+    """UAR of all utterances of one condition at once, with its bootstrap interval.
 
     Parameters
     ----------
     predictions
         From `runs.load_predictions`.
-    metric
-        ``"uar"`` or ``"war"``.
     over_speakers
         Draw whole speakers in place of utterances.
 
@@ -132,7 +125,7 @@ def pooled_interval(
     intervals = []
     for _, part in predictions.groupby("seed"):
         speakers = part["corpus"] + " " + part["speaker"] if over_speakers else None
-        found = bootstrap_interval(part["emotion"], part["predicted"], metric, speakers=speakers)
+        found = bootstrap_interval(part["emotion"], part["predicted"], speakers=speakers)
         intervals.append(found)
     return Interval(*map(float, np.mean(intervals, axis=0)))
 
@@ -144,6 +137,5 @@ def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, 
     mine = predictions.merge(group[["run", "selection"]])
     if mine["run"].nunique() < len(group):
         return {}
-    speakers = pooled_interval(mine, "uar", over_speakers=True).columns("speaker", 1)
-    uar, war = (pooled_interval(mine, metric) for metric in ("uar", "war"))
-    return speakers | uar.columns("pooled_uar", 1) | war.columns("pooled_war", 1)
+    held_out = group["source"].ne("").all() or group["protocol"].isin(_HELD_OUT).all()
+    return pooled_interval(mine, over_speakers=held_out).columns("pooled_uar", 1)

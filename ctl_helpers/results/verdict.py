@@ -59,7 +59,7 @@ def verdict(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
             row |= fold_interval(last, "uar").columns("last") | extent(last)
             if claim["source"] and row["seeds"] < 3 and predictions is not None:
                 mine = predictions.merge(last[["run", "selection"]])
-                row |= pooled_interval(mine, "uar").columns("last")
+                row |= pooled_interval(mine).columns("last")
             row[OPTIMISTIC] = 100 * fold_interval(best, "uar").value if len(best) else np.nan
             rows.append(row | {"verdict": judge(row)})
     columns = ["claim", "corpus", "source", "target", "recipe", "published", "citation"]

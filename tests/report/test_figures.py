@@ -70,7 +70,7 @@ def test_every_figure_is_returned_closed_and_can_be_saved(store, runs, loso, man
         "speakers": figures.recalls(loso, "speaker"),
         "emotions": figures.recalls(loso),
         "single": figures.comparison(beside[beside["corpus"] != ""]),
-        "across": figures.comparison(beside[beside["source"] != ""], "war"),
+        "across": figures.comparison(beside[beside["source"] != ""]),
         "overview": figures.overview(beside),
         "verdict": figures.verdicts(verdict(runs)),
         "gap": figures.gap(comparisons.gap(runs)),

@@ -8,6 +8,7 @@ import pytest
 
 from ctl_helpers import scores
 from ctl_helpers.results.runs import load_predictions, load_runs
+from ctl_helpers.results.statistics import bootstrap_interval
 from ctl_helpers.results.summaries import costs, summary
 from ctl_helpers.runs.store import RunStore
 
@@ -42,7 +43,14 @@ def test_summary_by_hand(store):
     ]
     assert row["pooled_uar"] == pytest.approx(np.mean(pooled))
     assert row["pooled_uar_low"] < row["pooled_uar"] < row["pooled_uar_high"]
-    assert row["speaker_low"] < row["pooled_uar"] < row["speaker_high"]
+    (loso,) = pick(table, **condition | {"protocol": "loso"}).to_dict("records")
+    mine = pick(runs, **condition | {"protocol": "loso"})
+    of_loso = predictions[predictions["run"].isin(mine["run"])]
+    over_speakers = bootstrap_interval(
+        of_loso["emotion"], of_loso["predicted"], speakers=of_loso["speaker"]
+    )
+    ends = (loso["pooled_uar_low"], loso["pooled_uar_high"])
+    assert (loso["pooled_uar"], *ends) == pytest.approx(over_speakers)
     assert not row["optimistic"]
 
 

@@ -8,15 +8,13 @@ from matplotlib.figure import Figure
 from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
 
 
-def clouds(distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def clouds(distance: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Make two toy corpora in the plane: one with two emotions, and the same, moved and turned.
 
     Parameters
     ----------
     distance : float
         How far the target lies from the source: 0 for on top of it.
-    seed : int
-        Of the points.
 
     Returns
     -------
@@ -24,7 +22,7 @@ def clouds(distance: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.n
     labels : ndarray of shape (120,)
         -1 or 1; a method knows only those of the source.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     labels = np.repeat([-1, 1], 60)
     source = rng.normal(size=(120, 2)) * (0.4, 0.7) + labels[:, None] * (1.0, 0.0)
     turn = 0.6 * distance

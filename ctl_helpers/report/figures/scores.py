@@ -119,13 +119,13 @@ def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> 
     names = enumerate(table[by])
     table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
     dots = _dots(table.sort_values(score, ascending=False), score)
-    pooled = 100 * pooled_interval(predictions, "uar").value
+    pooled = 100 * pooled_interval(predictions).value
     label = f"{HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
     return _dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
 
 
 @styled
-def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
+def comparison(table: pd.DataFrame) -> Figure:
     """Compare methods: a panel per place (corpus or pair, protocol, labels), chance dotted.
 
     Parameters
@@ -133,18 +133,16 @@ def comparison(table: pd.DataFrame, metric: str = "uar") -> Figure:
     table
         From `tables.ours_beside_published`. Panels share their rows: the published methods, which
         have no intervals, and the best of ours, in the order of their means.
-    metric
-        ``"uar"`` or ``"war"``.
     """
     table = table[table["source"] != "mean"]
     rows = table.to_dict("records")
-    dots = _scored(table, [title_of(row, name_of(row["protocol"])) for row in rows], metric)
+    dots = _scored(table, [title_of(row, name_of(row["protocol"])) for row in rows])
     dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
     dots["mean"] = dots.groupby("row")["value"].transform("mean")
     dots = dots.sort_values("mean", ascending=False, kind="stable")
     ours = dots.loc[dots["legend"] != _PUBLISHED, "row"].unique()
     dots = dots[~dots["row"].isin(ours[_MOST:])]
-    label = f"{metric.upper()} % (dotted: chance; bars: 95 %, thin ones over utterances)"
+    label = "UAR % (dotted: chance; bars: 95 %, thin ones over utterances or speakers)"
     return _dot_plot(dots, label, side_by_side=True)
 
 
@@ -255,14 +253,14 @@ def _of_columns(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True).dropna(subset="value")
 
 
-def _scored(table: pd.DataFrame, panels: Sequence[str], metric: str = "uar") -> pd.DataFrame:
-    """Make a dot of each score, with its interval over folds or seeds, or else over utterances."""
+def _scored(table: pd.DataFrame, panels: Sequence[str]) -> pd.DataFrame:
+    """Make a dot of each score, with its interval as `tables.interval_of` gives it."""
     rows = table.to_dict("records")
     whose = table["reported_by"].where(table["reported_by"] == OURS, _PUBLISHED)
-    return pd.DataFrame([tables.interval_of(row, metric) for row in rows]).assign(
+    return pd.DataFrame([tables.interval_of(row) for row in rows]).assign(
         row=[label_of(row) for row in rows],
         line=[tables.chance_of(row) for row in rows],
-        thin=table[f"{metric}_low"].isna().to_numpy(),
+        thin=table["uar_low"].isna().to_numpy(),
         legend=whose.mask(table["optimistic"].eq(True), _BEST).to_numpy(),
         panel=pd.Categorical(panels, dict.fromkeys(panels)),
     )
