@@ -85,7 +85,8 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
         without another copy, truncated, clipped, stereo, long (to be cropped), segments that share
         a part of their file (overlap, which puts the same sound on both sides of a split), and what
         a published corpus holds under two emotions; so are columns that look like times and are
-        not read, and words of the label map that no utterance has.
+        not read, and words of the label map that no utterance has, and speakers, rates or formats
+        that alone tell an emotion.
 
     Raises
     ------

@@ -132,6 +132,22 @@ def _note_overlaps(frame: pd.DataFrame, listing: Listing) -> None:
         listing.note(utterance, "overlap", f"it shares a part of the file with {other}")
 
 
+def _note_telling(frame: pd.DataFrame, listing: Listing) -> None:
+    """Note what tells an emotion without its sound: speakers, rates or formats of its own."""
+    suffixes = frame["file"].str.rsplit(".", n=1).str[-1].str.lower()
+    for what, values in (
+        ("speaker", frame["speaker"]),
+        ("sampling rate", frame["sampling_rate"]),
+        ("format", suffixes),
+    ):
+        pairs = pd.DataFrame({"emotion": frame["emotion"], "value": values}).drop_duplicates()
+        own = pairs.groupby("value")["emotion"].transform("nunique").eq(1)
+        told = sorted(set(pairs["emotion"]) - set(pairs["emotion"][~own]))
+        if told and 1 < values.nunique() <= len(frame) / 2 and (values != "").all():
+            reason = f"the {what} alone tells {', '.join(told)}: scores may be of it"
+            listing.note("", "telling", reason)
+
+
 def check_known(manifest: pd.DataFrame, column: str, asked_by: str) -> None:
     """Raise a StudyError unless a label, such as the speaker, is known of every utterance."""
     unknown = manifest[manifest[column] == ""]
@@ -239,6 +255,7 @@ def load_manifest(
     frame = leave_copies(frame, entry is not None, listing)
     _note(frame, longest, listing)
     _note_overlaps(frame, listing)
+    _note_telling(frame, listing)
     problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
     first = "e.g. {path}: {reason}".format(**problems[0]) if problems else ""
     if frame.empty:

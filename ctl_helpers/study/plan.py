@@ -139,6 +139,8 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
         if not manifest["speaker"].any():
             line += "; no speakers are named: training and test may share voices"
+        notes = manifest.attrs["notes"]
+        line += "".join(f"; {one['reason']}" for one in notes if one["kind"] == "telling")
         say(line)
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)

@@ -422,6 +422,19 @@ def test_a_duration_alone_is_no_segment_and_a_time_that_is_not_read_is_named(tmp
     ]
 
 
+def test_what_tells_an_emotion_without_its_sound_is_noted(tmp_path):
+    lines = ["path,emotion,speaker"]
+    for number, speaker in enumerate("aabbcc"):
+        sad, rate = speaker == "c", 4000 * (2 + (number < 4))
+        name = f"{number}.{'flac' if number % 2 else 'wav'}"
+        write_wav(tmp_path / "own" / name, noise(0.2, rate, number), rate)
+        lines.append(f"{name},{'sad' if sad else ['angry', 'happy'][number % 2]},{speaker}")
+    (tmp_path / "own" / "manifest.csv").write_text("\n".join(lines))
+    notes = load_manifest(tmp_path, "own").attrs["notes"]
+    said = [note["reason"].split(":")[0] for note in notes if note["kind"] == "telling"]
+    assert said == ["the speaker alone tells sad", "the sampling rate alone tells sad"]
+
+
 def test_one_speaker_however_it_is_spelled(tmp_path):
     spelled = ["03", "3", "3.0", " 03 ", "nan", "None", "unknown", "", "30", "anna"]
     names = [f"{n}.wav" for n in range(len(spelled))]
