@@ -142,9 +142,10 @@ def _note_telling(frame: pd.DataFrame, listing: Listing) -> None:
     ):
         pairs = pd.DataFrame({"emotion": frame["emotion"], "value": values}).drop_duplicates()
         own = pairs.groupby("value")["emotion"].transform("nunique").eq(1)
-        told = sorted(set(pairs["emotion"]) - set(pairs["emotion"][~own]))
-        if told and 1 < values.nunique() <= len(frame) / 2 and (values != "").all():
-            reason = f"the {what} alone tells {', '.join(told)}: scores may be of it"
+        own_of = sorted(set(pairs["emotion"]) - set(pairs["emotion"][~own]))
+        if own_of and 1 < values.nunique() <= len(frame) / 2 and (values != "").all():
+            apart = ", ".join(own_of)
+            reason = f"the {what} alone tells {apart} apart: scores may be too high"
             listing.note("", "telling", reason)
 
 

@@ -432,7 +432,7 @@ def test_what_tells_an_emotion_without_its_sound_is_noted(tmp_path):
     (tmp_path / "own" / "manifest.csv").write_text("\n".join(lines))
     notes = load_manifest(tmp_path, "own").attrs["notes"]
     said = [note["reason"].split(":")[0] for note in notes if note["kind"] == "telling"]
-    assert said == ["the speaker alone tells sad", "the sampling rate alone tells sad"]
+    assert said == ["the speaker alone tells sad apart", "the sampling rate alone tells sad apart"]
 
 
 def test_one_speaker_however_it_is_spelled(tmp_path):
