@@ -22,13 +22,13 @@ _HIDDEN = {"optimistic", "citation", "note", "kind", "classes"}
 _CONDITION = {"recipe", "normalisation", "selection"}  # said with the method
 
 
-def display(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
+def as_text(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     """Turn a table into text to be shown.
 
     Parameters
     ----------
     frame
-        Any table of this module or of `results`.
+        Any table of `tables` or `results`.
     digits
         Decimals of scores.
 
@@ -81,12 +81,12 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     frame
         What was shown.
     shown
-        As `display` shows it; same rows.
+        As `as_text` shows it; same rows.
 
     Returns
     -------
     pandas.DataFrame
-        True where a cell is to be bold, the shape of ``shown``. Optimistic rows never are.
+        True where a cell is to be bold, the shape of ``as_table``. Optimistic rows never are.
     """
     marks = pd.DataFrame(False, shown.index, shown.columns)
     if "method" not in frame or len(frame) < 2 or {"uar", "war"} & set(frame) == {"uar"}:
@@ -119,19 +119,19 @@ def notes_of(frame: pd.DataFrame) -> list[str]:
     return notes
 
 
-def shown(frame: pd.DataFrame, caption: str = "", note: str = "", digits: int = 1) -> Table:
+def as_table(frame: pd.DataFrame, caption: str = "", note: str = "", digits: int = 1) -> Table:
     """Prepare a table to be shown: its text, the best scores in bold, caption and note.
 
     Parameters
     ----------
     frame
-        Any table of this module or of `results`, or another frame.
+        Any table of `tables` or `results`, or another frame.
     caption, note
         Above and below the table; `notes_of` it are added.
     digits
         Decimals of scores.
     """
-    cells = display(frame, digits)
+    cells = as_text(frame, digits)
     note = " ".join(filter(None, [note, *notes_of(frame)]))
     return Table(cells, best_of(frame, cells), caption, note)
 
@@ -142,7 +142,7 @@ def write_table(frame: pd.DataFrame, table: Table, folder: str | Path, name: str
     Parameters
     ----------
     frame, table
-        The numbers, and what `shown` made of them.
+        The numbers, and what `as_table` made of them.
     folder
         Where to; made if it is not there.
     name

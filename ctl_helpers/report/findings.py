@@ -105,7 +105,7 @@ class Findings:
             "All scores across corpora, with their intervals": (across, all_of_it),
         }
         return {
-            title: cells.shown(frame, note=note)
+            title: cells.as_table(frame, note=note)
             for title, (frame, note) in found.items()
             if len(frame)
         }
@@ -136,7 +136,7 @@ def findings(out: str | Path) -> Findings:
 
 def _leak(inside: pd.DataFrame) -> str:
     """Say what holding speakers out costs, or which method is best if no method ran both ways."""
-    scores = tables.glance(inside, most=len(inside))
+    scores = tables.first_look(inside, most=len(inside))
     both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
     both = both.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
     if both.empty:

@@ -48,7 +48,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     out = Path(out)
     found, pages = findings(out), _pages(out)
     write_text(out / "references.bib", references(found.runs))
-    first = tables.glance(found.scores, _ROWS)
+    first = tables.first_look(found.scores, _ROWS)
     panels: list[dict[str, Any]] = [
         {
             "name": name_of(corpus),
@@ -100,7 +100,7 @@ def _cards(found: Findings) -> list[dict]:
     """Tell of each corpus what was tested in it and what came out best."""
     cards = []
     inside = found.inside[found.inside["reported_by"] == OURS]
-    scores = tables.glance(inside, most=len(inside)).sort_values("uar", ascending=False)
+    scores = tables.first_look(inside, most=len(inside)).sort_values("uar", ascending=False)
     for corpus, rows in inside.groupby("corpus", sort=False):
         classes = max(rows["classes"], key=len).split(", ")
         utterances = rows[["utterances", "of_utterances"]].max().max()

@@ -97,7 +97,7 @@ class Page:
         Parameters
         ----------
         frame : DataFrame
-            See `cells.shown`.
+            See `cells.as_table`.
         name, caption : str
             Last part of the files' names; what stands above the table.
         runs : iterable of str
@@ -111,7 +111,7 @@ class Page:
 
         scored = named_runs(runs)
         parts = [SYNTHETIC if self.synthetic and scored else "", note, scored]
-        table = cells.shown(frame, caption, " ".join(filter(None, parts)), digits)
+        table = cells.as_table(frame, caption, " ".join(filter(None, parts)), digits)
         name = page_name(self.name, name.split("-"))
         cells.write_table(frame, table, Path(self.out) / "tables", name)
         return HTML(table.html())

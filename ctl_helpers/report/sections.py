@@ -70,11 +70,11 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
 def small_section(found: Findings) -> str:
     """Write the sentences and one small table: rows methods, columns corpora and conditions."""
     parts = ["\n".join(f"- {escape_markdown(sentence)}" for sentence in found.sentences())]
-    picked = {label_of(row) for row in tables.glance(found.scores, _ROWS).to_dict("records")}
+    picked = {label_of(row) for row in tables.first_look(found.scores, _ROWS).to_dict("records")}
     inside = found.inside[~found.inside["optimistic"].eq(True)]
     inside = inside[[label_of(row) in picked for row in inside.to_dict("records")]]
     if len(inside):
-        parts.append(cells.shown(tables.at_a_glance(inside)).markdown())
+        parts.append(cells.as_table(tables.at_a_glance(inside)).markdown())
         parts.append(
             "UAR in percent, last epoch. With shuffled folds every voice is in both parts, held "
             f"out in only one. {tables.PER_SPEAKER} Intervals and all other tables: "

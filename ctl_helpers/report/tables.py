@@ -54,7 +54,7 @@ def ours_beside_published(
     pandas.DataFrame
         Rows grouped by place (corpus, or source and target; protocol; label set), the published
         first; scores in percent with their intervals; ``optimistic`` rows get a dagger in
-        `cells.display`; reported_by, citation and note say where a number comes from.
+        `cells.as_text`; reported_by, citation and note say where a number comes from.
     """
     theirs = published_beside(runs).assign(optimistic=False, selection="last", order=0)
     ours = summary(runs, predictions)
@@ -145,7 +145,7 @@ def interval_of(row: dict) -> Interval:
     return Interval(row["uar"], row[f"{name}_low"], row[f"{name}_high"])
 
 
-def glance(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
+def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     """Pick what a first look shows of each corpus, the best method first.
 
     Parameters

@@ -34,7 +34,7 @@ def predictions(store, runs):
 
 
 def write(frame, folder, name, *words):
-    return cells.write_table(frame, cells.shown(frame, *words), folder, name)
+    return cells.write_table(frame, cells.as_table(frame, *words), folder, name)
 
 
 def test_ours_stand_after_the_published_of_the_same_corpus(runs, predictions):
@@ -67,7 +67,7 @@ def test_at_a_glance_has_a_row_per_method_and_a_column_per_corpus_and_condition(
 
 def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):
     table = tables.ours_beside_published(runs)
-    shown = cells.display(table)
+    shown = cells.as_text(table)
     bold = cells.best_of(table, shown)["UAR %"]
     for _, place in table.groupby(["corpus", "source", "target", "protocol"]):
         honest = place[~place["optimistic"].astype(bool)]
@@ -79,7 +79,7 @@ def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):
 
 def test_optimistic_rows_have_a_dagger_and_a_note(runs, tmp_path):
     table = tables.ours_beside_published(runs)
-    shown = cells.display(table)
+    shown = cells.as_text(table)
     dagger = shown["method"].str.endswith(DAGGER)
     assert (dagger == table["optimistic"]).all() and dagger.sum() == 2
     csv, markdown, latex = write(table, tmp_path, "single", "Single corpus", "Ours.")
@@ -157,8 +157,8 @@ def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
     ours = table.set_index("normalisation")
     for kind, part in runs.groupby("normalisation"):
         assert ours.loc[kind, "uar"] == pytest.approx(100 * part["uar"].mean())
-    assert cells.display(table)["method"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
-    assert not {"recipe", "normalisation"} & set(cells.display(table).columns)
+    assert cells.as_text(table)["method"].tolist() == ["CPAC modern", "CPAC modern, per speaker"]
+    assert not {"recipe", "normalisation"} & set(cells.as_text(table).columns)
     wide = tables.at_a_glance(table)
     assert list(wide) == ["method", "EmoDB, held out", "EmoDB, held out, per speaker"]
     means = [
@@ -195,7 +195,7 @@ def test_no_table_takes_the_best_of_what_differs(tmp_path):
         "EmoDB, groups held out": text["grouped", "last"],
     }
     assert wide.iloc[1].to_list() == [text["kfold", "validation"], "", "", ""]
-    first = tables.glance(table)
+    first = tables.first_look(table)
     found = {(r["label"], r["condition"]): r["uar"] for r in first.to_dict("records")}
     assert found == {
         ("CPAC modern", "shuffled"): scores["kfold", "last"],
@@ -214,7 +214,7 @@ def test_of_rows_that_no_name_sets_apart_the_one_of_more_utterances_stands(tmp_p
     larger = table.loc[table["utterances"].idxmax(), "uar"]
     assert larger < table["uar"].max()
     assert tables.at_a_glance(table).iloc[0, 1] == f"{larger:.1f}"
-    assert tables.glance(table)["uar"].tolist() == [larger]
+    assert tables.first_look(table)["uar"].tolist() == [larger]
 
 
 def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):
@@ -225,7 +225,7 @@ def test_what_ran_in_part_says_so_and_has_no_interval(tmp_path):
     fabricated.add_run(store, split="speaker 03", **run)
     table = tables.ours_beside_published(results.load_runs(store))
     table = table[table["reported_by"] == "this study"]
-    shown = cells.display(table)
+    shown = cells.as_text(table)
     assert shown["folds"].tolist() == ["2 of 4", "1"]
     assert shown["utterances"].tolist() == ["108 of 216", "54 of 540"]
     assert shown["UAR %"].str.fullmatch(r"\d+\.\d \[–\]").all()
@@ -273,7 +273,7 @@ def test_hostile_names_are_escaped_in_every_form(tmp_path):
     *_, latex = write(frame, tmp_path, r"t-a}\input{x}%~ü-emotions")
     (label,) = re.findall(r"\\label\{(.*)\}", latex.read_text())
     assert re.fullmatch(r"tab:t-a[\w.-]+-emotions", label, re.ASCII)
-    found = parse(cells.shown(frame, HOSTILE[0], HOSTILE[1]).html())
+    found = parse(cells.as_table(frame, HOSTILE[0], HOSTILE[1]).html())
     assert found.tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td", "p"}
     assert found.cells == [c for name in HOSTILE for c in (name, "1.0")]
 

@@ -153,11 +153,11 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
     Parameters
     ----------
     table
-        From `tables.ours_beside_published`; see `tables.glance` for what is shown of it.
+        From `tables.ours_beside_published`; see `tables.first_look` for what is shown of it.
     most
         Rows of a panel.
     """
-    table = tables.glance(table, most)
+    table = tables.first_look(table, most)
     dots = _scored(table, table["corpus"].map(name_of))
     dots["legend"] = dots["legend"].where(dots["legend"] == _PUBLISHED, table["condition"])
     dots = dots.replace({"legend": _CONDITIONS})

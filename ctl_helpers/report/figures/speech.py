@@ -108,12 +108,9 @@ def class_balance(manifest: pd.DataFrame) -> Figure:
 
 @styled
 def normalisation_effect(
-    values: Mapping[str, ArrayLike],
-    manifest: pd.DataFrame,
-    by: str = "speaker",
-    coefficient: int = 1,
+    values: Mapping[str, ArrayLike], manifest: pd.DataFrame, by: str = "speaker"
 ) -> Figure:
-    """Show what a normalisation does to one coefficient: its level per speaker or corpus.
+    """Show what a normalisation does to MFCC 1: its mean per utterance, by speaker or corpus.
 
     Parameters
     ----------
@@ -123,14 +120,12 @@ def normalisation_effect(
         A row per utterance.
     by
         ``"speaker"`` or ``"corpus"``: a box each.
-    coefficient
-        Which MFCC; its mean over the frames of an utterance is shown.
     """
     groups = manifest[by].map(name_of).to_numpy(str)
     names = sorted(set(groups))
     figure, axes = panels(1, len(values), max(2.4, 0.24 * len(names) + 1), 3.2)
     for ax, (kind, array) in zip(axes[0], values.items(), strict=True):
-        level = array[:][:, :, coefficient].mean(axis=1)
+        level = array[:][:, :, 1].mean(axis=1)
         look = {"fliersize": 2, "linewidth": 0.8, "order": names, "color": BLUE, "ax": ax}
         seaborn.boxplot(x=groups, y=level, boxprops={"alpha": 0.45}, **look)
         if np.ptp(level) < 0.01:  # what is left is rounding: do not blow it up
@@ -138,7 +133,7 @@ def normalisation_effect(
         ax.tick_params(axis="x", rotation=90 if len(names) > 4 else 30)
         ax.grid(axis="y")
         ax.set(title=kind, xlabel=by, ylabel="")
-    axes[0][0].set_ylabel(f"MFCC {coefficient}, mean per utterance")
+    axes[0][0].set_ylabel("MFCC 1, mean per utterance")
     return figure
 
 

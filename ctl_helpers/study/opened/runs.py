@@ -148,7 +148,7 @@ class OpenedInside(Opened):
 
     def leak(self):
         """Say what a voice is worth that was heard in training."""
-        scores = tables.glance(self.both_protocols, most=len(self.both_protocols))
+        scores = tables.first_look(self.both_protocols, most=len(self.both_protocols))
         means = scores.pivot(index="label", columns="condition", values="uar")
         means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
         lines = [
