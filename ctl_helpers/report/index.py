@@ -22,8 +22,8 @@ _WORDS = tomllib.loads((files("ctl_helpers.report") / "captions.toml").read_text
 _ROWS = 12  # of a corpus in the first figure
 _DOTS = {tables.SHUFFLED: "shuffled", tables.HELD_OUT: "out"}  # classes of the style sheet
 _FOLDERS = {
-    "tables": "tables (CSV, Markdown, LaTeX)",
-    "figures": "figures (PNG, SVG)",
+    "tables": "tables",
+    "figures": "figures",
     "runs": "runs",
     "references.bib": "what to cite (BibTeX)",
 }
@@ -105,7 +105,9 @@ def _cards(found: Findings) -> list[dict]:
         classes = max(rows["classes"], key=len).split(", ")
         utterances = rows[["utterances", "of_utterances"]].max().max()
         said = f"{utterances} utterances, {len(classes)} classes: {', '.join(classes)}"
-        best = scores[scores["corpus"] == corpus].drop_duplicates("condition")
+        best = scores[scores["corpus"] == corpus]
+        own = best["normalisation"].eq("speaker")  # needs speech of the test voices
+        best = best[~best.assign(own=own).duplicated(["condition", "own"])]
         lines = [
             {"what": row["condition"], "score": f"{row['uar']:.1f} %", "method": row["label"]}
             for row in best.sort_values("condition", ascending=False).to_dict("records")

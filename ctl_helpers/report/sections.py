@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.findings import Findings, findings
@@ -57,13 +56,19 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
     -------
     int
         How many runs they are made from.
+
+    Raises
+    ------
+    StudyError
+        If the speech of the report is synthetic, or a file cannot be written.
     """
     found = findings(out)
     runs = found.runs
-    notice = f"**{SYNTHETIC}**\n\n" if found.synthetic else ""
-    rewrite_section(readme, notice + (small_section(found) if len(runs) else "None yet."))
+    if found.synthetic:
+        raise StudyError(f"results {out}: expected a report of real speech, got a synthetic one")
+    rewrite_section(readme, small_section(found) if len(runs) else "None yet.")
     if docs is not None:
-        rewrite_section(docs, notice + (full_section(found) if len(runs) else "None yet."))
+        rewrite_section(docs, full_section(found) if len(runs) else "None yet.")
     return runs["run"].nunique()
 
 

@@ -27,7 +27,7 @@ from ctl_helpers.results.summaries import pooled_interval, summary
 
 PER_SPEAKER = (
     "Per speaker: each speaker is normalised by unlabelled speech of the same speaker, test voices "
-    "too. In groups: several speakers are held out at once (of RAVDESS 4 actors)."
+    "too. Groups held out: several speakers at once."
 )
 SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
