@@ -177,13 +177,14 @@ def _surviving(
 
 def _results(function: Callable, items: list, jobs: int | None, apart: bool) -> Iterator:
     task = partial(_work, function=function, parent=os.getpid())
-    if apart:
+    # How many processes do so many items at once: those of a cluster, or no more than items.
+    workers = joblib.effective_n_jobs(min(joblib.effective_n_jobs(jobs or -1), len(items)))
+    if jobs == 1 and not apart:
+        yield from map(function, items)
+    elif apart or workers == 1:  # joblib would do the work in this process, which may die of it
         with ProcessPoolExecutor(min(jobs or cores(), len(items))) as pool:
             yield from pool.map(task, items)
-    elif jobs == 1:
-        yield from map(function, items)
     else:
-        workers = min(joblib.effective_n_jobs(jobs or -1), len(items))
         pool = joblib.Parallel(n_jobs=workers, return_as="generator")
         yield from pool(joblib.delayed(task)(item) for item in items)
 

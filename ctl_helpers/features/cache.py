@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,8 +21,9 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import short_hash
 from ctl_helpers.parallel import parallel_map, remove_leftovers
 
-_CHUNK = 32  # rows per task: few tasks, so that handing them out costs little
+_CHUNK = 32  # most rows per task: few tasks, so that handing them out costs little
 _HEAD = [("sum", "<u4"), ("name", "S24"), ("speech", "<i4", (2,))]
+_FAILED = (-1, -1)  # in place of the speech frames of a row that could not be computed
 _ONE_AT_A_TIME = threading.Lock()  # as the limit on threads is the whole process's
 _log = logging.getLogger("ctl_helpers")
 
@@ -32,7 +34,13 @@ def rows_key(way: str, names: Sequence[str]) -> str:
 
 
 def cached_rows(
-    folder: Path, names: list[str], sources: list, compute: Callable, shape: tuple, each: Callable
+    folder: Path,
+    names: list[str],
+    sources: list,
+    compute: Callable,
+    shape: tuple,
+    each: Callable,
+    retry: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Read rows from the cache, after computing those that are not there.
 
@@ -48,45 +56,46 @@ def cached_rows(
         What each row is computed from.
     compute : callable
         Takes a source; returns values of `shape` and the speech frames. A row for which it raises
-        an exception is left out.
+        an exception, or its process dies, has failed.
     shape : tuple of int
         Of a row's values.
     each : callable
         Applies a function to many items, such as :func:`ctl_helpers.parallel.parallel_map`.
+    retry : bool
+        Whether to compute again the rows that failed before.
 
     Returns
     -------
     values : ndarray of shape (rows, ...)
-        float32, a read-only memory map.
+        float32, a read-only memory map; not a number where a row failed.
     speech : int array of shape (rows, 2)
-        As `compute` gave them.
+        As `compute` gave them; -1 where a row failed.
     failures : dict
-        Rows that were left out, and why.
+        Rows that failed, and why.
     """
     file, failures = folder / f"{rows_key(folder.name, names)}.npy", {}
-    if _heads(file)["name"].astype(str).tolist() != names:
+    heads = _heads(file)
+    if heads["name"].astype(str).tolist() != names or (retry and _failed(heads).any()):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder.parent, "*/partial-*")
         with TemporaryDirectory(prefix="partial-", dir=folder) as partial_folder:
             made = Path(partial_folder, "rows.npy")
             failures = _make(made, folder, names, sources, compute, shape, each)
-            if failures:
-                rows, made = np.load(made, mmap_mode="r"), Path(partial_folder, "kept.npy")
-                rows = [row for number, row in enumerate(rows) if number not in failures]
-                names = [row["name"].decode() for row in rows]
-                file = folder / f"{rows_key(folder.name, names)}.npy"
-                _write(enumerate(rows), made, _create(made, len(rows), shape))
-            if names:
-                os.replace(made, file)
-    if not names:
-        return np.empty((0, *shape), np.float32), np.empty((0, 2), int), failures
-    return np.load(file, mmap_mode="r")["values"], _heads(file)["speech"].astype(int), failures
+            os.replace(made, file)
+        heads = _heads(file)
+    rows = np.flatnonzero(_failed(heads)).tolist()
+    failures = {row: failures.get(row, "it could not be computed before") for row in rows}
+    return np.load(file, mmap_mode="r")["values"], heads["speech"].astype(int), failures
 
 
 def known_shape(folder: Path) -> tuple[int, ...] | None:
     """Shape of the rows that a folder holds; ``None`` where it holds none."""
     files = (file for file in folder.glob("*.npy") if any(_heads(file)["name"]))
     return next((np.load(file, mmap_mode="r").dtype["values"].shape for file in files), None)
+
+
+def _failed(heads: np.ndarray) -> np.ndarray:
+    return (heads["speech"] == _FAILED).all(axis=1)
 
 
 def _heads(file: Path) -> np.ndarray:
@@ -131,16 +140,20 @@ def _make(made, folder, names, sources, compute, shape, each) -> dict[int, str]:
     """Write a file with all rows: those that other files hold are copied, others computed."""
     offset, wanted, known = _create(made, len(names), shape), {*names}, {}
     for file in folder.glob("*.npy"):
-        held = enumerate(_heads(file)["name"].astype(str).tolist())
-        held = [(row, name) for row, name in held if name in wanted]
+        heads = _heads(file)
+        held = zip(range(len(heads)), heads["name"].astype(str), _failed(heads), strict=True)
+        held = [(row, name) for row, name, failed in held if name in wanted and not failed]
         rows = np.load(file, mmap_mode="r") if held else None
         known |= {name: rows[row] for row, name in held}
     _write(((row, known[name]) for row, name in enumerate(names) if name in known), made, offset)
     new = [row for row, name in enumerate(names) if name not in known]
-    chunks = [new[start : start + _CHUNK] for start in range(0, len(new), _CHUNK)]
+    size = min(_CHUNK, max(1, len(new) // 8))
+    chunks = [new[start : start + size] for start in range(0, len(new), size)]
     chunks = [[(row, names[row], sources[row]) for row in chunk] for chunk in chunks]
     fill = partial(_fill, file=made, offset=offset, compute=compute, shape=shape)
-    return _fill_all(chunks, fill, each)
+    failures = _fill_all(chunks, fill, each)
+    _write(((row, _record(names[row], shape)) for row in failures), made, offset)
+    return failures
 
 
 def _fill_all(chunks: list[list], fill: Callable, each: Callable) -> dict[int, str]:
@@ -167,19 +180,21 @@ def _fill(chunk: list, file: Path, offset: int, compute: Callable, shape: tuple)
     # One thread: the products are small, and what more of them sum up is rounded in another order.
     with _ONE_AT_A_TIME, threadpool_limits(1, "blas"):
         for row, name, source in chunk:
-            record = np.zeros(1, _row_type(shape))[0]
-            record["name"] = name
             try:
-                record["values"], record["speech"] = compute(source)
+                rows[row] = _record(name, shape, *compute(source))
             except StudyError as error:
                 failures[row] = str(error)
             except Exception as error:  # of a library, or of a function of the user's own
                 failures[row] = f"{type(error).__name__}: {error}"
-            else:
-                record["sum"] = _checksum(record)
-                rows[row] = record
     _write(rows.items(), file, offset)
     return failures
+
+
+def _record(name: str, shape: tuple, values: Any = np.nan, speech: Any = _FAILED) -> np.void:
+    record = np.zeros(1, _row_type(shape))[0]
+    record["name"], record["values"], record["speech"] = name, values, speech
+    record["sum"] = _checksum(record)
+    return record
 
 
 def _write(rows: Iterable[tuple[int, np.void]], file: Path, offset: int) -> None:

@@ -26,7 +26,7 @@ def extract(
     jobs: int | None = None,
     cache: str | os.PathLike | None = None,
     samples: int | None = None,
-    quiet: bool = False,
+    retry: bool = True,
 ) -> Features:
     """Compute the features of every utterance, or read them where they were computed before.
 
@@ -43,20 +43,20 @@ def extract(
         takes a signal (float32, 16 kHz) and its sampling rate and returns an array, of the same
         shape for every signal. Its key holds the file's content, but not what the file imports.
     jobs : int or None
-        Processes; ``None`` for one per core.
+        Processes beside this one; ``None`` for one per core.
     cache : path or None
         Folder of the cache; ``None`` for `ctl_helpers.parallel.cache_folder`.
     samples : int or None
         Length that signals are cropped or padded to for MFCC, at their sampling rate; ``None`` for
         that of the settings, or of the corpus.
-    quiet : bool
-        Whether to do without the warning that names what is left out.
+    retry : bool
+        Whether to compute again what failed before, and to warn. Runs do without: their study has.
 
     Returns
     -------
     Features
-        An utterance that cannot be read, or whose features are not finite, is left out: it is
-        named in a warning and in the manifest's ``attrs["problems"]``.
+        With a row for every utterance. One that cannot be read, whose features are not finite or
+        whose process dies is named in a warning and in `Features.failed`.
 
     Raises
     ------
@@ -79,20 +79,22 @@ def extract(
     folder = Path(cache or cache_folder()).expanduser().absolute() / "features"
     folder /= short_hash(way.identity)
     names = _sounds(manifest)
-    each = partial(parallel_map, jobs=jobs, description="features", unit="chunk", apart=way.apart)
+    apart = way.apart or jobs == 1  # a recording may kill the process that reads it
+    each = partial(parallel_map, jobs=jobs, description="features", unit="chunk", apart=apart)
     try:
         shape = way.shape or known_shape(folder) or shape_of(way)
         compute = partial(_compute, way=way, shape=shape)
-        found = cached_rows(folder, names, _sources(manifest), compute, shape, each)
+        found = cached_rows(folder, names, _sources(manifest), compute, shape, each, retry)
     except OSError as error:
         raise StudyError(
             f"features: cannot write to the cache folder {folder}: {error.strerror or error}; "
             "CTL_CACHE names another"
         ) from error
     values, speech, failures = found
-    kept = [name for row, name in enumerate(names) if row not in failures]
-    manifest, key = _leave_out(manifest, failures, quiet), rows_key(folder.name, kept)
-    return Features(values, manifest, key, speech if way.settings else None, way.settings)
+    manifest, key = manifest.reset_index(drop=True), rows_key(folder.name, names)
+    failed = {row: why.removeprefix(f"{manifest['path'][row]}: ") for row, why in failures.items()}
+    _warn(manifest, failed, retry)
+    return Features(values, manifest, key, speech if way.settings else None, way.settings, failed)
 
 
 def feature_key(
@@ -105,7 +107,7 @@ def feature_key(
     Parameters
     ----------
     manifest, features, samples
-        As for `extract`. Where that leaves utterances out, its key is of the others alone.
+        As for `extract`.
 
     Raises
     ------
@@ -152,21 +154,11 @@ def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[i
     return values, speech
 
 
-def _leave_out(manifest: pd.DataFrame, failures: dict[int, str], quiet: bool) -> pd.DataFrame:
-    manifest = manifest.reset_index(drop=True)
-    if not failures:
-        return manifest
-    problems = []
-    for row, reason in sorted(failures.items()):
-        reason = reason.removeprefix(f"{manifest['path'][row]}: ")
-        found = {"path": manifest["utterance"][row], "kind": "features", "reason": reason}
-        problems.append(found)
-    said = "; ".join(f"{problem['path']}: {problem['reason']}" for problem in problems[:5])
-    said += f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-    if len(problems) == len(manifest):
+def _warn(manifest: pd.DataFrame, failed: dict[int, str], aloud: bool) -> None:
+    """Name the utterances without features; there is no use in going on without any."""
+    names = [f"{manifest['utterance'][row]}: {reason}" for row, reason in failed.items()]
+    said = "; ".join(names[:5]) + f"; and {len(names) - 5} more" * (len(names) > 5)
+    if len(names) == len(manifest):
         raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
-    if not quiet:
-        _log.warning("features: %d of %d left out: %s", len(problems), len(manifest), said)
-    kept = manifest.drop(index=list(failures)).reset_index(drop=True)
-    kept.attrs["problems"] = [*manifest.attrs.get("problems", []), *problems]
-    return kept
+    if names and aloud:
+        _log.warning("features: %d of %d left out: %s", len(names), len(manifest), said)

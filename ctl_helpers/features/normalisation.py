@@ -1,6 +1,6 @@
 """Normalisation: zero mean and unit variance over a named group, when rows are read."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,6 +104,7 @@ def normalise(
     train: np.ndarray | None = None,
     speech: np.ndarray | None = None,
     only: np.ndarray | None = None,
+    failed: Sequence[int] = (),
 ) -> Normalised:
     """Bring every coefficient to zero mean and unit variance over the frames of a group.
 
@@ -127,6 +128,8 @@ def normalise(
     only : int array or None
         Rows that ``"corpus"`` may take statistics from; ``None`` for all. A corpus without any of
         these rows takes them from all of its own.
+    failed : sequence of int
+        Rows without features, which no statistics are taken from.
 
     Returns
     -------
@@ -150,7 +153,7 @@ def normalise(
     if kind in ("none", "utterance"):
         return Normalised(values, kind, speech=speech)
     group, means, scales = np.zeros(len(values), int), [], []
-    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only)):
+    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only, failed)):
         mean, deviation = _statistics(values, counted, speech)
         group[rows] = number
         means.append(mean)
@@ -182,6 +185,7 @@ def standardise(
     kind: str,
     train: np.ndarray | None = None,
     only: np.ndarray | None = None,
+    failed: Sequence[int] = (),
 ) -> np.ndarray:
     """Bring every functional to zero mean and unit variance over the utterances of a group.
 
@@ -189,7 +193,7 @@ def standardise(
     ----------
     values : ndarray of shape (utterances, functionals)
         A vector per utterance.
-    manifest, train, only
+    manifest, train, only, failed
         As for `normalise`.
     kind : str
         The group, as for `normalise`; not ``"none"`` or ``"utterance"``.
@@ -199,7 +203,8 @@ def standardise(
     ndarray of shape (utterances, functionals)
         float32; 0 where a functional is the same in the whole group.
     """
-    scaled = normalise(np.asarray(values)[:, None], manifest, kind, train, only=only)
+    values = np.asarray(values)[:, None]
+    scaled = normalise(values, manifest, kind, train, only=only, failed=failed)
     # Of a constant the deviation is rounding, and dividing by it would make noise of it.
     constant = (scaled.scale > 2.0**29) | (scaled.scale * np.abs(scaled.mean) > 1e6)
     return np.where(constant[scaled.group], np.float32(0), scaled[:][:, 0])
@@ -210,6 +215,7 @@ def with_versions(
     versions: Iterable[Features],
     manifest: pd.DataFrame,
     only: np.ndarray | None = None,
+    failed: Sequence[int] = (),
 ) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
@@ -224,7 +230,7 @@ def with_versions(
         Of the same rows, played faster or slower.
     manifest : DataFrame
         A row per utterance.
-    only : int array or None
+    only, failed
         As for `normalise`.
     """
 
@@ -232,13 +238,18 @@ def with_versions(
         speech = None if normalised.speech is None else version.speech
         if normalised.kind == "global":
             return replace(normalised, values=version.values, speech=speech)
-        return normalise(version.values, manifest, normalised.kind, speech=speech, only=only)
+        asked = {"speech": speech, "only": only, "failed": failed}
+        return normalise(version.values, manifest, normalised.kind, **asked)
 
     return replace(normalised, versions=tuple(map(like_these, versions)))
 
 
 def _groups(
-    manifest: pd.DataFrame, kind: str, train: np.ndarray | None, only: np.ndarray | None
+    manifest: pd.DataFrame,
+    kind: str,
+    train: np.ndarray | None,
+    only: np.ndarray | None,
+    failed: Sequence[int],
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to normalise together, and the rows whose statistics they get."""
     if kind == "global":
@@ -250,8 +261,10 @@ def _groups(
     if kind != "corpus":
         check_known(manifest, "speaker", "normalisation 'speaker'")
     columns = ["corpus"] if kind == "corpus" else ["corpus", "speaker"]
-    groups = manifest.groupby(columns).indices.values()
-    return [(rows, _learned_from(rows, manifest, kind, train, only)) for rows in groups]
+    groups = (np.setdiff1d(rows, failed) for rows in manifest.groupby(columns).indices.values())
+    return [
+        (rows, _learned_from(rows, manifest, kind, train, only)) for rows in groups if len(rows)
+    ]
 
 
 def _learned_from(rows, manifest, kind, train, only) -> np.ndarray:

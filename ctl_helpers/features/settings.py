@@ -1,7 +1,8 @@
 """Settings of MFCC, the named presets, and what an extraction returns."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -105,7 +106,8 @@ class Features:
     Parameters
     ----------
     values : ndarray of shape (utterances, frames, coefficients) or (utterances, functionals)
-        float32, read-only; a memory map where it comes from the cache.
+        float32, read-only; a memory map where it comes from the cache. Not a number where they
+        failed.
     manifest : DataFrame
         A row per utterance.
     key : str
@@ -115,6 +117,8 @@ class Features:
         ``None`` where nothing is padded.
     settings : FeatureSettings or None
         Those of MFCC, with `samples` filled in.
+    failed : dict
+        Rows that have no features, and why.
     """
 
     values: np.ndarray
@@ -122,6 +126,7 @@ class Features:
     key: str
     speech: np.ndarray | None = None
     settings: FeatureSettings | None = None
+    failed: Mapping[int, str] = field(default_factory=dict)
 
 
 def short_hash(data: bytes | str) -> str:

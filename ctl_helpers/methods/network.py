@@ -179,8 +179,9 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> Normalise
         return Normalised(values[:, None], "none")
     speech = features.speech if recipe.padding == "zeroed" else None
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
-    inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, only)
-    return with_versions(inputs, versions, manifest, only)
+    rows = {"only": only, "failed": problem.failed}
+    inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, **rows)
+    return with_versions(inputs, versions, manifest, **rows)
 
 
 def card(problem: Problem, recipe: Recipe, inputs: Normalised) -> dict[str, Any]:

@@ -41,14 +41,14 @@ def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) 
     """
     check_normalisation(normalisation, name)
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
-    blocks = []
+    blocks, rows = [], {"train": train, "only": only, "failed": problem.failed}
     for features in problem.features:
         if features.values.ndim != 2:
             raise StudyError(
                 f"{name}: expected one vector per utterance, got features of shape "
                 f"{features.values.shape[1:]}"
             )
-        blocks.append(standardise(features.values, problem.manifest, normalisation, train, only))
+        blocks.append(standardise(features.values, problem.manifest, normalisation, **rows))
     if len(blocks) == 1:
         return blocks[0]
     width = sum(block.shape[1] for block in blocks) / len(blocks)

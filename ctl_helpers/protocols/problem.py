@@ -98,30 +98,18 @@ class Problem:
         return pd.Categorical(self.manifest["emotion"], self.classes).codes.astype(int)
 
     def with_features(self, *features: Features) -> "Problem":
-        """Attach what a method looks at; utterances without such features leave the problem."""
-        if all(len(one.manifest) == len(self.manifest) for one in features):
-            return replace(self, features=features)
-        names = self.manifest["path"] + "\t" + self.manifest["utterance"]
-        theirs = [one.manifest["path"] + "\t" + one.manifest["utterance"] for one in features]
-        kept = np.logical_and.reduce([names.isin(some) for some in theirs])
-        number = np.cumsum(kept) - 1
-        parts = (number[part[kept[part]]] for part in (self.train, self.adapt, self.test))
-        train, adapt, test = parts
+        """Attach what a method looks at; utterances without such features leave all parts."""
+        attached = replace(self, features=features)
+        parts = (self.train, self.adapt, self.test)
+        train, adapt, test = (part[~np.isin(part, attached.failed)] for part in parts)
         if not (len(train) and len(test)):
             raise StudyError(f"{self.place} {self.split}: no utterance is left that has features")
-        features = tuple(
-            replace(
-                one,
-                values=one.values[mine := np.flatnonzero(some.isin(names[kept]))],
-                manifest=one.manifest.iloc[mine].reset_index(drop=True),
-                speech=None if one.speech is None else one.speech[mine],
-            )
-            for one, some in zip(features, theirs, strict=True)
-        )
-        manifest = self.manifest[kept].reset_index(drop=True)
-        return replace(
-            self, manifest=manifest, train=train, adapt=adapt, test=test, features=features, memo={}
-        )
+        return replace(attached, train=train, adapt=adapt, test=test)
+
+    @property
+    def failed(self) -> list[int]:
+        """Rows without features."""
+        return sorted({row for one in self.features for row in one.failed})
 
     def feature_key(self, features: str | FeatureSettings) -> str:
         """Name what `extract` would give for the manifest; see `ctl_helpers.features`."""

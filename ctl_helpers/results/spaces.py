@@ -68,6 +68,7 @@ def feature_space(features) -> Space:
     manifest = features.manifest
     emotions = [set(part) for _, part in manifest.groupby("corpus")["emotion"]]
     rows = np.flatnonzero(manifest["emotion"].isin(set.intersection(*emotions)))
+    rows = np.setdiff1d(rows, list(features.failed))
     points = np.asarray(features.values[rows])
     if points.ndim == 3:
         points = np.concatenate([points.mean(axis=1), points.std(axis=1)], axis=1)

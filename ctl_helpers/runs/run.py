@@ -215,7 +215,7 @@ def execute(run: Run, store: RunStore) -> Path:
 def _record(run: Run, store: RunStore, folder: Path) -> None:
     started, planned = time.time(), run.problem
     found = [
-        extract(planned.manifest, features, jobs=1, samples=planned.samples, quiet=True)
+        extract(planned.manifest, features, jobs=1, samples=planned.samples, retry=False)
         for features in run.method.features
     ]
     problem, members = _with_members(planned.with_features(*found), run, store)

@@ -40,7 +40,7 @@ def start(folder, name, code):
     paths = [str(HERE), str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(CODE) + textwrap.dedent(code), str(folder), name],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "CTL_PROGRESS": "0"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -48,7 +48,7 @@ def start(folder, name, code):
 
 
 def file_of(cache):
-    (file,) = cache.rglob("*.npy")
+    (file,) = cache.glob("features/*/*.npy")
     return file
 
 
@@ -59,9 +59,9 @@ def silence_all(manifest):
 
 
 def test_what_is_there_is_not_computed_again(recordings, tmp_path):
-    first = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    first = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     silence_all(recordings)
-    second = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    second = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     assert isinstance(second.values, np.memmap) and not second.values.flags.writeable
     assert second.key == first.key
     np.testing.assert_array_equal(second.values, first.values)
@@ -69,37 +69,53 @@ def test_what_is_there_is_not_computed_again(recordings, tmp_path):
 
 
 def test_only_a_changed_file_is_computed_again(recordings, tmp_path):
-    first = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    first = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     silence_all(recordings)
     soundfile.write(recordings["path"][2], 0.1 * np.sin(np.arange(7000)), 16_000)
     changed = recordings.copy()
     changed.loc[2, "digest"] = with_digests(recordings[2:3])["digest"][2]
-    second = extract(changed, SHORT, jobs=1, cache=tmp_path)
+    second = extract(changed, SHORT, jobs=2, cache=tmp_path)
     assert second.key != first.key
     others = [0, 1, 3, 4]
     np.testing.assert_array_equal(second.values[others], first.values[others])
     np.testing.assert_array_equal(second.speech[others], first.speech[others])
-    fresh = extract(changed[2:3], SHORT, jobs=1, cache=tmp_path / "fresh")
+    fresh = extract(changed[2:3], SHORT, jobs=2, cache=tmp_path / "fresh")
     np.testing.assert_array_equal(second.values[2:3], fresh.values)
 
 
+def test_what_failed_is_computed_again_only_where_that_is_asked_for(recordings, tmp_path):
+    whole = extract(recordings, SHORT, jobs=2, cache=tmp_path / "whole")
+    os.rename(recordings["path"][2], tmp_path / "away.wav")
+    first = extract(recordings, SHORT, jobs=2, cache=tmp_path)
+    assert list(first.failed) == [2] and first.key == whole.key
+    os.rename(tmp_path / "away.wav", recordings["path"][2])
+    stamp = file_of(tmp_path).stat().st_mtime_ns
+    again = extract(recordings, SHORT, jobs=2, cache=tmp_path, retry=False)
+    assert list(again.failed) == [2] and file_of(tmp_path).stat().st_mtime_ns == stamp
+    others = extract(recordings[2:], SHORT, jobs=2, cache=tmp_path, retry=False)
+    assert not others.failed  # in a list of its own it is new
+    mended = extract(recordings, SHORT, jobs=2, cache=tmp_path)
+    np.testing.assert_array_equal(mended.values, whole.values)
+    assert not mended.failed
+
+
 def test_order_copies_and_subsets_compute_nothing(recordings, tmp_path):
-    first = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    first = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     silence_all(recordings)
-    again = extract(recordings.iloc[[3, 0, 0]], SHORT, jobs=1, cache=tmp_path)
+    again = extract(recordings.iloc[[3, 0, 0]], SHORT, jobs=2, cache=tmp_path)
     np.testing.assert_array_equal(again.values, first.values[[3, 0, 0]])
 
 
 def test_other_settings_are_other_rows(recordings, tmp_path):
     chosen = [SHORT, replace(SHORT, samples=12_000), replace(SHORT, window="hamming")]
-    found = [extract(recordings, one, jobs=1, cache=tmp_path) for one in chosen]
+    found = [extract(recordings, one, jobs=2, cache=tmp_path) for one in chosen]
     assert len({one.key for one in found}) == 3
     assert np.abs(found[0].values - found[2].values).max() > 1
 
 
 @pytest.mark.parametrize("place", ["magic", "header", "checksum", "name", "speech", "values"])
 def test_a_flipped_bit_is_noticed_and_mended(recordings, tmp_path, caplog, place):
-    first = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    first = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     values, speech = np.array(first.values), first.speech
     file, size = file_of(tmp_path), first.values.strides[0]
     row = file.stat().st_size - 3 * size
@@ -108,34 +124,34 @@ def test_a_flipped_bit_is_noticed_and_mended(recordings, tmp_path, caplog, place
     data[offsets.get(place, row + 5000)] ^= 1 << 3
     file.write_bytes(data)
     os.utime(file, (1, 1))  # as for a process that reads it for the first time
-    second = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    second = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     np.testing.assert_array_equal(second.values, values)
     np.testing.assert_array_equal(second.speech, speech)
     assert second.key == first.key
     assert caplog.text.count("damaged") == caplog.text.count("\n") == 1
     caplog.clear()
-    extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    extract(recordings, SHORT, jobs=2, cache=tmp_path)
     assert not caplog.text
 
 
 def test_only_damaged_rows_are_computed_again(recordings, tmp_path):
-    first = np.array(extract(recordings, SHORT, jobs=1, cache=tmp_path).values)
+    first = np.array(extract(recordings, SHORT, jobs=2, cache=tmp_path).values)
     file = file_of(tmp_path)
     data = bytearray(file.read_bytes())
     data[-100] ^= 1  # in the last row
     file.write_bytes(data)
     os.utime(file, (1, 1))
     silence_all(recordings[:4])
-    again = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    again = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     np.testing.assert_array_equal(again.values, first)
 
 
 @pytest.mark.parametrize("length", [0, 50, 1000])
 def test_a_file_cut_short_is_made_anew(recordings, tmp_path, length):
-    first = np.array(extract(recordings, SHORT, jobs=1, cache=tmp_path).values)
+    first = np.array(extract(recordings, SHORT, jobs=2, cache=tmp_path).values)
     file = file_of(tmp_path)
     file.write_bytes(file.read_bytes()[:length])
-    again = extract(recordings, SHORT, jobs=1, cache=tmp_path)
+    again = extract(recordings, SHORT, jobs=2, cache=tmp_path)
     np.testing.assert_array_equal(again.values, first)
 
 
@@ -144,7 +160,7 @@ def test_a_killed_process_leaves_nothing_half(recordings, tmp_path):
     (tmp_path / "own.py").write_text(
         "import os, pathlib\ncalls = []\ndef own(signal, rate):\n    calls.append(1)\n"
         "    if len(calls) == 4 and pathlib.Path(__file__).with_name('kill').exists():\n"
-        "        os.kill(os.getpid(), 9)\n    return signal[:10]\n"
+        "        os.kill(os.getppid(), 9)\n    return signal[:10]\n"
     )
     (tmp_path / "kill").touch()
     code = "extract(manifest[:5], own, jobs=1, cache=folder / 'cache')"
@@ -158,13 +174,13 @@ def test_a_killed_process_leaves_nothing_half(recordings, tmp_path):
     # What was left behind goes away once nobody can be working on it any more.
     for path in (*stale.iterdir(), stale):
         os.utime(path, (time.time() - 4000,) * 2)
-    assert len(extract(recordings, own, jobs=1, cache=tmp_path / "cache").values) == 5
+    assert len(extract(recordings, own, jobs=2, cache=tmp_path / "cache").values) == 5
     assert fresh.exists() and not stale.exists()
 
 
 def test_two_processes_at_once_agree(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
-    code = "print(extract(manifest, own, jobs=1, cache=folder / 'cache').values.sum())"
+    code = "print(extract(manifest, own, jobs=2, cache=folder / 'cache').values.sum())"
     both = [start(tmp_path, name, code) for name in ("one", "two")]
     said = [process.communicate()[0] for process in both]
     assert said[0] == said[1] and float(said[0])
@@ -173,7 +189,7 @@ def test_two_processes_at_once_agree(tmp_path):
 
 def test_several_threads_at_once_agree(recordings, tmp_path):
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: extract(recordings, SHORT, 1, tmp_path), range(4)))
+        found = list(pool.map(lambda _: extract(recordings, SHORT, 2, tmp_path), range(4)))
     for one in found:
         assert one.key == found[0].key
         np.testing.assert_array_equal(one.values, found[0].values)
@@ -183,7 +199,7 @@ def test_several_threads_at_once_agree(recordings, tmp_path):
 def test_a_full_disk_is_named_with_the_folder(tmp_path):
     code = """
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-        extract(manifest, own, jobs=1, cache=folder / "cache")
+        extract(manifest, own, jobs=2, cache=folder / "cache")
     """
     (tmp_path / "own.py").write_text(OWN)
     said = start(tmp_path, "one", code).communicate()[0].splitlines()[-1]
@@ -196,15 +212,15 @@ def test_a_full_disk_is_named_with_the_folder(tmp_path):
 def test_a_cache_that_is_a_file_is_named(recordings, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StudyError, match=r"cache folder .*file/features.*Not a directory"):
-        extract(recordings, SHORT, jobs=1, cache=tmp_path / "file")
+        extract(recordings, SHORT, jobs=2, cache=tmp_path / "file")
 
 
 def test_a_full_cache_that_is_read_only_serves(recordings, tmp_path):
     cache = tmp_path / "cache"
-    first = extract(recordings, SHORT, jobs=1, cache=cache)
+    first = extract(recordings, SHORT, jobs=2, cache=cache)
     for path in (*cache.rglob("*"), cache):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    again = extract(recordings, SHORT, jobs=1, cache=cache)
+    again = extract(recordings, SHORT, jobs=2, cache=cache)
     np.testing.assert_array_equal(again.values, first.values)
     for path in (cache, *cache.rglob("*")):
         path.chmod(0o755)
@@ -216,5 +232,5 @@ def test_an_interrupted_extraction_leaves_nothing(recordings, tmp_path):
         "    return signal[:9]\n"
     )
     with pytest.raises(KeyboardInterrupt):
-        extract(recordings, f"{tmp_path}/own.py:own", jobs=1, cache=tmp_path / "cache")
+        extract(recordings, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path / "cache")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]

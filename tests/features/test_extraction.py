@@ -26,7 +26,7 @@ def recordings(tmp_path):
 @pytest.mark.parametrize(("corpus", "shape"), [("emodb", (3, 188, 39)), ("casia", (3, 172, 39))])
 def test_real_speech(corpus, shape, tmp_path):
     manifest = load_manifest(SHARED / "corpora", corpus).iloc[::200][:3]
-    found = extract(manifest, "released", jobs=1, cache=tmp_path)
+    found = extract(manifest, "released", jobs=2, cache=tmp_path)
     assert found.values.shape == shape
     assert found.manifest.index.tolist() == [0, 1, 2]
     assert found.key == feature_key(manifest, "released")
@@ -37,7 +37,7 @@ def test_real_speech(corpus, shape, tmp_path):
 )
 def test_released_frames_per_corpus(name, frames, tmp_path):
     manifest = write_recordings(tmp_path, 1, corpus=name)
-    assert extract(manifest, jobs=1, cache=tmp_path).values.shape == (1, frames, 39)
+    assert extract(manifest, jobs=2, cache=tmp_path).values.shape == (1, frames, 39)
 
 
 def test_two_jobs_give_what_one_gives(tmp_path):
@@ -55,7 +55,7 @@ def test_every_name_has_a_line_and_a_key_without_extracting(recordings, tmp_path
     keys = {name: feature_key(recordings, name) for name in names}
     assert len(set(keys.values())) == len(keys)
     for name in ("released", "mfcc-statistics"):
-        assert extract(recordings, name, jobs=1, cache=tmp_path).key == keys[name]
+        assert extract(recordings, name, jobs=2, cache=tmp_path).key == keys[name]
     assert feature_key(recordings, "released", samples=96_000) == keys["released"]
     assert feature_key(recordings, "released", samples=88_000) != keys["released"]
     assert feature_key(recordings[::-1], "released") != keys["released"]
@@ -79,14 +79,14 @@ def test_segments_of_a_file_are_read_alone(recordings, tmp_path):
         "def own(signal, rate):\n    return [len(signal), signal[0]]\n"
     )
     parts = recordings.iloc[[0, 0]].assign(start=[0.0, 0.1], end=[0.1, 0.15], digest=["a", "b"])
-    found = extract(parts, f"{tmp_path}/own.py:own", jobs=1, cache=tmp_path)
+    found = extract(parts, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path)
     samples = soundfile.read(recordings["path"][0])[0]
     np.testing.assert_allclose(found.values, [[1600, samples[0]], [800, samples[1600]]], rtol=1e-6)
 
 
 def test_statistics_are_those_of_the_mfcc(recordings, tmp_path):
-    mfcc = extract(recordings, "released", jobs=1, cache=tmp_path)
-    found = extract(recordings, "mfcc-statistics", jobs=1, cache=tmp_path)
+    mfcc = extract(recordings, "released", jobs=2, cache=tmp_path)
+    found = extract(recordings, "mfcc-statistics", jobs=2, cache=tmp_path)
     spoken = [
         frame_functionals(values[first:end])
         for values, (first, end) in zip(mfcc.values, mfcc.speech, strict=True)
@@ -96,25 +96,18 @@ def test_statistics_are_those_of_the_mfcc(recordings, tmp_path):
 
 
 def test_what_cannot_be_used_is_left_out_by_name(recordings, tmp_path, caplog):
-    whole = extract(recordings, SHORT, jobs=1, cache=tmp_path / "whole")
-    recordings.attrs["problems"] = [{"path": "x.wav", "kind": "empty", "reason": "no bytes"}]
+    whole = extract(recordings, SHORT, jobs=2, cache=tmp_path / "whole")
     with open(recordings["path"][1], "wb") as file:
         file.write(b"no audio")
     os.unlink(recordings["path"][3])
     soundfile.write(recordings["path"][4], 1e20 * (np.arange(9000) > 4000), 22_050, subtype="FLOAT")
-    found = extract(recordings, SHORT, jobs=1, cache=tmp_path)
-    assert found.manifest["utterance"].tolist() == ["0.wav", "2.wav"]
-    assert found.manifest.index.tolist() == [0, 1]
-    np.testing.assert_array_equal(found.values, whole.values[[0, 2]])
-    np.testing.assert_array_equal(found.speech, whole.speech[[0, 2]])
-    problems = found.manifest.attrs["problems"]
-    assert [problem["path"] for problem in problems] == ["x.wav", "1.wav", "3.wav", "4.wav"]
-    assert problems[3]["kind"] == "features"
-    assert problems[3]["reason"] == "its samples reach 1e+20 times full scale"
-    assert len(recordings.attrs["problems"]) == 1
-    assert len(caplog.records) == 1 and "3 of 5 left out" in caplog.text
-    again = extract(found.manifest, SHORT, jobs=1, cache=tmp_path)
-    assert again.key == found.key == feature_key(found.manifest, SHORT)
+    found = extract(recordings, SHORT, jobs=2, cache=tmp_path)
+    assert list(found.failed) == [1, 3, 4] and found.key == whole.key
+    assert found.failed[4] == "its samples reach 1e+20 times full scale"
+    np.testing.assert_array_equal(found.values[[0, 2]], whole.values[[0, 2]])
+    np.testing.assert_array_equal(found.speech[[0, 2]], whole.speech[[0, 2]])
+    assert np.isnan(found.values[[1, 3, 4]]).all()
+    assert len(caplog.records) == 1 and "3 of 5 left out: 1.wav: not a readable" in caplog.text
 
 
 def test_nothing_that_can_be_used(tmp_path):
@@ -124,7 +117,7 @@ def test_nothing_that_can_be_used(tmp_path):
         if content:
             (tmp_path / "a.wav").write_text(content)
         with pytest.raises(StudyError, match=r"none of 1 utterances can be used: .*a\.wav"):
-            extract(manifest, jobs=1, cache=tmp_path)
+            extract(manifest, jobs=2, cache=tmp_path)
 
 
 OWN = """
@@ -157,14 +150,15 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     assert found.values.dtype == np.float32 and found.speech is None
     assert found.key == feature_key(recordings, own)
     (tmp_path / "own.py").write_text(OWN.replace("np.abs", "2 * np.abs"))
-    doubled = extract(recordings, own, jobs=1, cache=tmp_path)
+    doubled = extract(recordings, own, jobs=2, cache=tmp_path)
     np.testing.assert_array_equal(doubled.values, 2 * found.values)
 
-    odd = extract(recordings, f"{tmp_path}/own.py:odd", jobs=1, cache=tmp_path)
-    assert 0 < len(odd.values) < 5 and (odd.values == 1).all()
+    odd = extract(recordings, f"{tmp_path}/own.py:odd", jobs=2, cache=tmp_path)
+    kept = [row for row in range(5) if row not in odd.failed]
+    assert 0 < len(kept) < 5 and (odd.values[kept] == 1).all()
     assert "not finite" in caplog.text
     with pytest.raises(StudyError, match=r"shape \(16000,\), got \("):
-        extract(recordings, f"{tmp_path}/own.py:lengths", jobs=1, cache=tmp_path)
+        extract(recordings, f"{tmp_path}/own.py:lengths", jobs=2, cache=tmp_path)
     mistakes = {
         "broken": "ZeroDivisionError.*by hand",
         "none": "expected 'none'",
@@ -172,7 +166,7 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     }
     for name, expected in mistakes.items():
         with pytest.raises(StudyError, match=expected):
-            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=1, cache=tmp_path)
+            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=2, cache=tmp_path)
     with pytest.raises(StudyError, match=r"expected a file .*not\.py, found none"):
         feature_key(recordings, f"{tmp_path}/not.py:levels")
 
@@ -190,21 +184,25 @@ def own(signal_, rate):
 """
 
 
-@pytest.mark.parametrize(("deaths", "left_out"), [(1, 0), (10_000, 1)])
-def test_a_recording_whose_process_dies_is_tried_again_then_left_out(tmp_path, deaths, left_out):
-    recordings = write_recordings(tmp_path / "audio", 40)  # enough for two processes
-    fatal = recordings["path"].iloc[20]
-    length = soundfile.info(fatal).frames
+@pytest.mark.parametrize(
+    ("count", "jobs", "deaths", "left_out"),
+    [(40, 2, 1, 0), (40, 2, 10_000, 1), (6, 2, 10_000, 1), (6, 1, 10_000, 1)],
+)
+def test_a_recording_whose_process_dies_is_tried_again_then_left_out(
+    tmp_path, count, jobs, deaths, left_out
+):
+    recordings = write_recordings(tmp_path / "audio", count)
+    fatal = count // 2
+    length = soundfile.info(recordings["path"][fatal]).frames
     code = DEADLY.format(calls=str(tmp_path / "calls"), length=length, deaths=deaths)
     (tmp_path / "own.py").write_text(code)
-    found = extract(recordings, f"{tmp_path}/own.py:own", jobs=2, cache=tmp_path)
+    found = extract(recordings, f"{tmp_path}/own.py:own", jobs=jobs, cache=tmp_path)
     assert (tmp_path / "calls").stat().st_size > 1
-    problems = found.manifest.attrs.get("problems", [])
-    assert len(found.values) == 40 - left_out and len(problems) == left_out
-    assert all("process" in problem["reason"] for problem in problems)
-    assert (fatal in found.manifest["path"].tolist()) == (not left_out)
-    kept = [soundfile.read(path, dtype="float32")[0] for path in found.manifest["path"]]
-    np.testing.assert_array_equal(found.values, [samples[:3] for samples in kept])
+    assert list(found.failed) == [fatal] * left_out
+    assert all("process" in reason for reason in found.failed.values())
+    kept = [row for row in range(count) if row not in found.failed]
+    samples = [soundfile.read(path, dtype="float32")[0][:3] for path in recordings["path"][kept]]
+    np.testing.assert_array_equal(found.values[kept], samples)
 
 
 def test_corpora_of_different_lengths_need_a_number(tmp_path):
@@ -212,7 +210,7 @@ def test_corpora_of_different_lengths_need_a_number(tmp_path):
     manifest = pd.concat(sides)  # with the same index twice
     with pytest.raises(StudyError, match=r"emodb \(96000\), casia \(88000\)"):
         extract(manifest, "released", cache=tmp_path)
-    found = extract(manifest, "released", samples=16_000, jobs=1, cache=tmp_path)
+    found = extract(manifest, "released", samples=16_000, jobs=2, cache=tmp_path)
     assert found.settings == SHORT and found.values.shape == (4, 32, 39)
     assert found.key == feature_key(manifest, SHORT)
 
@@ -238,10 +236,10 @@ def test_resampled_recordings_are_shorter_and_higher(tmp_path):
         seconds = np.arange(16_000) / 16_000
         tone = sum(np.sin(2 * np.pi * 200 * k * seconds) for k in (1, 2, 3)) / 4
         soundfile.write(path, tone, 16_000)
-    plain = extract(manifest, replace(PRESETS["pitch"], samples=44_100), jobs=1, cache=tmp_path)
+    plain = extract(manifest, replace(PRESETS["pitch"], samples=44_100), jobs=2, cache=tmp_path)
     for factor in (1.25, 0.8):
         changed = replace(plain.settings, factor=factor)
-        version = extract(manifest, changed, jobs=1, cache=tmp_path)
+        version = extract(manifest, changed, jobs=2, cache=tmp_path)
         first, end = version.speech[0]
         pitch = np.median(2 ** version.values[0, first + 3 : end - 3, 1])
         assert pitch == pytest.approx(200 * factor, rel=0.01)

@@ -168,6 +168,17 @@ def test_normalisation_mistakes(corpus):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["speaker", "speaker-5s", "corpus"])
+def test_rows_without_features_count_nowhere(corpus, kind):
+    values, manifest = corpus
+    there = np.delete(np.arange(len(values)), [1, 8])
+    some = values.copy()
+    some[[1, 8]] = np.nan
+    expected = normalise(values[there], manifest.iloc[there], kind, np.arange(5))[:]
+    found = normalise(some, manifest, kind, np.arange(6), failed=[1, 8])
+    np.testing.assert_array_equal(found[there], expected)
+
+
 def test_a_corpus_learns_from_the_rows_it_may(corpus):
     values, manifest = corpus
     only = np.array([0, 1, 2, 3, 4, 5, 6, 7, 9])  # all of corpus a, one utterance of b

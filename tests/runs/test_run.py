@@ -230,6 +230,7 @@ class Guess:
 
 
 SOME = """
+import os
 import numpy as np
 
 def some(signal, rate):
@@ -238,20 +239,22 @@ def some(signal, rate):
 """
 
 
-def test_utterances_without_features_cost_themselves_alone(tmp_path, cache, caplog):
-    corpus = toy_corpus(tmp_path / "corpora", "toy")
-    for file in sorted(corpus.rglob("*.wav"))[:2]:
-        samples, rate = soundfile.read(file)
-        samples[:400] = 0.95
-        soundfile.write(file, samples, rate)
+@pytest.mark.parametrize(("dies", "jobs"), [(False, 1), (True, 1), (True, 2)])
+def test_utterances_without_features_cost_themselves_alone(tmp_path, cache, caplog, dies, jobs):
+    corpus = toy_corpus(tmp_path / "corpora", "toy", utterances=8)
+    file = corpus / "toy" / "000.wav"
+    samples, rate = soundfile.read(file)
+    samples[:400] = 0.95
+    soundfile.write(file, samples, rate)
     manifest = load_manifest(tmp_path / "corpora", "toy")
-    own = write_code(tmp_path, "own.py", SOME)
+    code = SOME.replace("np.nan if", "os.kill(os.getpid(), 9) if") if dies else SOME
+    own = write_code(tmp_path, "own.py", code)
     problems = problems_inside(manifest, "kfold", 2)
     runs = [seeded(problem, parse(f"{own}:some+linear"), 0) for problem in problems]
     store = RunStore(tmp_path / "runs")
-    assert compute(runs, store, jobs=1) == {}
+    assert compute(runs, store, jobs) == {}
     tested = load_predictions(store, load_runs(store))["utterance"]
-    assert len(tested) == len(manifest) - 2 and tested.is_unique
+    assert len(tested) == len(manifest) - 1 and tested.is_unique
     assert sum("left out" in line for line in caplog.messages) == 1
 
 

@@ -114,5 +114,8 @@ def open_corpus(
     (root, synthetic), options = root_of(study), study.settings.reading
     manifest = load_manifest(root, corpus, **options)
     page = Page(Path(out), page_name(FEATURES, (corpus, features)), synthetic)
-    features = extract(manifest, features, samples=samples_of(study.settings.seconds))
-    return OpenedCorpus(page, audit(root, corpus, **options), manifest, features)
+    asked = {"features": features, "samples": samples_of(study.settings.seconds)}
+    if failed := extract(manifest, **asked).failed:
+        manifest = manifest.drop(index=list(failed)).reset_index(drop=True)
+    found = extract(manifest, **asked, retry=False)
+    return OpenedCorpus(page, audit(root, corpus, **options), manifest, found)
