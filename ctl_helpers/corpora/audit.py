@@ -35,8 +35,8 @@ class Audit:
         Utterances per speaker (index): found and published, and the speaker's sex.
     problems : DataFrame
         Columns path (below the corpus's folder), kind, reason, left_out.
-    folder : Path
-        Where the corpus was found.
+    manifest : DataFrame
+        The usable utterances.
     missing : int
         Published utterances that have no file.
     """
@@ -47,7 +47,7 @@ class Audit:
     counts: pd.DataFrame = field(repr=False)
     speakers: pd.DataFrame = field(repr=False)
     problems: pd.DataFrame = field(repr=False)
-    folder: Path = field(repr=False)
+    manifest: pd.DataFrame = field(repr=False)
     missing: int = 0
 
     @property
@@ -113,7 +113,7 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
         counts=emotions,
         speakers=speakers.rename(index={"": UNNAMED}),
         problems=pd.DataFrame(problems, columns=["path", "kind", "reason", "left_out"]),
-        folder=folder,
+        manifest=manifest,
         missing=sum(one.get("count", 1) for one in problems if one["kind"] == "missing"),
     )
 

@@ -16,7 +16,6 @@ from ctl_helpers.features.settings import LARGEST, Features, FeatureSettings, sh
 from ctl_helpers.features.ways import Way, shape_of, way_of
 from ctl_helpers.parallel import cache_folder, parallel_map
 
-_LOUDEST = 1e5  # full scales; recordings in floats at the scale of 16-bit integers stay below
 _log = logging.getLogger("ctl_helpers")
 
 
@@ -139,9 +138,6 @@ def _sounds(manifest: pd.DataFrame) -> list[str]:
 def _compute(source: tuple, way: Way, shape: tuple) -> tuple[np.ndarray, tuple[int, int]]:
     path, start, end = source
     signal = read_audio(path, way.sampling_rate, start, end)
-    peak = np.abs(signal).max(initial=0)
-    if not peak <= _LOUDEST:
-        raise StudyError(f"its samples reach {peak:.3g} times full scale")
     found = way.compute(signal)
     values, speech = found if way.settings else (found, (0, 0))
     if np.iscomplexobj(values):

@@ -41,9 +41,8 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
     new = {_key(r): r for r in missing if isinstance(r.method, NetworkMethod)}
     new = {key: run for key, run in new.items() if key not in past}
     if measure:  # in a process that ends: a network's memory would else stay until the study ends
-        past |= dict(
-            zip(new, parallel_map(_time_steps, new.values(), 1, "timing", apart=True), strict=True)
-        )
+        timed = parallel_map(_time_steps, new.values(), 1, "timing", apart=True, dead=_untimed)
+        past |= dict(zip(new, timed, strict=True))
     else:
         past |= dict.fromkeys(new, _STEP)
     total = 0.0
@@ -97,8 +96,10 @@ def _past_seconds(store: RunStore) -> dict[tuple[str, str], float]:
     """Seconds per unit of work (utterances times epochs) by method and recipe, the median run."""
     runs = load_runs(store).drop_duplicates("run")
     epochs = runs["epochs"].where(runs["epochs"] > 0, 1)
-    sides = runs["kind"].eq("adaptation") + 1
-    seconds = (runs["seconds"] / (sides * runs["train_utterances"] * epochs)).astype(float)
+    # The test part stands for what was adapted to, which is as large.
+    rows = 2 * runs[["train_utterances", "utterances"]].max(axis=1)
+    rows = rows.where(runs["kind"] == "adaptation", runs["train_utterances"])
+    seconds = (runs["seconds"] / (rows * epochs)).astype(float)
     seconds = seconds[np.isfinite(seconds) & (seconds > 0)]
     return seconds.groupby([runs["method"], runs["recipe"]]).median().to_dict()
 
@@ -107,8 +108,13 @@ def _time_steps(run: Run) -> float:
     """Time a few training steps of a network, in seconds per utterance."""
     try:
         return _seconds_of_a_step(run)
-    except Exception:  # of a user's own network, say: its runs will name it
-        return _STEP
+    except Exception:
+        return _untimed(run)
+
+
+def _untimed(run: Run) -> float:
+    """Guess for a network of the user's own, say, that fails: its runs will name it."""
+    return _STEP
 
 
 def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
@@ -134,13 +140,14 @@ def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
 def _shape(run: Run) -> tuple[int, ...]:
     from ctl_helpers.features import extract
     from ctl_helpers.features.arrays import is_array
-    from ctl_helpers.features.ways import way_of
+    from ctl_helpers.features.ways import shape_of, way_of
 
     problem, shapes = run.problem, []
     for features in run.method.features:
         if is_array(features):
             shapes.append(extract(problem.manifest, features).values.shape[1:])
         else:
-            shapes.append(way_of(features, problem.manifest, problem.samples).shape)
+            way = way_of(features, problem.manifest, problem.samples)
+            shapes.append(way.shape or shape_of(way))
     vectors = len(shapes[0]) == 1  # side by side, as one frame
     return (1, sum(values for (values,) in shapes)) if vectors else shapes[0]

@@ -27,7 +27,7 @@ def test_whole_corpus(tmp_path):
     assert result.counts["published"].to_dict() == PUBLISHED["savee"]
     assert result.speakers.loc["DC"].to_dict() == {"sex": "m", "found": 120, "published": 120}
     assert result.problems.empty
-    assert result.folder == tmp_path / "SAVEE"
+    assert result.manifest.attrs["folder"] == str(tmp_path / "SAVEE")
 
 
 def test_missing_utterances_are_named(tmp_path):

@@ -62,6 +62,7 @@ def test_vectors_side_by_side_are_timed_as_one_frame(toys, tmp_path):
 
 
 FAULTS = """
+import os
 from keras import Input, Model, layers
 
 def slim(frames, coefficients, classes):
@@ -70,12 +71,18 @@ def slim(frames, coefficients, classes):
 
 def nothing(frames, coefficients, classes):
     pass
+
+def deadly(frames, coefficients, classes):
+    os.kill(os.getpid(), 9)
 """
 
 
 @pytest.mark.parametrize(
     ("network", "settings"),
-    [("network.py:network", {"nonsense": 1}), ("faults.py:slim", {}), ("faults.py:nothing", {})],
+    [
+        ("network.py:network", {"nonsense": 1}),
+        *[(f"faults.py:{name}", {}) for name in ("slim", "nothing", "deadly")],
+    ],
 )
 def test_a_network_that_cannot_be_used_does_not_end_the_estimate(toys, tmp_path, network, settings):
     write_code(toys.folder, "faults.py", FAULTS)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ctl_helpers.corpora import Audit, audit, load_manifest, read_audio, samples_of
+from ctl_helpers.corpora import Audit, audit, read_audio, samples_of
 from ctl_helpers.features import FEATURES as FEATURE_SETS
 from ctl_helpers.features import Features, extract
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
@@ -112,10 +112,9 @@ def open_corpus(
     """
     study = read_study(None, {"corpora": corpora} | more)
     (root, synthetic), options = root_of(study), study.settings.reading
-    manifest = load_manifest(root, corpus, **options)
+    found = audit(root, corpus, **options)
     page = Page(Path(out), page_name(FEATURES, (corpus, features)), synthetic)
-    asked = {"features": features, "samples": samples_of(study.settings.seconds)}
-    if failed := extract(manifest, **asked).failed:
-        manifest = manifest.drop(index=list(failed)).reset_index(drop=True)
-    found = extract(manifest, **asked, retry=False)
-    return OpenedCorpus(page, audit(root, corpus, **options), manifest, found)
+    samples = samples_of(study.settings.seconds)
+    failed = extract(found.manifest, features, samples=samples).failed
+    manifest = found.manifest.drop(index=list(failed)).reset_index(drop=True)
+    return OpenedCorpus(page, found, manifest, extract(manifest, features, samples=samples))
