@@ -171,7 +171,7 @@ def _surviving(
                 yield dead(items[done])
                 done += 1
             else:
-                _log.warning("%s: a process died; what it left is tried once more", description)
+                _log.warning("%s: a process died; its work is tried once more", description)
             deaths = 1 if alone else deaths + 1
 
 

@@ -83,8 +83,8 @@ def _read(
     records = []
     for part, signal in zip(parts, chain.from_iterable(read), strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
-        if not record["kind"] and record["hush"] >= longest:
-            reason = f"the {longest:.2f} s in its middle, which count, are silent"
+        if not record["kind"] and record["silent_middle"] >= longest:
+            reason = f"silent in the middle {longest:.2f} s, which are kept"
             record |= {"kind": "silent", "reason": reason}
         is_segment = not math.isnan(signal.get("end", math.nan))
         span = f"[{_decimals(part.start)}-{_decimals(record['end'])}]" if is_segment else ""

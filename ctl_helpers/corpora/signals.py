@@ -185,8 +185,8 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     list of dict
         For each segment kind and reason why it cannot be used ("" where it can), duration and end
         (s), sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint,
-        hush (s of silence around the middle), and notes (kinds and reasons) of what is worth
-        knowing though it is used.
+        silent_middle (s of silence around the middle), and notes (kinds and reasons) of what is
+        worth knowing though it is used.
     """
     path, segments = item
     try:
@@ -222,12 +222,12 @@ def _inspect(path: str, start: float, end: float) -> dict:
         "sampling_rate": rate,
         "digest": digest.hexdigest(),
         "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),
-        "hush": 0.0 if kind else _hush(_mono(samples)) / rate,
+        "silent_middle": 0.0 if kind else _silent_middle(_mono(samples)) / rate,
         "notes": notes,
     }
 
 
-def _hush(signal: np.ndarray) -> float:
+def _silent_middle(signal: np.ndarray) -> float:
     """Count the samples of silence around the middle of a signal."""
     middle = len(signal) // 2
     loud = np.abs(signal - signal[middle]) >= _SILENCE

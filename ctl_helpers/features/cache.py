@@ -166,7 +166,8 @@ def _dead(chunk: list, fill: Callable) -> dict[int, str]:
     """Name the rows that kill the process which computes them, and compute the others."""
     if len(chunk) == 1:
         return {chunk[0][0]: "the process that computes its features dies; is there enough memory?"}
-    return _fill_all([[row] for row in chunk], fill, partial(parallel_map, jobs=1, apart=True))
+    each = partial(parallel_map, jobs=1, description="features", apart=True)
+    return _fill_all([[row] for row in chunk], fill, each)
 
 
 def _create(file: Path, rows: int, shape: tuple[int, ...]) -> int:

@@ -144,7 +144,8 @@ def predict_files(
     if cropped:
         notes.append(
             f"{cropped[0]}{f' and {len(cropped) - 1} others' * (len(cropped) > 1)}: longer than "
-            f"the {longest:.2f} s that the model hears at once; their middle counts (or --window)"
+            f"the {longest:.2f} s that the model hears at once; only their middle is used; "
+            "--window divides them"
         )
     return pd.DataFrame(rows, columns=columns), notes, problems
 
@@ -198,7 +199,7 @@ def _describe(pieces: Iterable[tuple], settings: FeatureSettings) -> list[tuple]
         segments = [(start, end) for _, start, end in some]
         for (start, end), signal in zip(segments, inspect((str(file), segments)), strict=True):
             values = (signal["reason"],)
-            if signal.get("hush", 0) >= settings.samples / settings.sampling_rate:
+            if signal.get("silent_middle", 0) >= settings.samples / settings.sampling_rate:
                 values = ("its middle, which counts, is silent",)
             elif not signal["kind"]:
                 audio = read_audio(file, settings.sampling_rate, start, end)
