@@ -10,6 +10,7 @@ from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import Table
 from ctl_helpers.results import choice, comparisons
 from ctl_helpers.results.choice import chosen_by_other_targets
+from ctl_helpers.results.divisions import scores_by_division, usual_division
 from ctl_helpers.results.goals import goals
 from ctl_helpers.results.naming import OURS, label_of, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
@@ -26,7 +27,9 @@ class Findings:
     ----------
     runs, predictions, scores, claims, gap, gains : DataFrame
         From `runs.load_runs`, `runs.load_predictions`, `tables.ours_beside_published`,
-        `verdict.verdict`, `comparisons.gap` and `comparisons.gains`.
+        `verdict.verdict`, `comparisons.gap` and `comparisons.gains`, of the usual division.
+    divisions : DataFrame
+        From `divisions.scores_by_division`.
     """
 
     runs: pd.DataFrame
@@ -35,6 +38,7 @@ class Findings:
     claims: pd.DataFrame
     gap: pd.DataFrame
     gains: pd.DataFrame
+    divisions: pd.DataFrame
 
     @property
     def synthetic(self) -> bool:
@@ -82,6 +86,11 @@ class Findings:
                 seconds_of_a_new_voice(self.runs),
                 "UAR in percent, by how much unlabelled speech of a held-out speaker is used.",
             ),
+            "How much does the seed of the division matter?": (
+                self.divisions,
+                "UAR in percent, the mean over the folds of a division. All else here is of the "
+                "usual seed, the paper's.",
+            ),
             "What does adaptation add to source only?": (self.gains, "In points of UAR."),
             "Which method, if the target has no labels to choose by?": (
                 chosen_by_other_targets(self.runs),
@@ -126,14 +135,15 @@ def findings(out: str | Path) -> Findings:
     out
         The report's folder; see `runs.study_runs` for what counts of it.
     """
-    store, runs = Path(out) / "runs", study_runs(out)
+    store, all_runs = Path(out) / "runs", study_runs(out)
+    runs = usual_division(all_runs)
     predictions = load_predictions(store, runs)
     scores = tables.ours_beside_published(runs, predictions)
     claims = verdict(runs, predictions)
     gains = comparisons.gains(runs, predictions)
     # Both epochs of a training: one of them may be out-dated by a run that asked for it alone.
     gap = comparisons.gap(load_runs(store, runs["run"]))
-    return Findings(runs, predictions, scores, claims, gap, gains)
+    return Findings(runs, predictions, scores, claims, gap, gains, scores_by_division(all_runs))
 
 
 def _leak(inside: pd.DataFrame) -> str:

@@ -1,4 +1,4 @@
-"""Goals, choices across corpora and seconds of a new voice, on invented runs of known scores."""
+"""Goals, choices, seconds of a new voice and divisions, on invented runs of known scores."""
 
 import numpy as np
 import pandas as pd
@@ -8,6 +8,7 @@ from toys import variant
 
 from ctl_helpers.results import goals as module
 from ctl_helpers.results.choice import chosen_by_other_targets
+from ctl_helpers.results.divisions import scores_by_division, usual_division
 from ctl_helpers.results.goals import goals
 from ctl_helpers.results.runs import RUN_COLUMNS
 from ctl_helpers.results.voices import seconds_of_a_new_voice
@@ -94,3 +95,22 @@ def test_scores_by_how_much_of_a_new_voice_is_known():
     assert row["corpus"] == "EmoDB" and row["method"] == "ComParE + SVM (linear)"
     assert [row[key] for key in ("none", "5 s", "all")] == pytest.approx([65, 40, 85])
     assert np.isnan(row["20 s"])
+
+
+def test_scores_of_other_divisions_stand_beside_the_usual_one_alone():
+    place = {"corpus": "emodb", "protocol": "kfold", "method": "compare+linear"}
+    scores = {98: (0.8, 0.9), 0: (0.6, 0.7), 1: (0.7, 0.8)}
+    several = [
+        row | {"variant": variant("", seed)}
+        for seed, both in scores.items()
+        for row in folds(both, **place)
+    ]
+    once = folds((0.5, 0.5), **place | {"protocol": "loso"}, variant=variant("", None))
+    other = folds((0.3, 0.3), **place | {"method": "mfcc+linear"}, variant=variant("", 3))
+    runs = table([*several, *once, *other])
+    (row,) = scores_by_division(runs).to_dict("records")
+    assert (row["corpus"], row["protocol"], row["others"]) == ("EmoDB", "kfold", 2)
+    found = [row[key] for key in ("seed 98", "others, mean", "lowest", "highest")]
+    assert found == pytest.approx([85, 70, 65, 75])
+    assert usual_division(runs)["uar"].tolist() == [0.8, 0.9, 0.5, 0.5, 0.3, 0.3]
+    assert scores_by_division(usual_division(runs)).empty and usual_division(runs[:0]).empty
