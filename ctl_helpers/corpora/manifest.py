@@ -70,18 +70,28 @@ def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
     listing.parts = [part for part in listing.parts if part.identity in published]
 
 
-def _read(
+def read_utterances(
     name: str, folder: Path, listing: Listing, jobs: int | None, longest: float
 ) -> list[dict]:
-    """Read each file once; what can be used becomes a record, what cannot a problem."""
-    parts = sorted(listing.parts, key=attrgetter("file", "start"))
+    """Read each file once; what can be used becomes a record, what cannot a problem.
+
+    Parameters
+    ----------
+    name, folder
+        The corpus, and what its files are below.
+    listing : Listing
+        What is read, the parts of a file one after the other; gets the problems.
+    jobs : int or None
+        As for :func:`~ctl_helpers.parallel.parallel_map`.
+    longest : float
+        Seconds in the middle of a recording that are kept.
+    """
     segments = defaultdict(list)
-    for part in parts:
+    for part in listing.parts:
         segments[str(folder / part.file)].append((part.start, part.end))
-    jobs = 1 if jobs is None and len(parts) < _INLINE else jobs
     read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
     records = []
-    for part, signal in zip(parts, chain.from_iterable(read), strict=True):
+    for part, signal in zip(listing.parts, chain.from_iterable(read), strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
         if not record["kind"] and record["silent_middle"] >= longest:
             reason = f"silent in the middle {longest:.2f} s, which are kept"
@@ -246,7 +256,9 @@ def load_manifest(
     if native and entry and entry.published and not unpublished:
         _leave_unpublished(entry, listing)
     longest = seconds or signal_length(name) / RATE
-    records = _read(name, folder, listing, jobs, longest)
+    listing.parts.sort(key=attrgetter("file", "start"))
+    jobs = 1 if jobs is None and len(listing.parts) < _INLINE else jobs
+    records = read_utterances(name, folder, listing, jobs, longest)
     if native and entry:
         records = one_of_each(entry, records, listing)
     else:

@@ -3,37 +3,35 @@
 import glob
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
-from itertools import groupby, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import soundfile
 
-from ctl_helpers.corpora import read_audio
+from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.find import recordings
-from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, inspect
+from ctl_helpers.corpora.manifest import COLUMNS, read_utterances
+from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE
 from ctl_helpers.corpora.tables import Listing
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FeatureSettings, Normalised, apply_statistics, normalise
-from ctl_helpers.features.mfcc import mfcc
-from ctl_helpers.parallel import parallel_map
+from ctl_helpers.features import (
+    SECONDS,
+    Features,
+    FeatureSettings,
+    Normalised,
+    apply_statistics,
+    extract,
+    normalise,
+)
 from ctl_helpers.runs.model import load_network
 
 _SHORTEST = 0.1  # seconds of a window
 _LONG = 1.5  # recordings of so many windows are divided
-_AT_ONCE = 256  # windows in memory
-_PER_TASK = 32
 _WORTH_SAYING = ("truncated", "clipped")  # kinds of notes
 _STRANGE = 1.5  # how many times as far from the training's mean as its farthest per cent
-
-
-def _batched(items: Iterable, size: int) -> Iterator[tuple]:
-    items = iter(items)
-    while some := tuple(islice(items, size)):
-        yield some
 
 
 def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path]:
@@ -104,8 +102,8 @@ def predict_files(
     network, card = load_network(path)
     if card["features"] is None:
         raise StudyError(
-            f"model {path}: it was trained on an array of features, which this package cannot "
-            "compute from a recording"
+            f"model {path}: it was trained on other features than MFCC, which predict does not "
+            "compute"
         )
     settings = FeatureSettings(**card["features"])
     longest = settings.samples / settings.sampling_rate
@@ -119,111 +117,60 @@ def predict_files(
     files = recordings_of(words, problems)
     if not files:
         raise StudyError(f"predict: {'; '.join(problems)}")
-    cropped: list[Path] = []
-    pieces = _pieces(files, length, longest, cropped, problems)
-    rows, strange, told = [], [], []
-    for some in _batched(pieces, _AT_ONCE):
-        described = _described(some, settings, jobs, problems)
-        if not described:
-            continue
-        inputs = _normalised(described, card)
-        probabilities = np.asarray(network.predict(inputs[:], verbose=0, batch_size=16))
-        if not np.isfinite(probabilities).all():
-            raise StudyError(f"model {path}: its probabilities are not finite; it cannot be used")
-        for (file, start, end, *_, remarks), p, far in zip(
-            described, probabilities, _distances(inputs, card), strict=True
-        ):
-            row = {"file": str(file), "start": start, "end": end}
-            row["emotion"] = card["classes"][int(p.argmax())]
-            rows.append(row | dict(zip(card["classes"], p.tolist(), strict=True)))
-            told += [f"{file}: {remark}" for remark in remarks]
-            if far > _STRANGE:
-                strange.append(str(file))
-    columns = ["file", "start", "end", "emotion", *card["classes"]]
-    notes = [*_notes(card, strange), *dict.fromkeys(told)]
-    if cropped:
-        notes.append(
-            f"{cropped[0]}{f' and {len(cropped) - 1} others' * (len(cropped) > 1)}: longer than "
-            f"the {longest:.2f} s that the model hears at once; only their middle is used; "
-            "--window divides them"
-        )
-    return pd.DataFrame(rows, columns=columns), notes, problems
+    listing = Listing(list(_pieces(files, length)))
+    records = read_utterances("given", Path(), listing, jobs, longest)
+    given = pd.DataFrame(records, columns=[*COLUMNS, "file", "notes"])
+    table = pd.DataFrame(columns=["file", "start", "end", "emotion", *card["classes"]])
+    strange: list[str] = []
+    if len(given):
+        with TemporaryDirectory() as folder:
+            found = extract(given, settings, jobs, folder, retry=False)
+            for row, reason in found.failed.items():
+                listing.leave_out(given["utterance"][row], "features", reason)
+            table, strange = _predict(network, card, found)
+    if not np.isfinite(table[card["classes"]].to_numpy(float)).all():
+        raise StudyError(f"model {path}: its probabilities are not finite; it cannot be used")
+    notes = [*_notes(card, strange), *_remarks(given, longest)]
+    problems += [f"{one['path']}: {one['reason']}" for one in listing.problems]
+    return table, notes, problems
 
 
-def _pieces(
-    files: Iterable[Path],
-    length: float,
-    longest: float,
-    cropped: list[Path],
-    problems: list[str],
-) -> Iterator[tuple[Path, float, float]]:
-    """Give file, start and end of every piece; not-a-numbers where it is a whole file."""
+def _pieces(files: Iterable[Path], length: float) -> Iterator[Labels]:
+    """Give each recording as a whole, or in windows if it is long."""
     for file in files:
-        try:
-            if not file.is_file():  # a pipe, say, which would be waited for
-                raise OSError
-            seconds = soundfile.info(str(file)).duration
-        except (soundfile.SoundFileError, OSError, UnicodeEncodeError):
-            problems.append(f"{file}: {inspect((str(file), WHOLE))[0]['reason']}")
-            continue
-        if seconds <= _LONG * length:
-            if seconds > longest:
-                cropped.append(file)
-            yield file, math.nan, math.nan
-            continue
-        for number in range(math.ceil(2 * seconds / length) - 1):
-            start = number * length / 2
-            yield file, start, min(start + length, seconds)
+        try:  # a pipe, say, would be waited for
+            seconds = soundfile.info(str(file)).duration if file.is_file() else 0.0
+        except (soundfile.SoundFileError, OSError, UnicodeEncodeError):  # is named when it is read
+            seconds = 0.0
+        spans = WHOLE
+        if seconds > _LONG * length:
+            starts = [n * length / 2 for n in range(math.ceil(2 * seconds / length) - 1)]
+            spans = [(round(one, 2), min(round(one + length, 2), seconds)) for one in starts]
+        for start, end in spans:
+            yield Labels("", "given", file=str(file), start=start, end=end)
 
 
-def _described(
-    pieces: Iterable[tuple], settings: FeatureSettings, jobs: int | None, problems: list[str]
-) -> list[tuple]:
-    """Compute the features of pieces in parallel; name those that cannot be used."""
-    tasks = list(_batched(pieces, _PER_TASK))
-    jobs = 1 if len(tasks) == 1 else jobs
-    found = parallel_map(partial(_describe, settings=settings), tasks, jobs, "features", "piece")
-    described = []
-    for file, start, end, reason, *features in (one for some in found for one in some):
-        if reason:
-            where = "" if math.isnan(start) else f" from {start:.1f} to {end:.1f} s"
-            problems.append(f"{file}{where}: {reason}")
-        else:
-            described.append((file, start, end, *features))
-    return described
+def _predict(network, card: Mapping[str, Any], found: Features) -> tuple[pd.DataFrame, list[str]]:
+    """Predict what has features; say which files are unlike the training's."""
+    from ctl_helpers.networks import training
+
+    inputs = _normalised(found, card)
+    rows = np.delete(np.arange(len(inputs)), list(found.failed))
+    probabilities = training.predict(network, inputs, rows)
+    table = found.manifest.loc[rows, ["file", "start", "end"]].reset_index(drop=True)
+    table["emotion"] = np.array(card["classes"])[probabilities.argmax(axis=1)]
+    table[card["classes"]] = probabilities
+    reach = _STRANGE * (card.get("reach") or math.inf)
+    far = [distance_from_mean(inputs[[row]])[0] > reach for row in rows]
+    return table, table["file"][far].unique().tolist()
 
 
-def _describe(pieces: Iterable[tuple], settings: FeatureSettings) -> list[tuple]:
-    described = []
-    for file, some in groupby(pieces, key=lambda piece: piece[0]):
-        segments = [(start, end) for _, start, end in some]
-        for (start, end), signal in zip(segments, inspect((str(file), segments)), strict=True):
-            values = (signal["reason"],)
-            if signal.get("silent_middle", 0) >= settings.samples / settings.sampling_rate:
-                values = ("its middle, which counts, is silent",)
-            elif not signal["kind"]:
-                audio = read_audio(file, settings.sampling_rate, start, end)
-                told = [reason for kind, reason in signal["notes"] if kind in _WORTH_SAYING]
-                values = ("", *mfcc(audio, settings), told)
-            described.append((file, start, end, *values))
-    return described
-
-
-def _normalised(described: list[tuple], card: Mapping[str, Any]) -> Normalised:
-    values = np.stack([one[3] for one in described])
-    speech = np.stack([one[4] for one in described]) if card["padding"] == "zeroed" else None
-    kind = card["normalisation"]
+def _normalised(found: Features, card: Mapping[str, Any]) -> Normalised:
+    speech = found.speech if card["padding"] == "zeroed" else None
+    kind, failed = card["normalisation"], list(found.failed)
     if kind == "global":
-        return apply_statistics(values, (card["mean"], card["scale"]), speech)
-    manifest = pd.DataFrame({"corpus": ["given"] * len(values), "speaker": "given", "path": ""})
-    return normalise(values, manifest, kind, speech=speech)
-
-
-def _distances(inputs: Normalised, card: Mapping[str, Any]) -> np.ndarray:
-    """How far each piece lies from the training's mean, in units of its farthest per cent."""
-    if not card.get("reach"):
-        return np.zeros(len(inputs))
-    return distance_from_mean(inputs[:]) / card["reach"]
+        return apply_statistics(found.values, (card["mean"], card["scale"]), speech)
+    return normalise(found.values, found.manifest, kind, speech=speech, failed=failed)
 
 
 def distance_from_mean(values: np.ndarray) -> np.ndarray:
@@ -235,11 +182,30 @@ def _notes(card: Mapping[str, Any], strange: list[str]) -> list[str]:
     notes = []
     if card.get("synthetic"):
         notes.append("the model has heard synthetic speech only: it knows nothing about emotion")
-    if card["normalisation"] in ("speaker", "corpus"):
+    kind = card["normalisation"]
+    if kind in ("speaker", "corpus", *SECONDS):
         notes.append(
-            f"normalised over the recordings given here, as if of one {card['normalisation']}: "
+            f"normalised over the recordings given here, as if of one {kind.split('-')[0]}: "
             "give many recordings of one speaker, and of that speaker only"
         )
-    for file in dict.fromkeys(strange):
+    for file in strange:
         notes.append(f"{file}: unlike anything that the network was trained on; do not rely on it")
     return notes
+
+
+def _remarks(given: pd.DataFrame, longest: float) -> list[str]:
+    """Say what is worth knowing of the recordings, each thing once."""
+    said = [
+        f"{file}: {reason}"
+        for file, notes in zip(given["file"], given["notes"], strict=True)
+        for kind, reason in notes
+        if kind in _WORTH_SAYING
+    ]
+    cropped = given["file"][given["start"].isna() & (given["duration"] > longest)].tolist()
+    if cropped:
+        said.append(
+            f"{cropped[0]}{f' and {len(cropped) - 1} others' * (len(cropped) > 1)}: longer than "
+            f"the {longest:.2f} s that the model hears at once; only their middle is used; "
+            "--window divides them"
+        )
+    return list(dict.fromkeys(said))
