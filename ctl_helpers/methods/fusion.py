@@ -11,7 +11,7 @@ from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.protocols import Problem
 from ctl_helpers.versions import version_of
 
-_LEAST = 1e-3  # no probability is less: they are kept with three decimals
+_LEAST = 1e-3  # no probability is less: archives keep three decimals
 
 
 def geometric(probabilities: np.ndarray, axis: int) -> np.ndarray:

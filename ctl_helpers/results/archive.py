@@ -8,14 +8,15 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results.runs import load_history, load_predictions, load_runs, read_runs
-from ctl_helpers.runs.store import PROBABILITY, write_text
+from ctl_helpers.runs.store import ARCHIVED, write_text
 
 
 def write_archive(folder: str | Path) -> list[Path]:
     """Write a report's runs as ``runs.jsonl.bz2``, ``predictions.csv.bz2`` and ``history.csv.bz2``.
 
-    Everything but networks and embeddings is kept. Predictions are kept as they are, values
-    per epoch with four digits. The same runs give the same bytes.
+    Everything but networks and embeddings is kept. Probabilities keep three decimals, values
+    per epoch four digits; true and predicted emotions are kept as they are, so that scores
+    recompute exactly. The same runs give the same bytes.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def write_archive(folder: str | Path) -> list[Path]:
     )
     texts = {
         "runs.jsonl.bz2": "\n".join(lines) + "\n",
-        "predictions.csv.bz2": _csv(load_predictions(store, runs), PROBABILITY),
+        "predictions.csv.bz2": _csv(load_predictions(store, runs), ARCHIVED),
         "history.csv.bz2": _csv(load_history(store, runs), "%.4g"),
     }
     packed = {name: bz2.compress(text.encode()) for name, text in texts.items()}

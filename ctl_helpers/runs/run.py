@@ -25,7 +25,7 @@ from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.store import (
-    PROBABILITY,
+    ARCHIVED,
     RunStore,
     file_hash,
     spec_hash,
@@ -225,7 +225,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         raise StudyError(f"it raised {type(error).__name__}: {error}") from error
     _check(outcome, problem, run.method.label)
     predictions = _predictions(problem, outcome)
-    predictions.to_csv(folder / "predictions.csv", index=False, float_format=PROBABILITY)
+    predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.5f")
     if outcome.history:
         history = pd.DataFrame(outcome.history)
         history.to_csv(folder / "history.csv", index=False, float_format="%.6g")
@@ -314,7 +314,7 @@ def _with_members(problem: Problem, run: Run, store: RunStore) -> tuple[Problem,
     there = np.logical_and.reduce([tested.isin(table.index) for table in tables])
     if not there.any():
         raise StudyError("its members have no utterance in common")
-    probabilities = [table.loc[tested[there]].to_numpy(float) for table in tables]
+    probabilities = [t.loc[tested[there]].map(ARCHIVED.__mod__).to_numpy(float) for t in tables]
     return replace(problem, test=problem.test[there]), probabilities
 
 

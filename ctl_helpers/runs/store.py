@@ -27,8 +27,8 @@ from ctl_helpers.errors import StudyError
 
 log = logging.getLogger("ctl_helpers")
 
-PROBABILITY = "%.3f"
-"""How probabilities are written, in a run's folder and in an archive: fusions of both are alike."""
+ARCHIVED = "%.3f"
+"""How an archive writes probabilities. Fusions read no more of a run's folder: both are alike."""
 
 StorePath = str | os.PathLike[str]  # a RunStore, or its folder
 _WORDS = ("run", "selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted")

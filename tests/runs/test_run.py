@@ -278,7 +278,7 @@ def test_what_a_member_of_a_fusion_leaves_out_is_not_tested(tmp_path, cache):
     assert list(mean.index) == [name for name in other.index if name in one.index]
     for name in ("p_angry", "p_sad"):
         halves = (one[name] + other[name]).loc[mean.index] / 2
-        np.testing.assert_allclose(mean[name], halves, atol=0.5001e-3)
+        np.testing.assert_allclose(mean[name], halves, atol=0.51e-3)
 
 
 def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
