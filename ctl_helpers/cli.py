@@ -267,6 +267,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
 
 def _train(parsed: argparse.Namespace) -> int:
     from ctl_helpers.corpora import SYNTHETIC, is_miniature
+    from ctl_helpers.runs.model import load_network
     from ctl_helpers.study.train import train_network
 
     if parsed.corpora is None or is_miniature(parsed.corpora):
@@ -278,7 +279,10 @@ def _train(parsed: argparse.Namespace) -> int:
     asked = (parsed.corpora, parsed.names, parsed.out, method, seed, parsed.report, settings.epochs)
     model = train_network(*asked, **settings.reading)
     print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
-    print(f"try it: {_PROGRAM} predict --model {model} FILE")
+    if load_network(model)[1]["features"]:
+        print(f"try it: {_PROGRAM} predict --model {model} FILE")
+    else:
+        print("it takes other features than MFCC, which `predict` does not compute")
     return 0
 
 
