@@ -31,6 +31,7 @@ from ctl_helpers.runs.model import load_network
 _SHORTEST = 0.1  # seconds of a window
 _LONG = 1.5  # recordings of so many windows are divided
 _WORTH_SAYING = ("truncated", "clipped")  # kinds of notes
+_AT_ONCE = 16  # of more recordings a network's activations take hundreds of MB
 _STRANGE = 1.5  # how many times as far from the training's mean as its farthest per cent
 
 
@@ -156,7 +157,8 @@ def _predict(network, card: Mapping[str, Any], found: Features) -> tuple[pd.Data
 
     inputs = _normalised(found, card)
     rows = np.delete(np.arange(len(inputs)), list(found.failed))
-    probabilities = training.predict(network, inputs, rows)
+    few = np.array_split(rows, -(-len(rows) // _AT_ONCE))
+    probabilities = np.concatenate([training.predict(network, inputs, part) for part in few])
     table = found.manifest.loc[rows, ["file", "start", "end"]].reset_index(drop=True)
     table["emotion"] = np.array(card["classes"])[probabilities.argmax(axis=1)]
     table[card["classes"]] = probabilities
