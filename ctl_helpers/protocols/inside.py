@@ -160,7 +160,8 @@ def _wrong(split: Split, manifest: pd.DataFrame) -> str:
         if rows.ndim != 1 or not rows.size or rows.dtype.kind not in "iu":
             return f"rows in {part} as whole numbers, got {rows.dtype} of shape {rows.shape}"
         if rows.min() < 0 or rows.max() > last or len(np.unique(rows)) < len(rows):
-            return f"rows in {part} from 0 to {last}, each once, got {len(rows)} others"
+            got = f"{rows.min()} to {rows.max()}, {len(np.unique(rows))} of {len(rows)} different"
+            return f"rows in {part} from 0 to {last}, each once, got {got}"
     if both := set(split.train) & set(split.test):
         name = manifest["path"].iloc[min(both)]
         return f"train and test apart, got {len(both)} utterances in both, as {name}"

@@ -180,9 +180,9 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
         said = pd.DataFrame(verdicts).groupby(numbers).any().idxmax(axis=1)
         held, failed, unknown = (int(said.eq(kind).sum()) for kind in (HOLDS, FAILS, OPEN))
         sentences.append(
-            f"Published numbers that were computed again with their own settings: {len(said)}. "
-            f"At the last epoch {held} hold{'s' * (held == 1)}, {failed} "
-            f"do{'es' * (failed == 1)} not, and {unknown} cannot be told."
+            f"We computed {len(said)} published number{'s' * (len(said) > 1)} again with the "
+            f"authors' settings. At the last epoch {held} hold{'s' * (held == 1)}, {failed} "
+            f"do{'es' * (failed == 1)} not, and {unknown} {'is' if unknown == 1 else 'are'} open."
         )
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):

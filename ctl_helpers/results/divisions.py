@@ -6,15 +6,16 @@ import pandas as pd
 
 from ctl_helpers.protocols import Problem
 from ctl_helpers.results.naming import method_of, name_of
-from ctl_helpers.results.runs import OPTIMISTIC
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
 
-_CONDITION = ["corpus", "protocol", "method", "recipe", "normalisation", "selection"]
+_SAME = [*CONDITION, "selection", "settings"]  # of runs that differ in the division alone
 
 
 def usual_division(runs: pd.DataFrame) -> pd.DataFrame:
     """Leave out the runs of other divisions where the usual one ran as well; see `load_runs`."""
-    usual = _seeds(runs).eq(Problem.division)
-    there = usual.groupby([runs[key] for key in _CONDITION]).transform("any")
+    divided = _divided(runs)
+    usual = divided["division"].eq(Problem.division)
+    there = usual.groupby([divided[key] for key in _SAME]).transform("any")
     return runs[usual | ~there | runs["corpus"].eq("")]
 
 
@@ -33,21 +34,23 @@ def scores_by_division(runs: pd.DataFrame) -> pd.DataFrame:
         protocol, method, then UAR in percent, the mean over folds, with the usual seed; then the
         mean, lowest and highest of the others, and how many these are.
     """
-    inside = runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)]
-    inside = inside.assign(seed=_seeds(inside))
-    scores = 100 * inside.groupby([*_CONDITION, "seed"])["uar"].mean().unstack()
+    inside = _divided(runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)])
+    scores = 100 * inside.groupby([*_SAME, "division"])["uar"].mean().unstack()
     others = scores.drop(columns=Problem.division, errors="ignore")
     if others.shape[1] == scores.shape[1]:
         return pd.DataFrame()
-    usual = f"seed {Problem.division}"
-    table = pd.DataFrame({usual: scores[Problem.division], "others, mean": others.mean(axis=1)})
-    table = table.assign(lowest=others.min(axis=1), highest=others.max(axis=1))
-    table = table.assign(others=others.notna().sum(axis=1)).dropna().reset_index()
+    found = {f"seed {Problem.division}": scores[Problem.division]}
+    found |= {"others, mean": others.mean(axis=1), "lowest": others.min(axis=1)}
+    found |= {"highest": others.max(axis=1), "others": others.notna().sum(axis=1)}
+    table = pd.DataFrame(found).dropna().reset_index()
     methods = [method_of(row) for row in table.to_dict("records")]
     table = table.assign(corpus=table["corpus"].map(name_of), method=methods)
-    return table.drop(columns=_CONDITION[3:])
+    return table[["corpus", "protocol", "method", *found]]
 
 
-def _seeds(runs: pd.DataFrame) -> pd.Series:
-    """Seed of each run's division; not a number across corpora and where nothing is shuffled."""
-    return runs["variant"].map(lambda variant: json.loads(variant).get("division")).astype(float)
+def _divided(runs: pd.DataFrame) -> pd.DataFrame:
+    """Take the seed of the division out of the settings; not a number where nothing is shuffled."""
+    settings = [json.loads(variant) for variant in runs["variant"]]
+    division = pd.Series([one.pop("division", None) for one in settings], runs.index, float)
+    rest = [json.dumps(one, sort_keys=True) for one in settings]
+    return runs.assign(division=division, settings=pd.Series(rest, runs.index, str))

@@ -270,8 +270,8 @@ def svm_on_features(run: str | Path, split: str = "random", repeats: int = 10) -
 def labelled_svm(store: StorePath, runs: pd.DataFrame, repeats: int = 10) -> pd.DataFrame:
     """Lay `svm_on_features` of all runs beside table S5 of the paper's appendix.
 
-    It is no score across corpora: it says how well emotions can be told apart in the space that a
-    method leaves.
+    It is not a score across corpora: it says how well emotions can be told apart in the space
+    that a method leaves.
 
     Parameters
     ----------

@@ -260,7 +260,10 @@ def test_a_published_number_that_two_recipes_test_counts_once(tmp_path):
             fabricated.add_run(store, recipe=fabricated.recipe(recipe), **run)
     found = findings(tmp_path)
     assert found.claims["recipe"].tolist() == ["released", "paper"]
-    assert any("own settings: 1. At the last epoch" in line for line in found.sentences())
+    assert any(
+        "computed 1 published number again with the authors' settings. At" in line
+        for line in found.sentences()
+    )
 
 
 # --- README and docs -------------------------------------------------------------------------
