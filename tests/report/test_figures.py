@@ -231,10 +231,9 @@ def test_gains_of_one_method_and_seed_have_room(store, runs, tmp_path):
 def test_gains_have_a_panel_per_pair_and_an_interval_over_each(store, runs):
     figure = figures.gains(comparisons.gains(runs, results.load_predictions(store, runs)))
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == [
-        f"{pair}, transductive, released" for pair in ("CASIA → EmoDB", "EmoDB → CASIA")
-    ]
-    assert [len(ax.get_yticklabels()) for ax in figure.axes] == [2, 2]
+    assert titles == ["CASIA → EmoDB", "EmoDB → CASIA"]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert sorted(labels) == ["CAAM (MDD) released", "CAAM (as released)"]
     alone = figures.gains(comparisons.gains(runs))  # without predictions there are no thin bars
     thin = [
         sum(np.isfinite(line.get_xdata()).all() for line in f.axes[0].lines)

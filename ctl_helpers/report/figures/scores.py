@@ -190,24 +190,24 @@ def gap(table: pd.DataFrame) -> Figure:
 
 @styled
 def gains(table: pd.DataFrame) -> Figure:
-    """Draw what adaptation adds to source-only: a panel per pair, protocol and recipe.
+    """Draw what adaptation adds to source-only: a panel per pair and protocol.
 
     Parameters
     ----------
     table
-        From `comparisons.gains`. Thick bars are its intervals over seeds, thin ones those over
-        utterances, where it has them.
+        From `comparisons.gains`. Panels share their rows, in the order of their means. Thick bars
+        are its intervals over seeds, thin ones those over utterances, where it has them.
     """
-    table = table.sort_values("difference", ascending=False, kind="stable")
     rows = table.to_dict("records")
-    keys = ("protocol", "recipe", "normalisation")
-    said = [[title_of(row), *(row[key] for key in keys if row[key] != "none")] for row in rows]
-    table["panel"] = [", ".join(filter(None, words)) for words in said]
-    table = table.assign(row=table["method"].map(name_of), line=0.0)
+    panel = [title_of(row, name_of(row["protocol"])) for row in rows]
+    table = table.assign(panel=panel, row=[method_of(row) for row in rows], line=0.0)
+    table["mean"] = table.groupby("row")["difference"].transform("mean")
+    table = table.sort_values("mean", ascending=False, kind="stable")
     thin = _dots(table, "difference", "pooled_difference", thin=True)
     dots = pd.concat([thin, _dots(table, "difference", thin=False)])
     label = "points of UAR over source only (bars: 95 %; thick over seeds, thin over utterances)"
-    return _dot_plot(dots, label, limits=(-100.0, 100.0), line_style="-")
+    limits = (-100.0, 100.0)
+    return _dot_plot(dots, label, limits=limits, side_by_side=True, line_style="-")
 
 
 @styled
