@@ -45,6 +45,8 @@ def as_text(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
         frame = frame.drop(columns=_CONDITION, errors="ignore")
     hidden = _HIDDEN | {f"{c}{end}" for c in frame for end in ("_low", "_high")}
     hidden |= {f"of_{c}" for c in frame}
+    if "uar" not in frame:  # where each score is a column, the method says who reports them
+        hidden.add("reported_by")
     if "labels" in frame and frame["labels"].isin(["", "emotion"]).all():
         hidden.add("labels")
     rows, shown = frame.to_dict("records"), pd.DataFrame(index=frame.index)
@@ -86,12 +88,14 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        True where a cell is to be bold, the shape of ``as_table``. Optimistic rows never are.
+        True where a cell is to be bold, the shape of ``as_table``. Optimistic rows never are, nor
+        are published ones, which are of other folds.
     """
     marks = pd.DataFrame(False, shown.index, shown.columns)
     if "method" not in frame or len(frame) < 2 or {"uar", "war"} & set(frame) == {"uar"}:
         return marks
-    honest = ~shown["method"].str.endswith(DAGGER)
+    theirs = frame["reported_by"].ne(OURS) if "reported_by" in frame else False
+    honest = ~shown["method"].str.endswith(DAGGER) & ~theirs
     places = [frame[column] for column in PLACE if column in frame]
     if "uar" in frame:
         scores = {HEADINGS[metric]: frame[metric] for metric in ("uar", "war")}

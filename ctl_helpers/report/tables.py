@@ -94,9 +94,9 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        Column method, the best first, then strings: the score in percent, with how much of the
-        protocol ran where it is not all of it. Scores that need speech of the test voices stand in
-        columns of their own.
+        Columns method, the best first, and reported_by, then strings: the score in percent, with
+        how much of the protocol ran where it is not all of it. Scores that need speech of the test
+        voices stand in columns of their own.
     """
     rows = [_placed(row) for row in table.to_dict("records")]
     cells = table.assign(column=[row["column"] for row in rows])
@@ -104,9 +104,10 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     order = {row["column"]: row["rank"] for row in rows}
     columns = sorted(order, key=lambda column: order[column])
     cells = _one_each(cells, ["method", "column"])
-    wide = cells.pivot(index="method", columns="column", values="score")
-    wide = wide.reindex(index=cells["method"].unique(), columns=columns).fillna("")
-    return wide.rename_axis(index="method", columns=None).reset_index()
+    keys = ["method", "reported_by"]
+    wide = cells.pivot(index=keys, columns="column", values="score")
+    wide = wide.reindex(index=cells.set_index(keys).index.unique(), columns=columns).fillna("")
+    return wide.rename_axis(columns=None).reset_index()
 
 
 def _placed(row: dict) -> dict:

@@ -12,7 +12,7 @@ from ctl_helpers.features import SECONDS
 from ctl_helpers.results.naming import method_of, named_apart, place_of
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching
 from ctl_helpers.results.statistics import corrected_resampled_t_test, mcnemar, paired_bootstrap
-from ctl_helpers.results.summaries import extent, fold_interval
+from ctl_helpers.results.summaries import extent, fold_interval, shared, unit_of
 
 _METHOD = ["method", "recipe", "normalisation", "selection", "variant"]
 _GROUP = [*CONDITION, "variant"]
@@ -75,16 +75,13 @@ def compare(
 
 def _differences(other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None) -> dict:
     """Return the columns of tests, or none where the two share nothing that can be tested."""
-    across = (base["source"] != "").any()
-    unit = "split" if base["split"].nunique() > 1 and not across else "seed"
+    unit = unit_of(base)
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
     both = pd.DataFrame() if predictions is None else _same_utterances(other, base, predictions)
     if len(first) < (1 if len(both) else 2):
         return {}
-    shares = base["utterances"] / base["train_utterances"]
-    rho = float(shares.mean()) if unit == "split" else 0.0
-    test = corrected_resampled_t_test(first, second, rho)
+    test = corrected_resampled_t_test(first, second, shared(base, unit))
     row = test.difference.columns("difference") | {"p": test.p}
     row |= {"folds" if unit == "split" else "seeds": len(first)}
     if len(both):
@@ -171,7 +168,7 @@ def gap(runs: pd.DataFrame) -> pd.DataFrame:
         Per condition and metric: last, best_test and their difference ``gap`` with its interval
         over folds, in percent and percentage points, and the number of folds and runs.
     """
-    keys = ["run", "split", "seed", "of_folds", *_GROUP]
+    keys = ["run", "split", "seed", "of_folds", "utterances", "train_utterances", *_GROUP]
     long = runs.melt([*keys, "selection"], ["uar", "war"], "metric")
     both = long.pivot(index=[*keys, "metric"], columns="selection", values="value")
     both = both.reindex(columns=["last", OPTIMISTIC]).dropna().reset_index()

@@ -4,12 +4,12 @@ from importlib.resources import files
 
 import pandas as pd
 
-from ctl_helpers.results.choice import chosen_by_other_targets
+from ctl_helpers.results.choice import chosen_by_other_pairs
 from ctl_helpers.results.naming import name_of, place_of
 from ctl_helpers.results.runs import as_named, matching
 from ctl_helpers.results.summaries import extent, fold_interval
 
-CHOSEN = "chosen by other targets"  # a method for each target; see `choice.RULE`
+CHOSEN = "chosen by other pairs"  # a method for each target; see `choice.RULE`
 
 
 def goals(runs: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +30,7 @@ def goals(runs: pd.DataFrame) -> pd.DataFrame:
     with (files("ctl_helpers.results") / "goals.csv").open(encoding="utf-8") as file:
         table = pd.read_csv(file, keep_default_na=False)
     runs = as_named(runs, free=("normalisation",))
-    chosen = chosen_by_other_targets(runs)
+    chosen = chosen_by_other_pairs(runs)
     rows = [_row(goal, runs, chosen) for goal in table.to_dict("records")]
     columns = ["question", "place", "method", "goal", "uar", "uar_low", "uar_high", "folds"]
     columns += ["of_folds", "seeds", "reached", "block"]

@@ -31,8 +31,7 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         The condition (corpus or source and target, protocol, labels, classes, method, recipe,
         normalisation), kind, selection, variant; ``optimistic``, True where the epoch was picked
         on the test part; uar, war: mean over folds of the mean over seeds, with ``_low`` and
-        ``_high`` by Student's t over folds (over seeds across corpora and where there is one
-        split), NaN for fewer than three; ``pooled_uar`` over all utterances at once, mean over
+        ``_high`` by `fold_interval`, NaN for fewer than three; ``pooled_uar`` over all utterances at once, mean over
         seeds, with a bootstrap interval over utterances, or over speakers where these are held
         out and across corpora; utterances (tested, in one seed) and folds, each with ``of_``, how
         many the whole protocol has; seeds, runs, seconds (mean per run). Scores are fractions.
@@ -90,8 +89,9 @@ def fold_interval(
 ) -> Interval:
     """Mean of a column over folds, of each fold over seeds, with its t interval.
 
-    Seeds of one fold are no independent folds: they are averaged first. Where there is one split
-    only, and across corpora, where each seed divides the target anew, the interval is over seeds.
+    Seeds of one fold are no independent folds: they are averaged first. Folds share training data,
+    which `statistics.mean_interval` allows for. Where there is one split only, and across corpora,
+    where each seed divides the target anew, the interval is over seeds.
 
     Parameters
     ----------
@@ -102,9 +102,20 @@ def fold_interval(
     bounds
         Between which it lies; the interval is cut off there.
     """
-    across = (runs["source"] != "").all()
-    unit = "seed" if across or runs["split"].nunique() == 1 else "split"
-    return mean_interval(runs.groupby(unit)[column].mean(), bounds)
+    unit = unit_of(runs)
+    return mean_interval(runs.groupby(unit)[column].mean(), bounds, shared(runs, unit))
+
+
+def unit_of(runs: pd.DataFrame) -> str:
+    """Say what the scores of a condition vary over: its splits, or its seeds."""
+    across = (runs["source"] != "").any()
+    return "split" if runs["split"].nunique() > 1 and not across else "seed"
+
+
+def shared(runs: pd.DataFrame, unit: str) -> float:
+    """Test over training utterances of folds, as intervals over them want it; 0 over seeds."""
+    shares = runs["utterances"] / runs["train_utterances"]
+    return float(shares.mean()) if unit == "split" else 0.0
 
 
 def pooled_interval(predictions: pd.DataFrame, *, over_speakers: bool = False) -> Interval:

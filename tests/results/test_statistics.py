@@ -62,13 +62,13 @@ def test_bootstrap_over_utterances_against_drawing_them_one_by_one():
 
 def test_bootstrap_over_speakers_against_drawing_them_one_by_one():
     truth, predicted = guesses(3)
-    speakers = np.random.default_rng(3).integers(8, size=len(truth)).astype(str)
-    predicted = np.where(np.isin(speakers, ["0", "1"]), "sad", predicted)
+    speakers = np.random.default_rng(3).integers(12, size=len(truth)).astype(str)
+    predicted = np.where(np.isin(speakers, ["0", "1", "2"]), "sad", predicted)
     rows_of = [np.flatnonzero(speakers == speaker) for speaker in np.unique(speakers)]
     generator = np.random.default_rng(0)
     drawn = []
     for _ in range(400):
-        rows = np.concatenate([rows_of[i] for i in generator.integers(8, size=8)])
+        rows = np.concatenate([rows_of[i] for i in generator.integers(12, size=12)])
         drawn.append(scores.uar(truth[rows], predicted[rows]))
     over_speakers = statistics.bootstrap_interval(truth, predicted, speakers=speakers)
     over_utterances = statistics.bootstrap_interval(truth, predicted)
@@ -81,8 +81,11 @@ def test_bootstrap_is_seeded_and_a_single_speaker_has_no_interval():
     assert statistics.bootstrap_interval(truth, predicted) == statistics.bootstrap_interval(
         truth, predicted
     )
-    alone = statistics.bootstrap_interval(truth, predicted, speakers=["03"] * len(truth))
-    assert np.isnan(alone.low) and np.isnan(alone.high)
+    for speakers in (1, 9):  # of few speakers a bootstrap covers much less than 95 %
+        few = statistics.bootstrap_interval(
+            truth, predicted, speakers=np.arange(len(truth)) % speakers
+        )
+        assert np.isnan(few.low) and np.isnan(few.high)
 
 
 def test_mean_interval_by_the_table():
@@ -90,6 +93,13 @@ def test_mean_interval_by_the_table():
     values = [0.8, 0.82, 0.84, 0.86, 0.88]
     half = 2.776 * np.std(values, ddof=1) / np.sqrt(5)
     found = statistics.mean_interval(values)
+    assert found == pytest.approx((0.84, 0.84 - half, 0.84 + half), abs=1e-5)
+
+
+def test_an_interval_over_folds_allows_for_the_training_data_that_they_share():
+    values, rho = [0.8, 0.82, 0.84, 0.86, 0.88], 0.25
+    half = 2.776 * np.sqrt((1 / 5 + rho) * np.var(values, ddof=1))
+    found = statistics.mean_interval(values, rho=rho)
     assert found == pytest.approx((0.84, 0.84 - half, 0.84 + half), abs=1e-5)
 
 

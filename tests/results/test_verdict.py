@@ -15,11 +15,11 @@ def runs_of(scores, folds=10, best=None, **values):
     claim = published().query("method == 'CPAC' and corpus == 'emodb'").iloc[0]
     place = {key: claim[key] for key in ("corpus", "source", "target", "protocol", "labels")}
     row = {**place, "classes": claim["classes"], "method": "cpac", "recipe": "released"} | values
-    row = {"variant": variant(row["recipe"])} | row
+    row = {"variant": variant(row["recipe"]), "utterances": 54, "train_utterances": 481} | row
     rows = []
     for fold, score in enumerate(scores):
         of_fold = row | {"split": f"fold {fold}", "seed": 0, "of_folds": folds, "run": str(fold)}
-        rows.append(of_fold | {"selection": "last", "uar": score / 100, "war": score / 100})
+        rows.append(of_fold | {"selection": "last", "uar": score / 100, "war": score / 100 - 0.05})
         if best:
             rows.append(rows[-1] | {"selection": "best_test", "uar": best / 100})
     return pd.DataFrame(rows).reindex(columns=RUN_COLUMNS)
@@ -28,22 +28,29 @@ def runs_of(scores, folds=10, best=None, **values):
 AROUND = np.array([-3.0, -2, -1, 0, 0, 0, 0, 1, 2, 3])
 
 
+def judged(runs):
+    """The verdicts on UAR."""
+    return verdict(runs).query("metric == 'UAR'").reset_index(drop=True)
+
+
 @pytest.mark.parametrize(
     ("scores", "expected"),
     [
-        (86.5 + AROUND, HOLDS),  # the paper says 86.92; the interval is 1.2 to either side
-        (80.0 + AROUND, f"{FAILS} (ours is lower)"),
-        (93.0 + AROUND, f"{FAILS} (ours is higher)"),
+        (85.5 + AROUND, HOLDS),  # the paper says 86.92; the interval is 1.84 to either side
+        (85.0 + AROUND, f"{FAILS} (ours is lower)"),
+        (89.0 + AROUND, f"{FAILS} (ours is higher)"),
         ((86.5 + AROUND)[:9], OPEN),
         (np.full(10, 86.92), OPEN),
     ],
 )
 def test_a_claim_holds_inside_the_interval_over_all_folds(scores, expected):
-    (row,) = verdict(runs_of(scores, best=95)).to_dict("records")
+    row, of_accuracy = verdict(runs_of(scores, best=95)).to_dict("records")
     assert row["verdict"] == expected
     assert row["published"] == 86.92 and row["last"] == pytest.approx(scores.mean())
     assert row["best_test"] == pytest.approx(95)
     assert "ICASSP 2023" in row["citation"] and row["claim"] == "CPAC, EmoDB"
+    assert of_accuracy["metric"] == "WAR" and of_accuracy["published"] == 86.15
+    assert of_accuracy["last"] == pytest.approx(scores.mean() - 5)
 
 
 def test_only_the_published_settings_are_judged_and_best_epochs_never():
@@ -55,7 +62,7 @@ def test_only_the_published_settings_are_judged_and_best_epochs_never():
     runs = runs_of(80.0 + AROUND, best=86.92)
     assert verdict(runs[runs["selection"] == "best_test"]).empty
     both = pd.concat([runs, runs_of(86.5 + AROUND, recipe="paper")])
-    table = verdict(both)
+    table = judged(both)
     assert table["recipe"].tolist() == ["released", "paper"]
     assert table["verdict"].tolist() == [f"{FAILS} (ours is lower)", HOLDS]
     assert np.isnan(table["best_test"][1])
@@ -66,22 +73,5 @@ def test_a_transfer_is_judged_over_seeds():
     place = {key: claim[key] for key in ("corpus", "source", "target", "protocol", "classes")}
     runs = runs_of([25.0, 26.0, 25.5], folds=None, method="caam-released", **place)
     runs = runs.assign(seed=range(3), split="all")
-    assert verdict(runs)["verdict"].tolist() == [HOLDS]
-    assert verdict(runs[:2])["verdict"].tolist() == [OPEN]
-
-
-def test_one_transfer_is_judged_over_the_utterances_of_its_target():
-    claim = published().query("method == 'CAAM' and source == 'casia'").iloc[0]
-    place = {key: claim[key] for key in ("corpus", "source", "target", "protocol", "classes")}
-    classes = claim["classes"].split(", ")
-    for right, expected in [(claim["uar"] / 100, HOLDS), (0.9, f"{FAILS} (ours is higher)")]:
-        runs = runs_of([100 * right], folds=None, method="caam-released", **place)
-        truth = np.repeat(classes, 100)
-        hits = np.tile(np.arange(100) < 100 * right, len(classes))
-        other = np.repeat(np.roll(classes, 1), 100)
-        said = {"emotion": truth, "predicted": np.where(hits, truth, other), "seed": 0}
-        place_of_all = {"run": "0", "selection": "last", "corpus": "ravdess", "speaker": "01"}
-        (row,) = verdict(runs, pd.DataFrame(said).assign(**place_of_all)).to_dict("records")
-        assert row["verdict"] == expected
-        half = 1.96 * 100 * np.sqrt(right * (1 - right) / len(truth))
-        assert row["last_high"] - row["last_low"] == pytest.approx(2 * half, rel=0.15)
+    assert judged(runs)["verdict"].tolist() == [HOLDS]
+    assert judged(runs[:2])["verdict"].tolist() == [OPEN]

@@ -167,9 +167,10 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
 @styled
 def verdicts(table: pd.DataFrame) -> Figure:
     """Draw every claim beside what came out; see `verdict.verdict` for the table."""
-    rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
+    said = table["claim"] + ", " + table["metric"] + " (" + table["recipe"] + "): "
+    rows = said + table["verdict"]
     dots = _of_columns(table.assign(row=rows), "last", OPTIMISTIC, _PUBLISHED)
-    return _dot_plot(dots, "UAR % (bars: 95 % intervals)")
+    return _dot_plot(dots, "score % (bars: 95 % intervals)")
 
 
 @styled
