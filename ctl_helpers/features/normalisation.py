@@ -105,6 +105,7 @@ def normalise(
     speech: np.ndarray | None = None,
     only: np.ndarray | None = None,
     failed: Sequence[int] = (),
+    seed: int = 0,
 ) -> Normalised:
     """Bring every coefficient to zero mean and unit variance over the frames of a group.
 
@@ -119,7 +120,8 @@ def normalise(
         cmvn), all of a speaker, all of a corpus (both look at the unlabelled speech of the test
         part too), or the training part, whose statistics then serve all (``"global"``).
         ``"speaker-20s"`` takes the statistics of a speaker outside of the training part from some
-        20 s of speech: utterances drawn at random, the last of which may reach beyond.
+        20 s of speech: utterances drawn at random, by speaker and seed, the last of which may reach
+        beyond.
     train : int array or None
         Rows of the training part, for ``"global"``.
     speech : int array of shape (utterances, 2) or None
@@ -130,6 +132,8 @@ def normalise(
         these rows takes them from all of its own.
     failed : sequence of int
         Rows without features, which no statistics are taken from.
+    seed : int
+        Of the draw.
 
     Returns
     -------
@@ -153,7 +157,7 @@ def normalise(
     if kind in ("none", "utterance"):
         return Normalised(values, kind, speech=speech)
     group, means, scales = np.zeros(len(values), int), [], []
-    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only, failed)):
+    for number, (rows, counted) in enumerate(_groups(manifest, kind, train, only, failed, seed)):
         mean, deviation = _statistics(values, counted, speech)
         group[rows] = number
         means.append(mean)
@@ -186,6 +190,7 @@ def standardise(
     train: np.ndarray | None = None,
     only: np.ndarray | None = None,
     failed: Sequence[int] = (),
+    seed: int = 0,
 ) -> np.ndarray:
     """Bring every functional to zero mean and unit variance over the utterances of a group.
 
@@ -193,7 +198,7 @@ def standardise(
     ----------
     values : ndarray of shape (utterances, functionals)
         A vector per utterance.
-    manifest, train, only, failed
+    manifest, train, only, failed, seed
         As for `normalise`.
     kind : str
         The group, as for `normalise`; not ``"none"`` or ``"utterance"``.
@@ -204,7 +209,7 @@ def standardise(
         float32; 0 where a functional is the same in the whole group.
     """
     values = np.asarray(values)[:, None]
-    scaled = normalise(values, manifest, kind, train, only=only, failed=failed)
+    scaled = normalise(values, manifest, kind, train, None, only, failed, seed)
     # Of a constant the deviation is rounding, and dividing by it would make noise of it.
     constant = (scaled.scale > 2.0**29) | (scaled.scale * np.abs(scaled.mean) > 1e6)
     return np.where(constant[scaled.group], np.float32(0), scaled[:][:, 0])
@@ -216,6 +221,7 @@ def with_versions(
     manifest: pd.DataFrame,
     only: np.ndarray | None = None,
     failed: Sequence[int] = (),
+    seed: int = 0,
 ) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
@@ -230,7 +236,7 @@ def with_versions(
         Of the same rows, played faster or slower.
     manifest : DataFrame
         A row per utterance.
-    only, failed
+    only, failed, seed
         As for `normalise`.
     """
 
@@ -238,7 +244,7 @@ def with_versions(
         speech = None if normalised.speech is None else version.speech
         if normalised.kind == "global":
             return replace(normalised, values=version.values, speech=speech)
-        asked = {"speech": speech, "only": only, "failed": failed}
+        asked = {"speech": speech, "only": only, "failed": failed, "seed": seed}
         return normalise(version.values, manifest, normalised.kind, **asked)
 
     return replace(normalised, versions=tuple(map(like_these, versions)))
@@ -250,6 +256,7 @@ def _groups(
     train: np.ndarray | None,
     only: np.ndarray | None,
     failed: Sequence[int],
+    seed: int,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to normalise together, and the rows whose statistics they get."""
     if kind == "global":
@@ -263,17 +270,20 @@ def _groups(
     columns = ["corpus"] if kind == "corpus" else ["corpus", "speaker"]
     groups = (np.setdiff1d(rows, failed) for rows in manifest.groupby(columns).indices.values())
     return [
-        (rows, _learned_from(rows, manifest, kind, train, only)) for rows in groups if len(rows)
+        (rows, _learned_from(rows, manifest, kind, train, only, seed))
+        for rows in groups
+        if len(rows)
     ]
 
 
-def _learned_from(rows, manifest, kind, train, only) -> np.ndarray:
+def _learned_from(rows, manifest, kind, train, only, seed) -> np.ndarray:
     """Pick the rows of a speaker or a corpus that statistics are taken from."""
     if kind == "corpus" and only is not None:
         allowed = np.intersect1d(rows, only)
         return allowed if len(allowed) else rows
     if kind in SECONDS and train is not None and not np.isin(rows, train).any():
-        drawn = np.random.default_rng(len(rows)).permutation(rows)
+        name = "/".join(manifest[["corpus", "speaker"]].iloc[rows[0]])
+        drawn = np.random.default_rng([seed, *name.encode()]).permutation(rows)
         lasted = np.cumsum(manifest["duration"].to_numpy()[drawn])
         return np.sort(drawn[: 1 + np.searchsorted(lasted, SECONDS[kind])])
     return rows

@@ -108,7 +108,7 @@ class NetworkMethod(Method):
             watch = training.Watch("validation", rows, problem.truth[rows])
         elif self.selection == "best_test":
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
-        inputs = normalised(problem, recipe, train)
+        inputs = normalised(problem, recipe, train, seed)
         model = _built(recipe, inputs.values.shape[1:], len(problem.classes))
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
@@ -167,7 +167,7 @@ def _built(recipe: Recipe, shape: tuple[int, ...], classes: int):
     return build(recipe, shape, classes)
 
 
-def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> Normalised:
+def normalised(problem: Problem, recipe: Recipe, train: np.ndarray, seed: int = 0) -> Normalised:
     """Normalise the features of a problem, and their resampled versions, as a recipe says.
 
     A vector becomes one frame. Nothing is learned from speakers of a target that are only scored.
@@ -175,11 +175,11 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> Normalise
     features, *versions = problem.features
     manifest = problem.manifest
     if features.values.ndim == 2:
-        values = vectors(problem, recipe.normalisation, train, f"recipe {recipe.name}")
+        values = vectors(problem, recipe.normalisation, train, f"recipe {recipe.name}", seed)
         return Normalised(values[:, None], "none")
     speech = features.speech if recipe.padding == "zeroed" else None
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
-    rows = {"only": only, "failed": problem.failed}
+    rows = {"only": only, "failed": problem.failed, "seed": seed}
     inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, **rows)
     return with_versions(inputs, versions, manifest, **rows)
 

@@ -13,6 +13,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.features import SECONDS
 from ctl_helpers.methods.outcome import Method, Outcome
 from ctl_helpers.methods.vectors import check_normalisation, vectors
 from ctl_helpers.plugins import is_reference, load, source_hash
@@ -66,6 +67,11 @@ class ShallowMethod(Method):
         """Feature sets and classifier, joined by plus signs."""
         return "+".join([*self.features, self.classifier])
 
+    @property
+    def seeded(self) -> bool:
+        """Whether speech of new speakers is drawn."""
+        return self.normalisation in SECONDS
+
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
         settings = CLASSIFIERS.get(self.classifier, {})
@@ -95,7 +101,7 @@ class ShallowMethod(Method):
                 f"one in {len(problem.train)} utterances"
             )
         with threadpool_limits(1):  # more threads are slower on so little, and round otherwise
-            inputs = vectors(problem, self.normalisation, problem.train, self.name)
+            inputs = vectors(problem, self.normalisation, problem.train, self.name, seed)
             model = _estimator(self.classifier)
             model.fit(inputs[problem.train], truth[problem.train])
             probabilities = _probabilities(model, inputs[problem.test], len(problem.classes))

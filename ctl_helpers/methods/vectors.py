@@ -18,7 +18,9 @@ def check_normalisation(normalisation: str, name: str) -> None:
         )
 
 
-def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) -> np.ndarray:
+def vectors(
+    problem: Problem, normalisation: str, train: np.ndarray, name: str, seed: int = 0
+) -> np.ndarray:
     """Standardise the feature sets of a problem and put them side by side.
 
     Parameters
@@ -32,6 +34,8 @@ def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) 
         Rows of the training part.
     name : str
         Of the method, for messages.
+    seed : int
+        Draws the speech of a new speaker where a normalisation takes some seconds of it.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def vectors(problem: Problem, normalisation: str, train: np.ndarray, name: str) 
     """
     check_normalisation(normalisation, name)
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
-    blocks, rows = [], {"train": train, "only": only, "failed": problem.failed}
+    blocks, rows = [], {"train": train, "only": only, "failed": problem.failed, "seed": seed}
     for features in problem.features:
         if features.values.ndim != 2:
             raise StudyError(

@@ -90,7 +90,8 @@ class Findings:
             ),
             "How much speech of a new voice does its normalisation need?": (
                 seconds_of_a_new_voice(self.runs),
-                "UAR in percent, by how much unlabelled speech of a held-out speaker is used.",
+                "UAR in percent, by how much unlabelled speech of a held-out speaker is used. In "
+                "brackets, the lowest and highest of several draws of these seconds.",
             ),
             "How much does the seed of the division matter?": (
                 self.divisions,

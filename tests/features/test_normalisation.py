@@ -252,3 +252,12 @@ def test_a_new_voice_of_which_little_is_known():
         assert len(heard) == 1
         np.testing.assert_allclose(heard[0].std(axis=0), deviation, rtol=1e-4)
     np.testing.assert_allclose(found, whole)
+
+
+def test_every_speaker_and_seed_has_a_draw_of_its_own():
+    manifest = pd.DataFrame({"corpus": "toy", "speaker": np.repeat(list("abcd"), 30)})
+    values = np.tile(np.arange(30.0), 4)[:, None] ** 2  # all speakers say the same
+    asked = {"manifest": manifest.assign(duration=2.0), "kind": "speaker-5s", "train": np.arange(1)}
+    found = [standardise(values, seed=seed, **asked)[[30, 60, 90], 0] for seed in (0, 1)]
+    assert len(np.unique(found)) == 6
+    np.testing.assert_array_equal(standardise(values, seed=1, **asked)[[30, 60, 90], 0], found[1])
