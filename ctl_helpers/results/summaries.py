@@ -33,8 +33,9 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         on the test part; uar, war: mean over folds of the mean over seeds, with ``_low`` and
         ``_high`` by `fold_interval`, NaN for fewer than three; ``pooled_uar`` over all utterances
         at once, mean over seeds, with a bootstrap interval over utterances, or over speakers where
-        these are held out and across corpora; utterances (tested, in one seed) and folds, each with ``of_``, how
-        many the whole protocol has; seeds, runs, seconds (mean per run). Scores are fractions.
+        these are held out and across corpora; utterances (tested, in one seed) and folds, each
+        with ``of_``, how many the whole protocol has; seeds, runs, seconds (mean per run). Scores
+        are fractions.
     """
     rows = []
     for row, group in grouped(runs, [*CONDITION, "kind", "selection", "variant"]):
