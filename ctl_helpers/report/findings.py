@@ -173,16 +173,16 @@ def _leak(inside: pd.DataFrame) -> str:
             f"({label_of(best)}), where chance is {tables.chance_of(best):.1f} %."
         )
     drop = both[tables.SHUFFLED] - both[tables.HELD_OUT]
-    mean = drop.groupby("corpus").agg(["mean", "size"])
-    falls = [
-        f"{row.mean:.1f} points on {name_of(corpus)} ({row.size} method{'s' * (row.size > 1)})"
-        for corpus, row in zip(mean.index, mean.itertuples(index=False, name="Fall"), strict=True)
-    ]
+    falls = []
+    for corpus, mine in drop.groupby("corpus"):
+        verb, count = "falls" if mine.mean() >= 0 else "rises", len(mine)
+        methods = f"{count} method{'s' * (count > 1)}"
+        falls.append(f"{verb} by {abs(mine.mean()):.1f} points on {name_of(corpus)} ({methods})")
     cpac = both[both.index.get_level_values("label").str.startswith("CPAC")]
     corpus, label = (both if cpac.empty else cpac)[tables.SHUFFLED].idxmax()
     shuffled, held = both.loc[(corpus, label)]
     return (
-        f"With speakers that were never heard in training, UAR falls by {', '.join(falls)}. "
+        f"With speakers that were never heard in training, UAR {', '.join(falls)}. "
         f"{label} on {name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %."
     )
 
@@ -247,7 +247,7 @@ def _caam(gains: pd.DataFrame) -> str:
     means = means[means["size"] == means["size"].max()]
     means = means[means["recipe"] == means["recipe"].iloc[0]]
     added = [f"{name_of(row.method)} {row.mean:+.1f}" for row in means.itertuples(name="Row")]
-    pairs = means["size"].iloc[0]
+    pairs = int(means["size"].iloc[0])
     return (
         f"To source only, {' and '.join(added)} points are added on average over {pairs} "
         f"pair{'s' * (pairs > 1)} (recipe {means['recipe'].iloc[0]})."
