@@ -300,7 +300,7 @@ def test_the_readme_is_short_and_the_docs_are_whole(report, tmp_path):
         .mean()
     )
     assert f"{mean['loso']:.1f}" in readme and "| CPAC modern |" in readme
-    assert docs.count("\n## ") == 11
+    assert docs.count("\n## ") == 10
     assert "<script>" not in readme + docs and "onload=" not in re.sub("&lt;.*?&gt;", "", docs)
     write_archive(tmp_path)
     shutil.rmtree(tmp_path / "runs")
