@@ -191,14 +191,13 @@ def _study_arguments(sub: argparse.ArgumentParser) -> None:
 
 def _settings_arguments(sub: argparse.ArgumentParser, names: Iterable[str]) -> None:
     for name in names:
-        metadata = FIELDS[name].metadata
-        options = {"help": metadata["text"] + _default(metadata["default"])}
-        if metadata["kind"] == "flag":
+        metadata, default = FIELDS[name].metadata, FIELDS[name].metadata["default"]
+        options = {"help": metadata["text"] + _default(default)}
+        if isinstance(default, bool):
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["metavar"] = metadata["name"]
-            several = ("words", "numbers", "mapping", "changes")
-            options["nargs"] = "+" if metadata["kind"] in several else None
+            options["nargs"] = "+" if isinstance(default, tuple | dict) else None
         sub.add_argument(f"--{name}", default=argparse.SUPPRESS, **options)
 
 

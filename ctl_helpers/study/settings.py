@@ -10,10 +10,105 @@ from pathlib import Path
 from typing import Any
 
 from ctl_helpers.errors import StudyError, nearest
+from ctl_helpers.plugins import load
+
+_LONGEST = 3600  # seconds of a signal
 
 
-def _option(default: Any, kind: str, text: str, name: str = "NAME", known: str = "") -> Any:
-    """Declare a setting: its default, kind, help, what its values are called, what they may be."""
+def _word(value: Any) -> str:
+    if isinstance(value, str | int | Path) and not isinstance(value, bool) and str(value).strip():
+        return str(value)
+    raise ValueError("a word")
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    values = [value] if isinstance(value, str | int) else value
+    if not isinstance(values, list | tuple):
+        raise ValueError("a list of words")
+    words = tuple(_word(one) for one in values)
+    return () if words == ("none",) else words
+
+
+def _number(value: Any) -> int:
+    try:
+        return int(str(value))  # neither 2.5 nor true
+    except ValueError:
+        raise ValueError("a whole number") from None
+
+
+def _count(value: Any) -> int:
+    if (number := _number(value)) < 1:
+        raise ValueError("a whole number from 1")
+    return number
+
+
+def _length(value: Any) -> float:
+    try:
+        if 0 < (seconds := float(str(value))) <= _LONGEST:
+            return seconds
+    except ValueError:
+        pass
+    raise ValueError(f"a number of seconds up to {_LONGEST}")
+
+
+def _numbers(value: Any) -> tuple[int, ...]:
+    numbers = tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
+    if not all(0 <= number < 2**32 for number in numbers):  # what seeds can be
+        raise ValueError("whole numbers from 0 to 4294967295")
+    return numbers
+
+
+def _flag(value: Any) -> bool:
+    words = {"true": True, "yes": True, "false": False, "no": False}
+    if str(value).lower() not in words:
+        raise ValueError("true or false")
+    return words[str(value).lower()]
+
+
+def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -> dict[str, str]:
+    pairs = [str(word).partition(sign) for word in words]
+    if not all(
+        key and found and (word or empty) and sign not in word for key, found, word in pairs
+    ):
+        raise ValueError(example)
+    found = {key.strip(): word.strip() for key, _, word in pairs}
+    if len(found) < len(pairs):
+        raise ValueError(f"every word once, {example}")
+    return found
+
+
+def _mapping(value: Any) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
+    else:
+        words = [value] if isinstance(value, str) else value
+        found = _pairs(words, ":", "pairs such as excited:happy", empty=True)
+    spelled: dict[str, str] = {}  # Positive and positive are one
+    return {k: spelled.setdefault(v.strip().casefold(), v.strip()) for k, v in found.items()}
+
+
+def _changes(value: Any) -> tuple[dict[str, Any], ...]:
+    values = [value] if isinstance(value, str | Mapping) else value
+    return tuple(dict(v) if isinstance(v, Mapping) else _assignments(str(v)) for v in values)
+
+
+def _assignments(text: str) -> dict[str, Any]:
+    example = "assignments such as epochs=20,shift=4"
+    return {k: _literal(word) for k, word in _pairs(text.split(","), "=", example).items()}
+
+
+def _literal(word: str) -> Any:
+    try:
+        return json.loads(word)
+    except ValueError:
+        return word
+
+
+def _option(default: Any, read: Callable, text: str, name: str = "NAME", known: str = "") -> Any:
+    """Declare a setting: its default, how a value is read, its help, what its values are called.
+
+    ``known`` is where the words stand that it may have.
+    """
     return field(default_factory=lambda: default, metadata=locals())
 
 
@@ -22,74 +117,77 @@ class Settings:
     """The settings of a study, or of one block of it. ``--help`` says what each means."""
 
     corpora: str | None = _option(
-        None, "word", "folder that holds the corpora; by default the miniature ones", "FOLDER"
+        None, _word, "folder that holds the corpora; by default the miniature ones", "FOLDER"
     )
-    names: tuple[str, ...] = _option((), "words", "which corpora; by default all that are found")
+    names: tuple[str, ...] = _option((), _words, "which corpora; by default all that are found")
     emotions: Mapping[str, str] = _option(
         {},
-        "mapping",
+        _mapping,
         "what the words of your labels mean, such as excited:happy; WORD: leaves it out",
         "WORD:EMOTION",
     )
     columns: Mapping[str, str] = _option(
-        {}, "mapping", "what the columns of your tables mean, such as file:path", "COLUMN:MEANING"
+        {}, _mapping, "what the columns of your tables mean, such as file:path", "COLUMN:MEANING"
     )
     votes: bool = _option(
-        False, "flag", "if rows of a table disagree, take the emotion that most of them name"
+        False, _flag, "if rows of a table disagree, take the emotion that most of them name"
     )
     unpublished: bool = _option(
-        False, "flag", "also use utterances that were not published first (EmoDB 2.0: 281 more)"
+        False, _flag, "also use utterances that were not published first (EmoDB 2.0: 281 more)"
     )
     seconds: float | None = _option(
-        None, "length", "length that signals are padded or cropped to; by default the corpus's", "S"
+        None, _length, "length that signals are padded or cropped to; by default the corpus's", "S"
     )
     methods: tuple[str, ...] = _option(
         ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
-        "words",
+        _words,
         "NETWORK/RECIPE, a method across corpora, FEATURES+CLASSIFIER, mean(...), given:FILE",
     )
     protocols: tuple[str, ...] = _option(
         ("kfold",),
-        "words",
+        _words,
         "inside a corpus: kfold, stratified, loso, grouped, sentences, strangers, "
         "partition:FOLDER, FILE.py:FUNCTION, inner:ANY, or none",
     )
-    folds: int = _option(10, "count", "folds of the k-fold protocols", "N")
-    divisions: tuple[int, ...] = _option((98,), "numbers", "seeds of the division", "N")
-    only: tuple[int, ...] = _option((), "numbers", "numbers of the splits to run, from 0", "N")
+    folds: int = _option(10, _count, "folds of the k-fold protocols", "N")
+    divisions: tuple[int, ...] = _option((98,), _numbers, "seeds of the division", "N")
+    only: tuple[int, ...] = _option((), _numbers, "numbers of the splits to run, from 0", "N")
     pairs: tuple[str, ...] = _option(
-        ("all",), "words", "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
+        ("all",), _words, "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
     )
     scorings: tuple[str, ...] = _option(
-        ("transductive",), "words", "across corpora: transductive, inductive", known="scorings"
+        ("transductive",),
+        _words,
+        "across corpora: transductive, inductive",
+        known="ctl_helpers.protocols:SCORINGS",
     )
     labels: tuple[str, ...] = _option(
         ("emotion",),
-        "words",
+        _words,
         "classes across corpora: emotion, shared, arousal, valence",
-        known="labels",
+        known="ctl_helpers.protocols:LABELS",
     )
     normalisations: tuple[str, ...] = _option(
         ("own",),
-        "words",
+        _words,
         "own: as the recipe says; or none, utterance, speaker (with all the speech of a new "
         "voice; speaker-5s, speaker-20s, speaker-60s with some of it), corpus, global",
-        known="normalisations",
+        known="ctl_helpers.methods:NORMALISATIONS",
     )
-    seeds: tuple[int, ...] = _option((0,), "numbers", "seeds of the training; a run for each", "N")
+    seeds: tuple[int, ...] = _option((0,), _numbers, "seeds of the training; a run for each", "N")
     selection: str = _option(
-        "last", "word", "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
-        known="selections",
+        "last", _word, "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
+        known="ctl_helpers.methods:SELECTIONS",
     )  # fmt: skip
-    epochs: int | None = _option(None, "count", "epochs; by default the recipe's", "N")
+    epochs: int | None = _option(None, _count, "epochs; by default the recipe's", "N")
     changes: tuple[Mapping[str, Any], ...] = _option(
-        ({},), "changes", "fields of the recipes to change; a run for each entry", "FIELD=VALUE,..."
+        ({},), _changes, "fields of the recipes to change; a run for each entry", "FIELD=VALUE,..."
     )
-    notebooks: bool = _option(True, "flag", "execute the notebooks that show the runs")
-    out: str = _option("reports", "word", "folder of the report and its runs", "FOLDER")
-    jobs: int | None = _option(None, "count", "processes; by default one per core", "N")
-    engine: str = _option("local", "word", "local or dask", known="engines")
-    scheduler: str | None = _option(None, "word", "of Dask, such as tcp://host:8786", "ADDRESS")
+    notebooks: bool = _option(True, _flag, "execute the notebooks that show the runs")
+    out: str = _option("reports", _word, "folder of the report and its runs", "FOLDER")
+    jobs: int | None = _option(None, _count, "processes; by default one per core", "N")
+    engine: str = _option("local", _word, "local or dask", known="ctl_helpers.parallel:ENGINES")
+    scheduler: str | None = _option(None, _word, "of Dask, such as tcp://host:8786", "ADDRESS")
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -100,7 +198,6 @@ class Settings:
 
 READING = ("emotions", "columns", "votes", "unpublished", "seconds")
 FIELDS = {one.name: one for one in fields(Settings)}
-_LONGEST = 3600  # seconds of a signal
 _WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", *READING)
 
 
@@ -220,131 +317,15 @@ def parse(name: str, value: Any, where: str) -> Any:
     if value is None:
         return metadata["default"]
     try:
-        found = _KINDS[metadata["kind"]](value)
+        found = metadata["read"](value)
     except (ValueError, TypeError) as error:
         raise StudyError(f"{place}: expected {error}, got {value!r}") from error
     if metadata["known"]:
-        allowed = _known()[metadata["known"]]
+        allowed = load(metadata["known"])
         for word in found if isinstance(found, tuple) else (found,):
             if word not in allowed:
                 raise StudyError(f"{place}: expected one of {', '.join(allowed)}, got {word!r}")
     return found
-
-
-def _known() -> dict[str, tuple[str, ...]]:
-    from ctl_helpers.features import NORMALISATIONS
-    from ctl_helpers.methods import OWN, SELECTIONS
-    from ctl_helpers.parallel import ENGINES
-    from ctl_helpers.protocols import LABELS, SCORINGS
-
-    return {
-        "scorings": SCORINGS,
-        "labels": tuple(LABELS),
-        "normalisations": (OWN, *NORMALISATIONS),
-        "selections": SELECTIONS,
-        "engines": ENGINES,
-    }
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, str | int | Path) and not isinstance(value, bool) and str(value).strip():
-        return str(value)
-    raise ValueError("a word")
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    values = [value] if isinstance(value, str | int) else value
-    if not isinstance(values, list | tuple):
-        raise ValueError("a list of words")
-    words = tuple(_word(one) for one in values)
-    return () if words == ("none",) else words
-
-
-def _number(value: Any) -> int:
-    try:
-        return int(str(value))  # neither 2.5 nor true
-    except ValueError:
-        raise ValueError("a whole number") from None
-
-
-def _count(value: Any) -> int:
-    if (number := _number(value)) < 1:
-        raise ValueError("a whole number from 1")
-    return number
-
-
-def _length(value: Any) -> float:
-    try:
-        if 0 < (seconds := float(str(value))) <= _LONGEST:
-            return seconds
-    except ValueError:
-        pass
-    raise ValueError(f"a number of seconds up to {_LONGEST}")
-
-
-def _numbers(value: Any) -> tuple[int, ...]:
-    numbers = tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
-    if not all(0 <= number < 2**32 for number in numbers):  # what seeds can be
-        raise ValueError("whole numbers from 0 to 4294967295")
-    return numbers
-
-
-def _flag(value: Any) -> bool:
-    words = {"true": True, "yes": True, "false": False, "no": False}
-    if str(value).lower() not in words:
-        raise ValueError("true or false")
-    return words[str(value).lower()]
-
-
-def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -> dict[str, str]:
-    pairs = [str(word).partition(sign) for word in words]
-    if not all(
-        key and found and (word or empty) and sign not in word for key, found, word in pairs
-    ):
-        raise ValueError(example)
-    found = {key.strip(): word.strip() for key, _, word in pairs}
-    if len(found) < len(pairs):
-        raise ValueError(f"every word once, {example}")
-    return found
-
-
-def _mapping(value: Any) -> dict[str, str]:
-    if isinstance(value, Mapping):
-        found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
-    else:
-        words = [value] if isinstance(value, str) else value
-        found = _pairs(words, ":", "pairs such as excited:happy", empty=True)
-    spelled: dict[str, str] = {}  # Positive and positive are one
-    return {k: spelled.setdefault(v.strip().casefold(), v.strip()) for k, v in found.items()}
-
-
-def _changes(value: Any) -> tuple[dict[str, Any], ...]:
-    values = [value] if isinstance(value, str | Mapping) else value
-    return tuple(dict(v) if isinstance(v, Mapping) else _assignments(str(v)) for v in values)
-
-
-def _assignments(text: str) -> dict[str, Any]:
-    example = "assignments such as epochs=20,shift=4"
-    return {k: _literal(word) for k, word in _pairs(text.split(","), "=", example).items()}
-
-
-def _literal(word: str) -> Any:
-    try:
-        return json.loads(word)
-    except ValueError:
-        return word
-
-
-_KINDS: dict[str, Callable[[Any], Any]] = {
-    "word": _word,
-    "words": _words,
-    "count": _count,
-    "length": _length,
-    "numbers": _numbers,
-    "flag": _flag,
-    "mapping": _mapping,
-    "changes": _changes,
-}
 
 
 def spelled(name: str, found: Iterable[str]) -> str:
