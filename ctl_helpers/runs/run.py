@@ -137,7 +137,10 @@ def compute(
     missing = [run for run in missing if run.name not in failures]
     missing.sort(key=lambda run: -run.method.work(run.problem))
     alone = [run for run in missing if not run.members]
-    failures |= _compute_side_by_side(alone, store, jobs, description)
+    threads = max(1, cores() // (jobs or cores()))
+    work = partial(_execute_safely, store=store, threads=threads)
+    said = parallel_map(work, alone, jobs, description, unit="run", dead=_dead)
+    failures |= {run.name: line for run, line in zip(alone, said, strict=True)}
     for run in missing:
         if run.members:  # in this process: a mean takes no time
             failed = [one.method.label for one in run.members if failures.get(one.name)]
@@ -147,16 +150,6 @@ def compute(
                 else _execute_safely(run, store, cores())
             )
     return {name: said for name, said in failures.items() if said}
-
-
-def _compute_side_by_side(
-    todo: list[Run], store: RunStore, jobs: int | None, description: str
-) -> dict[str, str]:
-    """Compute runs in parallel; a run whose process dies is tried again, then named."""
-    threads = max(1, cores() // (jobs or cores()))
-    work = partial(_execute_safely, store=store, threads=threads)
-    said = parallel_map(work, todo, jobs, description, unit="run", dead=_dead)
-    return {run.name: line for run, line in zip(todo, said, strict=True)}
 
 
 def _dead(run: Run) -> str:
