@@ -1,7 +1,7 @@
 """Protocols inside a corpus: k folds, held-out speakers and sentences, a validation part."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,7 +25,7 @@ def problems_inside(
     protocol: str = "kfold",
     folds: int = 10,
     division: int = 98,
-    only: Iterable[int] | None = None,
+    only: Sequence[int] = (),
 ) -> list[Problem]:
     """Make the problems of a protocol inside one corpus.
 
@@ -35,7 +35,7 @@ def problems_inside(
         Of one corpus, as :func:`ctl_helpers.corpora.load_manifest` gives it.
     protocol, folds, division
         As for :func:`make_splits`, whose `seed` is the division.
-    only : iterable of int, optional
+    only : sequence of int
         Numbers of the splits to keep, from 0; by default all.
 
     Returns
@@ -49,7 +49,7 @@ def problems_inside(
     """
     classes = classes_of(manifest)
     splits = make_splits(manifest, protocol, folds, division)
-    numbers = range(len(splits)) if only is None else list(only)
+    numbers = only or range(len(splits))
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
     common: dict[str, Any] = {

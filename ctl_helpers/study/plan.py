@@ -152,18 +152,8 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
         if name not in plan.manifests:
             continue
         with _naming_problems(plan, name):
-            problems = [
-                problem
-                for division in settings.divisions
-                for problem in problems_inside(
-                    plan.manifests[name],
-                    protocol,
-                    settings.folds,
-                    division,
-                    settings.only or None,
-                )
-            ]
-            _add(block, settings, plan, (name,), _sized(problems, settings))
+            problems = _problems_inside(plan.manifests[name], protocol, settings)
+            _add(block, settings, plan, (name,), problems)
     for (source, target), scoring, labels in product(
         _pairs(settings, found), settings.scorings, settings.labels
     ):
@@ -175,8 +165,7 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                 problems = problems_across(
                     plan.manifests, source, target, scoring, labels, seeds[0]
                 )
-                place = (source, target)
-                _add(block, settings, plan, place, _sized(problems, settings), seeds)
+                _add(block, settings, plan, (source, target), problems, seeds)
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     for text in settings.methods:
         files = re.findall(r"given:[^,()]+", text)
@@ -186,8 +175,11 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
             plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
 
 
-def _sized(problems: list[Problem], settings: Settings) -> list[Problem]:
-    return [replace(problem, length=samples_of(settings.seconds)) for problem in problems]
+def _problems_inside(manifest: pd.DataFrame, protocol: str, settings: Settings) -> list[Problem]:
+    """Make the problems of a protocol for every seed of the division."""
+    asked = (manifest, protocol, settings.folds)
+    made = (problems_inside(*asked, division, settings.only) for division in settings.divisions)
+    return list(chain.from_iterable(made))
 
 
 @contextmanager
@@ -210,7 +202,8 @@ def _add(
     problems: list[Problem],
     seeds: tuple[int, ...] | None = None,
 ) -> None:
-    across = len(place) > 1
+    across, length = len(place) > 1, samples_of(settings.seconds)
+    problems = [replace(problem, length=length) for problem in problems]
     for text, normalisation, change, method in _methods(settings, across):
         suiting = [problem for problem in problems if method.suits(problem)]
         if not suiting:
@@ -319,13 +312,11 @@ def list_splits(study: Study) -> pd.DataFrame:
     settings, tables = study.settings, []
     for name in _names(settings, found):
         manifest = load_manifest(root, name, **settings.reading)
-        for protocol, division in product(settings.protocols, settings.divisions):
-            only = settings.only or None
-            for problem in problems_inside(manifest, protocol, settings.folds, division, only):
-                for part in ("train", "test"):
-                    rows = manifest.iloc[getattr(problem, part)]
-                    rows = rows[["corpus", "utterance", "emotion", "speaker"]]
-                    place = {"protocol": protocol, "split": problem.split, "part": part}
-                    tables.append(rows.assign(**place))
+        for protocol in settings.protocols:
+            problems = _problems_inside(manifest, protocol, settings)
+            for problem, part in product(problems, ("train", "test")):
+                rows = manifest.iloc[getattr(problem, part)]
+                place = {"protocol": protocol, "split": problem.split, "part": part}
+                tables.append(rows.assign(**place))
     columns = ["corpus", "protocol", "split", "part", "utterance", "emotion", "speaker"]
     return pd.concat(tables, ignore_index=True)[columns]
