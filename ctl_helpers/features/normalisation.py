@@ -161,24 +161,6 @@ def normalise(
     return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
 
 
-def apply_statistics(
-    values: np.ndarray,
-    statistics: tuple[np.ndarray, np.ndarray],
-    speech: np.ndarray | None = None,
-) -> Normalised:
-    """Normalise other utterances by the statistics of a training part.
-
-    Parameters
-    ----------
-    values, speech
-        As for `normalise`.
-    statistics : tuple of array
-        Mean and scale of its `Normalised`, each of shape (coefficients,).
-    """
-    mean, scale = (np.float32(one)[None] for one in statistics)
-    return Normalised(values, "global", np.zeros(len(values), int), mean, scale, speech)
-
-
 def standardise(
     values: np.ndarray,
     manifest: pd.DataFrame,

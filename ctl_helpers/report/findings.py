@@ -122,9 +122,8 @@ class Findings:
     def sentences(self) -> list[str]:
         """Say what came out, a sentence for each question that the runs can answer."""
         chosen = chosen_by_other_targets(self.runs)
-        transfer = _transfer(self.across, chosen)
-        found = [_leak(self.inside), _hold(self.claims, self.gap), transfer]
-        return [sentence for sentence in found if sentence]
+        said = _leak(self.inside), _hold(self.claims, self.gap), _transfer(self.across, chosen)
+        return list(filter(None, said))
 
 
 def findings(out: str | Path) -> Findings:
