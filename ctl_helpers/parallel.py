@@ -67,10 +67,6 @@ def environment(**changes: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class WorkerError(StudyError):
-    """A process died while it was working, and again when it was tried once more."""
-
-
 def parallel_map(
     function: Callable[[Any], Any],
     items: Iterable,
@@ -107,9 +103,7 @@ def parallel_map(
     Raises
     ------
     StudyError
-        When `jobs` is less than one.
-    WorkerError
-        When a process dies again and again, and there is no `dead`.
+        When `jobs` is less than one, or a process dies again and again and there is no `dead`.
 
     Examples
     --------
@@ -166,7 +160,7 @@ def _surviving(
                 raise
             if alone and dead is None:
                 reason = f"{description}: a process died; was there enough memory?"
-                raise WorkerError(reason) from error
+                raise StudyError(reason) from error
             if alone:
                 yield dead(items[done])
                 done += 1

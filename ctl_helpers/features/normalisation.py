@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -161,24 +162,19 @@ def normalise(
     return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
 
 
-def standardise(
-    values: np.ndarray,
-    manifest: pd.DataFrame,
-    kind: str,
-    train: np.ndarray | None = None,
-    only: np.ndarray | None = None,
-    failed: Sequence[int] = (),
-) -> np.ndarray:
+def standardise(values: np.ndarray, manifest: pd.DataFrame, kind: str, **rows: Any) -> np.ndarray:
     """Bring every functional to zero mean and unit variance over the utterances of a group.
 
     Parameters
     ----------
     values : ndarray of shape (utterances, functionals)
         A vector per utterance.
-    manifest, train, only, failed
-        As for `normalise`.
+    manifest : DataFrame
+        A row per utterance.
     kind : str
         The group, as for `normalise`; not ``"none"`` or ``"utterance"``.
+    **rows
+        Train, only and failed, as for `normalise`.
 
     Returns
     -------
@@ -186,18 +182,14 @@ def standardise(
         float32; 0 where a functional is the same in the whole group.
     """
     values = np.asarray(values)[:, None]
-    scaled = normalise(values, manifest, kind, train, only=only, failed=failed)
+    scaled = normalise(values, manifest, kind, **rows)
     # Of a constant the deviation is rounding, and dividing by it would make noise of it.
     constant = (scaled.scale > 2.0**29) | (scaled.scale * np.abs(scaled.mean) > 1e6)
     return np.where(constant[scaled.group], np.float32(0), scaled[:][:, 0])
 
 
 def with_versions(
-    normalised: Normalised,
-    versions: Iterable[Features],
-    manifest: pd.DataFrame,
-    only: np.ndarray | None = None,
-    failed: Sequence[int] = (),
+    normalised: Normalised, versions: Iterable[Features], manifest: pd.DataFrame, **rows: Any
 ) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
@@ -212,27 +204,20 @@ def with_versions(
         Of the same rows, played faster or slower.
     manifest : DataFrame
         A row per utterance.
-    only, failed
-        As for `normalise`.
+    **rows
+        Only and failed, as for `normalise`.
     """
 
     def like_these(version: Features) -> Normalised:
         speech = None if normalised.speech is None else version.speech
         if normalised.kind == "global":
             return replace(normalised, values=version.values, speech=speech)
-        asked = {"speech": speech, "only": only, "failed": failed}
-        return normalise(version.values, manifest, normalised.kind, **asked)
+        return normalise(version.values, manifest, normalised.kind, speech=speech, **rows)
 
     return replace(normalised, versions=tuple(map(like_these, versions)))
 
 
-def _groups(
-    manifest: pd.DataFrame,
-    kind: str,
-    train: np.ndarray | None,
-    only: np.ndarray | None,
-    failed: Sequence[int],
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _groups(manifest, kind, train, only, failed) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to normalise together, and the rows whose statistics they get."""
     if kind == "global":
         if train is None or not len(train):

@@ -101,13 +101,12 @@ class Pairs:
     def __init__(self, features, source, target, labels, *, recipe, seed=0):
         length = max(len(source), len(target))
         nothing = np.zeros((len(labels), 0), np.float32)
-        self.source, self.target = (
-            Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
-            for rows, labels, seed in (
-                (source, labels, seed),
-                (target, nothing, seed + _TARGET_SEED),
-            )
-        )
+
+        def batches(rows, labels, seed):
+            return Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
+
+        self.source = batches(source, labels, seed)
+        self.target = batches(target, nothing, seed + _TARGET_SEED)
 
     def __len__(self) -> int:
         return len(self.source)

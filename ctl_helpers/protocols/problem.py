@@ -12,8 +12,6 @@ from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features, FeatureSettings, feature_key
 
-NO_ROWS = np.array([], int)
-
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -56,7 +54,7 @@ class Problem:
     test: np.ndarray
     protocol: str
     split: str
-    adapt: np.ndarray = field(default_factory=lambda: NO_ROWS)
+    adapt: np.ndarray = field(default_factory=lambda: np.array([], int))
     corpus: str = ""
     source: str = ""
     target: str = ""

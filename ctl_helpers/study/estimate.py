@@ -39,7 +39,7 @@ def estimate(runs: Iterable[Run], store: RunStore) -> tuple[int, float]:
     new = {_key(r): r for r in missing if isinstance(r.method, NetworkMethod)}
     new = {key: run for key, run in new.items() if key not in past}
     # In a process that ends: a network's memory would else stay until the study ends.
-    untimed = {"apart": True, "dead": lambda run: _STEP}
+    untimed: dict = {"apart": True, "dead": lambda run: _STEP}
     timed = parallel_map(_time_steps, new.values(), 1, "timing", **untimed)
     past |= dict(zip(new, timed, strict=True))
     total = 0.0
