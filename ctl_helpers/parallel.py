@@ -17,7 +17,7 @@ import joblib
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from tqdm import tqdm
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 
 ENGINES = ("local", "dask")
 _WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
@@ -223,8 +223,7 @@ def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
     ...     parallel_map(abs, [-1, 2], jobs=1)
     [1, 2]
     """
-    if name not in ENGINES:
-        raise StudyError(f"engine: expected one of {', '.join(ENGINES)}, got {name!r}")
+    check_choice("engine", name, ENGINES)
     if name == "local":
         with joblib.parallel_config(backend="loky"):
             yield

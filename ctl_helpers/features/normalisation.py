@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora.manifest import check_known
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 from ctl_helpers.features.settings import Features
 
 # Where less than all of a new voice is known: how many seconds of it, without labels.
@@ -143,10 +143,7 @@ def normalise(
         When the kind is unknown, ``"global"`` has no training rows, or ``"speaker"`` meets an
         utterance without a speaker.
     """
-    if kind not in NORMALISATIONS:
-        raise StudyError(
-            f"normalisation: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}"
-        )
+    check_choice("normalisation", kind, NORMALISATIONS)
     if len(values) != len(manifest):
         raise StudyError(
             f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"

@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 from ctl_helpers.methods.outcome import Method, Outcome
-from ctl_helpers.methods.vectors import check_normalisation, vectors
+from ctl_helpers.methods.vectors import NORMALISATIONS, vectors
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.protocols import Problem
 from ctl_helpers.versions import version_of
@@ -59,7 +59,7 @@ class ShallowMethod(Method):
 
     def __post_init__(self) -> None:
         """Check the normalisation."""
-        check_normalisation(self.normalisation, self.name)
+        check_choice(f"normalisation of {self.name}", self.normalisation, NORMALISATIONS)
 
     @cached_property
     def name(self) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ctl_helpers.errors import StudyError, nearest
+from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.plugins import load
 
 _LONGEST = 3600  # seconds of a signal
@@ -321,10 +321,8 @@ def parse(name: str, value: Any, where: str) -> Any:
     except (ValueError, TypeError) as error:
         raise StudyError(f"{place}: expected {error}, got {value!r}") from error
     if metadata["known"]:
-        allowed = load(metadata["known"])
         for word in found if isinstance(found, tuple) else (found,):
-            if word not in allowed:
-                raise StudyError(f"{place}: expected one of {', '.join(allowed)}, got {word!r}")
+            check_choice(place, word, load(metadata["known"]))
     return found
 
 
