@@ -3,7 +3,6 @@
 import hashlib
 import io
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
 
@@ -97,9 +96,7 @@ class GivenMethod(Method):
         recipe = {"name": "", "normalisation": "", "content": content}
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Look the predictions of the test part up."""
         table = self.table
         if "split" in table:

@@ -1,7 +1,6 @@
 """Networks: trained on the labelled part, and across corpora adapted to the unlabelled target."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +16,7 @@ from ctl_helpers.features import (
     normalise,
     with_versions,
 )
-from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
@@ -94,9 +93,7 @@ class NetworkMethod(Method):
         rows = max(2 * len(problem.train), 2 * len(problem.adapt)) if problem.across else 0
         return self.recipe.epochs * max(rows, len(problem.train))
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Train the network and predict the test part."""
         from ctl_helpers.networks import backend, training
         from ctl_helpers.networks.cpac import with_embedding
