@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -232,7 +232,8 @@ def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
         yield
 
 
-def _dask_client(scheduler: str | None):
+@contextmanager
+def _dask_client(scheduler: str | None) -> Iterator[Any]:
     try:
         from dask.distributed import Client
     except ImportError as error:
@@ -240,16 +241,13 @@ def _dask_client(scheduler: str | None):
             "engine 'dask': expected the package dask.distributed, found none; "
             "install the extra: pip install 'ctl-helpers[cluster]'"
         ) from error
-    try:
-        client = Client(scheduler)
+    with ExitStack() as opened:
         try:
+            client = opened.enter_context(Client(scheduler))
             client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
-        except BaseException:
-            client.close()
-            raise
-    except (OSError, ValueError) as error:
-        raise StudyError(
-            f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
-        ) from error
-    print(f"dask: {client.dashboard_link}", file=sys.stderr)
-    return client
+        except (OSError, ValueError) as error:
+            raise StudyError(
+                f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
+            ) from error
+        print(f"dask: {client.dashboard_link}", file=sys.stderr)
+        yield client
