@@ -13,8 +13,7 @@ from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedGroupKFol
 from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
-from ctl_helpers.protocols.problem import Problem, classes_of
-from ctl_helpers.protocols.split import Split, groups_of
+from ctl_helpers.protocols.problem import Problem, Split, classes_of, groups_of
 
 PARTITION, INNER = "partition:", "inner:"
 _INNER_FOLDS = 3
