@@ -95,9 +95,9 @@ def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]
     """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
     root, wanted = Path(store), None if only is None else set(only)
     found, damaged = {}, []
-    for folder in sorted(root.glob("?" * 12)):
+    for folder in sorted(root.glob("[0-9a-f]" * 12)):
         name = folder.name
-        if not re.fullmatch("[0-9a-f]*", name) or (wanted is not None and name not in wanted):
+        if wanted is not None and name not in wanted:
             continue
         if fault := damage(folder):
             damaged.append(f"{name} ({fault})")

@@ -268,14 +268,12 @@ def _check(outcome: Outcome, problem: Problem, label: str) -> None:
 
 def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:
     """Make a row per selection and test utterance: metadata, label, prediction, probabilities."""
-    part = problem.manifest.iloc[problem.test].reset_index(drop=True)
-    names = np.array(problem.classes)
-    blocks = []
+    columns = ["utterance", "corpus", "speaker", "sex", "emotion"]
+    part = problem.manifest[columns].iloc[problem.test].reset_index(drop=True)
+    names, blocks = np.array(problem.classes), []
     for selection, probabilities in outcome.probabilities.items():
-        block = pd.DataFrame({"selection": selection, "utterance": part["utterance"]})
-        for column in ("corpus", "speaker", "sex", "emotion"):
-            block[column] = part[column]
-        block["predicted"] = names[np.argmax(probabilities, axis=1)]
+        block = part.assign(predicted=names[np.argmax(probabilities, axis=1)])
+        block.insert(0, "selection", selection)
         columns = [f"p_{name}" for name in problem.classes]
         blocks.append(block.join(pd.DataFrame(probabilities, columns=columns)))
     return pd.concat(blocks, ignore_index=True)

@@ -5,7 +5,7 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -247,11 +247,10 @@ def read_study(
     if file is None:
         if only:
             raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
-        settings = replace(Settings(), **changes)
+        settings = Settings(**changes)
         return Study(settings, {"": settings})
     content = _read_yaml(Path(file))
     blocks = content.pop("blocks", None) or {"": {}}
-    content.pop("about", None)
     if not isinstance(blocks, dict) or not all(
         isinstance(block, dict | None) for block in blocks.values()
     ):
@@ -265,13 +264,12 @@ def read_study(
     for name, block in blocks.items():
         if only and name not in only:
             continue
-        block = dict(block or {})
-        block.pop("about", None)
+        block = block or {}
         where = f"{file}, block {name!r}" if name else str(file)
         if misplaced := [key for key in block if key in _WHOLE_STUDY]:
             raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
-        made[name] = replace(Settings(), **common | _parsed(block, where) | changes)
-    return Study(replace(Settings(), **common | changes), made, Path(file).stem)
+        made[name] = Settings(**common | _parsed(block, where) | changes)
+    return Study(Settings(**common | changes), made, Path(file).stem)
 
 
 def _read_yaml(file: Path) -> dict:
@@ -299,7 +297,7 @@ def _read_yaml(file: Path) -> dict:
 
 
 def _parsed(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    return {name: parse(name, value, where) for name, value in content.items()}
+    return {name: parse(name, value, where) for name, value in content.items() if name != "about"}
 
 
 def parse(name: str, value: Any, where: str) -> Any:
