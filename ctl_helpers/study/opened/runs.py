@@ -283,7 +283,7 @@ def open_across(
 
 def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], RunStore]:
     normalisation = chosen.pop("normalisation", "own")
-    asked = {"methods": tuple(methods), "normalisations": (normalisation,)}
+    asked: dict = {"methods": tuple(methods), "normalisations": (normalisation,)}
     settings = replace(read_study(None, chosen).settings, **asked)
     study = Study(settings, {"": settings})
     _, synthetic = root_of(study)
