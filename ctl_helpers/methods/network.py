@@ -106,7 +106,7 @@ class NetworkMethod(Method):
         elif self.selection == "best_test":
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
         inputs = normalised(problem, recipe, train)
-        model = _built(recipe, inputs.values.shape[1:], len(problem.classes))
+        model = build(recipe, inputs.values.shape[1:], len(problem.classes))
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])
@@ -153,15 +153,6 @@ class NetworkMethod(Method):
         adapting = adaptation.training_model(model, self.name, recipe)
         training.compile_model(adapting, recipe, max(len(train), len(problem.adapt)))
         return training.Training(adapting, batches, recipe, folder=folder).run()
-
-
-def _built(recipe: Recipe, shape: tuple[int, ...], classes: int):
-    if len(shape) != 2:
-        raise StudyError(
-            f"network {recipe.network}: expected features of frames x coefficients, got "
-            f"{recipe.features} of shape {shape}"
-        )
-    return build(recipe, shape, classes)
 
 
 def normalised(problem: Problem, recipe: Recipe, train: np.ndarray) -> Normalised:

@@ -115,7 +115,7 @@ def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
     method: Any = run.method
     recipe, classes = method.recipe, len(run.problem.classes)
     backend.prepare(0, 1)  # runs have a core each
-    shape: Any = _shape(run)
+    shape = _shape(run)
     model = build(recipe, shape, classes)
     training.compile_model(model, recipe, recipe.batch_size)
     rng = np.random.default_rng(0)
