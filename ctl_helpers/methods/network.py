@@ -9,13 +9,7 @@ from typing import Any
 import numpy as np
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import (
-    PRESETS,
-    FeatureSettings,
-    Normalised,
-    normalise,
-    with_versions,
-)
+from ctl_helpers.features import PRESETS, FeatureSettings, Normalised, normalise, with_versions
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.networks import build

@@ -9,13 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers import __version__
-from ctl_helpers.corpora import (
-    CATALOGUE,
-    find_corpora,
-    load_manifest,
-    make_miniature,
-    samples_of,
-)
+from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, make_miniature, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
