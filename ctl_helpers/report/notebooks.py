@@ -304,7 +304,6 @@ def _for_kernels() -> dict[str, str]:
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": "1",  # notebooks run side by side; more only wait for each other
         "PYTHONWARNINGS": "ignore:IProgress",  # tqdm, of widgets that nobody asked for
-        "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 
 

@@ -184,7 +184,7 @@ def _where(run: Run) -> str:
 def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
     """Execute a run in a worker; give back what went wrong in a line, or an empty one."""
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
-    with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
+    with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0"):
         file = store.root / f"{run.name}.error.txt"
         try:
             execute(run, store)
