@@ -117,6 +117,13 @@ class Page:
         return HTML(table.html())
 
 
+def listed(*sentences: str):
+    """Show sentences as a list."""
+    from IPython.display import Markdown
+
+    return Markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
+
+
 def named_runs(runs: Iterable[str]) -> str:
     """Say in a sentence which run folders numbers come from."""
     names = sorted(set(runs))

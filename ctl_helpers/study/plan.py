@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.corpora import find_corpora, load_manifest, make_miniature, samples_of
+from ctl_helpers.corpora import SYNTHETIC, find_corpora, is_miniature, load_manifest, make_miniature
+from ctl_helpers.corpora.catalogue import samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import Method, parse
 from ctl_helpers.methods.network import NetworkMethod
@@ -98,10 +99,15 @@ def _name(run: Run) -> str:
     return run.name
 
 
-def open_corpora(study: Study) -> tuple[Path, list[str]]:
-    """Find the folder of corpora, or make the miniature ones, and the names of what is in it."""
+def open_corpora(study: Study, say: Callable = lambda line: None) -> tuple[Path, list[str]]:
+    """Find the folder of corpora, or make the miniature ones, and the names of what is in it.
+
+    ``say`` gets a line where the speech is synthetic.
+    """
     root = study.settings.corpora
     folder = make_miniature() if root is None else Path(root)
+    if is_miniature(folder):
+        say(SYNTHETIC)
     return folder, list(find_corpora(folder, study.settings.columns, study.settings.emotions))
 
 
@@ -113,7 +119,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     study : Study
         As :func:`ctl_helpers.study.settings.read_study` gives it.
     say : callable
-        Gets a line per corpus.
+        Gets a line per corpus, and first one where the speech is synthetic.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     StudyError
         When a word of the study is not known, or there are no corpora.
     """
-    root, found = open_corpora(study)
+    root, found = open_corpora(study, say)
     plan = Plan()
     for settings in study.blocks.values():
         _check(settings, found)

@@ -16,7 +16,7 @@ from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
 from ctl_helpers.report import figures, tables
-from ctl_helpers.report.notebooks import Page, page_name
+from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.results.naming import OURS, method_of, name_of
 from ctl_helpers.results.runs import (
@@ -29,9 +29,8 @@ from ctl_helpers.results.runs import (
 )
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study.opened.sentences import listed, root_of
 from ctl_helpers.study.pages import page_of
-from ctl_helpers.study.plan import plan_study
+from ctl_helpers.study.plan import open_corpora, plan_study
 from ctl_helpers.study.settings import Study, read_study
 
 
@@ -286,7 +285,7 @@ def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], R
     asked: dict = {"methods": tuple(methods), "normalisations": (normalisation,)}
     settings = replace(read_study(None, chosen).settings, **asked)
     study = Study(settings, {"": settings})
-    _, synthetic = root_of(study)
+    open_corpora(study, print)
     plan, out = plan_study(study), Path(settings.out)
     if plan.problems and not plan.runs:
         raise StudyError("; ".join(plan.problems))
@@ -297,4 +296,4 @@ def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], R
     if failures := compute(runs, store, settings.jobs):
         raise StudyError("; ".join(dict.fromkeys(failures.values())))
     notebook, words, title = page_of(group, runs)
-    return Page(out, page_name(notebook, words), synthetic), title, runs, store
+    return Page(out, page_name(notebook, words), runs[0].problem.synthetic), title, runs, store
