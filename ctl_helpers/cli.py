@@ -252,16 +252,13 @@ def _corpora(parsed: argparse.Namespace) -> int:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.corpora import SYNTHETIC, is_miniature
     from ctl_helpers.runs.model import load_network
     from ctl_helpers.study.train import train_network
 
-    settings = read_study(None, _given(parsed)).settings
-    if settings.corpora is None or is_miniature(settings.corpora):
-        print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
     (seed,) = parse("seeds", parsed.seed, "--seed")
-    model = train_network(settings, parsed.out, method, seed, parsed.report)
+    study = read_study(None, _given(parsed))
+    model = train_network(study, parsed.out, method, seed, parsed.report)
     print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
     if load_network(model)[1]["features"]:
         print(f"try it: {_PROGRAM} predict --model {model} FILE")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers import __version__
-from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, make_miniature, samples_of
+from ctl_helpers.corpora import CATALOGUE, load_manifest, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
@@ -20,7 +20,8 @@ from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
 from ctl_helpers.runs.run import Run
-from ctl_helpers.study.settings import Settings
+from ctl_helpers.study.plan import open_corpora
+from ctl_helpers.study.settings import Study
 
 _LIMITS = (
     "It tells which of the emotions of its corpora a recording sounds like, not what a person "
@@ -30,7 +31,7 @@ _LIMITS = (
 
 
 def train_network(
-    settings: Settings,
+    study: Study,
     out: str | Path,
     method: str = "cpac/modern",
     seed: int = 0,
@@ -40,8 +41,8 @@ def train_network(
 
     Parameters
     ----------
-    settings : Settings
-        Which corpora, how they are read, and the epochs.
+    study : Study
+        Its settings say which corpora, how they are read, and the epochs.
     out : path
         The ``.keras`` file to write. A training that was stopped continues from a checkpoint in a
         folder beside it.
@@ -62,13 +63,13 @@ def train_network(
     StudyError
         If the corpora or the method cannot be used for this, or the file cannot be written.
     """
-    chosen = parse(method, changes={"epochs": settings.epochs})
+    chosen = parse(method, changes={"epochs": study.settings.epochs})
     if not isinstance(chosen, NetworkMethod) or chosen.kind != "network":
         raise StudyError(f"train: expected a network, as cpac/modern, got {method!r}")
     out = Path(out)
     if out.suffix != ".keras":
         raise StudyError(f"train: expected a file that ends in .keras, got {out}")
-    problem = _whole_problem(settings)
+    problem = _whole_problem(study)
     # A checkpoint counts for the training that wrote it, not for one of other settings.
     folder = out.with_suffix(".partial") / Run(problem, chosen, seed).name
     found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
@@ -89,11 +90,10 @@ def train_network(
     return out
 
 
-def _whole_problem(settings: Settings) -> Problem:
+def _whole_problem(study: Study) -> Problem:
     """Make a problem that trains on everything; a few rows are predicted, and not looked at."""
-    root = make_miniature() if settings.corpora is None else Path(settings.corpora)
-    names = settings.names or find_corpora(root, settings.columns, settings.emotions)
-    manifests = [load_manifest(root, name, **settings.reading) for name in names]
+    (root, found), settings = open_corpora(study, print), study.settings
+    manifests = [load_manifest(root, n, **settings.reading) for n in settings.names or found]
     manifest = pd.concat(manifests, ignore_index=True)
     rows, classes = np.arange(len(manifest)), classes_of(manifest)
     more: dict[str, Any] = {
