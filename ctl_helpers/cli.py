@@ -110,6 +110,9 @@ class _OneLine(logging.Formatter):
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line, as everything else here does."""
 
+    def __init__(self, **options):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[override]
         parsed, unknown = super().parse_known_args(args, namespace)
         if unknown:  # said by the command's own parser, which knows what may have been meant
@@ -124,29 +127,23 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog=_PROGRAM,
-        description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EXAMPLES)
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
     shtab.add_argument_to(parser, "--print-completion")  # of bash, zsh or tcsh
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
 
     def command(name, function, summary, text="", epilog=""):
-        sub = commands.add_parser(
-            name,
-            help=summary,
-            description=text or summary,
-            epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
+        sub = commands.add_parser(name, help=summary, description=text or summary, epilog=epilog)
         sub.set_defaults(command=function)
         return sub
 
     summary = "compute the runs of a study and write a report: notebooks, tables, index.html"
-    _study_arguments(command("study", _study, summary, _STUDY_TEXT, _STUDY_EXAMPLES))
+    sub = command("study", _study, summary, _STUDY_TEXT, _STUDY_EXAMPLES)
+    sub.add_argument("file", metavar="FILE", nargs="?", help="a study's YAML file")
+    _settings_arguments(sub, FIELDS)
+    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="blocks to run [all]")
+    listed = "list the runs and their estimated time"
+    sub.add_argument("--dry-run", action="store_true", help=listed)
     sub = command("splits", _splits, "print who trains and who tests, as CSV, for other tools")
     chosen = ("corpora", "names", "protocols", "folds", "divisions", "only", *READING)
     _settings_arguments(sub, chosen)
@@ -155,8 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
     _settings_arguments(sub, READING)
     sub = command("train", _train, "train a network on whole corpora and save it as one file")
-    sub.add_argument("--corpora", metavar="FOLDER", help="folder of corpora [miniature ones]")
-    sub.add_argument("--names", metavar="NAME", nargs="+", default=(), help="corpora [all found]")
+    _settings_arguments(sub, ("corpora", "names"))
     sub.add_argument("--recipe", metavar="NAME", default="modern", help="recipe for CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network, with its recipe")
     sub.add_argument("--seed", metavar="N", default=0, help="seed of the training [0]")
@@ -180,25 +176,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _study_arguments(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("file", metavar="FILE", nargs="?", help="a study's YAML file")
-    _settings_arguments(sub, FIELDS)
-    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="blocks to run [all]")
-    sub.add_argument(
-        "--dry-run", action="store_true", help="list the runs and their estimated time"
-    )
-
-
 def _settings_arguments(sub: argparse.ArgumentParser, names: Iterable[str]) -> None:
     for name in names:
-        metadata = FIELDS[name].metadata
-        options = {"help": metadata["text"] + _default(metadata["default"])}
-        if metadata["kind"] == "flag":
+        metadata, default = FIELDS[name].metadata, FIELDS[name].metadata["default"]
+        options = {"help": metadata["text"] + _default(default)}
+        if isinstance(default, bool):
             options["action"] = argparse.BooleanOptionalAction
         else:
             options["metavar"] = metadata["name"]
-            several = ("words", "numbers", "mapping", "changes")
-            options["nargs"] = "+" if metadata["kind"] in several else None
+            options["nargs"] = "+" if isinstance(default, tuple | dict) else None
         sub.add_argument(f"--{name}", default=argparse.SUPPRESS, **options)
 
 
@@ -266,18 +252,13 @@ def _corpora(parsed: argparse.Namespace) -> int:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.corpora import SYNTHETIC, is_miniature
     from ctl_helpers.runs.model import load_network
     from ctl_helpers.study.train import train_network
 
-    if parsed.corpora is None or is_miniature(parsed.corpora):
-        print(SYNTHETIC)
     method = parsed.method or f"cpac/{parsed.recipe}"
     (seed,) = parse("seeds", parsed.seed, "--seed")
-    given = {name: v for name, v in _given(parsed).items() if name in (*READING, "epochs")}
-    settings = read_study(None, given).settings
-    asked = (parsed.corpora, parsed.names, parsed.out, method, seed, parsed.report, settings.epochs)
-    model = train_network(*asked, **settings.reading)
+    study = read_study(None, _given(parsed))
+    model = train_network(study, parsed.out, method, seed, parsed.report)
     print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
     if load_network(model)[1]["features"]:
         print(f"try it: {_PROGRAM} predict --model {model} FILE")
@@ -374,11 +355,8 @@ def _archive(parsed: argparse.Namespace) -> int:
 
 def _results(parsed: argparse.Namespace) -> int:
     from ctl_helpers.report.sections import rewrite_readme
-    from ctl_helpers.results.runs import study_runs
 
     root = _STUDIES.parent
-    if study_runs(parsed.out).empty:
-        raise StudyError(f"results {parsed.out}: expected a report with runs, found none")
     count = rewrite_readme(root / "README.md", parsed.out, root / "docs" / "results.md")
     print(f"README.md and docs/results.md: results of {count} runs in {parsed.out}")
     return 0

@@ -1,11 +1,17 @@
-"""The one kind of error that a user can fix."""
+"""The one kind of error that a user can fix, and what its messages have in common."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class StudyError(ValueError):
     """A mistake in what the study was given: one line says what was expected and what came."""
+
+
+def check_choice(what: str, value: object, known: Collection[str]) -> None:
+    """Raise a StudyError unless a value is one of those that are known."""
+    if value not in known:
+        raise StudyError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

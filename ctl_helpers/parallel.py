@@ -8,7 +8,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import joblib
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 from tqdm import tqdm
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 
 ENGINES = ("local", "dask")
 _WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
@@ -67,10 +67,6 @@ def environment(**changes: str) -> Iterator[None]:
                 os.environ[name] = value
 
 
-class WorkerError(StudyError):
-    """A process died while it was working, and again when it was tried once more."""
-
-
 def parallel_map(
     function: Callable[[Any], Any],
     items: Iterable,
@@ -107,9 +103,7 @@ def parallel_map(
     Raises
     ------
     StudyError
-        When `jobs` is less than one.
-    WorkerError
-        When a process dies again and again, and there is no `dead`.
+        When `jobs` is less than one, or a process dies again and again and there is no `dead`.
 
     Examples
     --------
@@ -166,7 +160,7 @@ def _surviving(
                 raise
             if alone and dead is None:
                 reason = f"{description}: a process died; was there enough memory?"
-                raise WorkerError(reason) from error
+                raise StudyError(reason) from error
             if alone:
                 yield dead(items[done])
                 done += 1
@@ -229,8 +223,7 @@ def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
     ...     parallel_map(abs, [-1, 2], jobs=1)
     [1, 2]
     """
-    if name not in ENGINES:
-        raise StudyError(f"engine: expected one of {', '.join(ENGINES)}, got {name!r}")
+    check_choice("engine", name, ENGINES)
     if name == "local":
         with joblib.parallel_config(backend="loky"):
             yield
@@ -239,7 +232,8 @@ def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
         yield
 
 
-def _dask_client(scheduler: str | None):
+@contextmanager
+def _dask_client(scheduler: str | None) -> Iterator[Any]:
     try:
         from dask.distributed import Client
     except ImportError as error:
@@ -247,16 +241,13 @@ def _dask_client(scheduler: str | None):
             "engine 'dask': expected the package dask.distributed, found none; "
             "install the extra: pip install 'ctl-helpers[cluster]'"
         ) from error
-    try:
-        client = Client(scheduler)
+    with ExitStack() as opened:
         try:
+            client = opened.enter_context(Client(scheduler))
             client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
-        except BaseException:
-            client.close()
-            raise
-    except (OSError, ValueError) as error:
-        raise StudyError(
-            f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
-        ) from error
-    print(f"dask: {client.dashboard_link}", file=sys.stderr)
-    return client
+        except (OSError, ValueError) as error:
+            raise StudyError(
+                f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
+            ) from error
+        print(f"dask: {client.dashboard_link}", file=sys.stderr)
+        yield client

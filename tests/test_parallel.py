@@ -10,7 +10,7 @@ import joblib
 import pytest
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.parallel import WorkerError, cache_folder, engine, parallel_map
+from ctl_helpers.parallel import cache_folder, engine, parallel_map
 
 
 def slow_first(item):
@@ -69,7 +69,7 @@ def test_an_item_whose_process_dies_is_tried_again_then_named(tmp_path, apart):
 
     assert work("once", 1) == list(range(8))
     assert work("always", 99, dead=lambda item: -item) == [0, 1, 2, -3, 4, 5, 6, 7]
-    with pytest.raises(WorkerError, match="work: a process died; was there enough memory") as error:
+    with pytest.raises(StudyError, match="work: a process died; was there enough memory") as error:
         work("nobody", 99)
     assert "\n" not in str(error.value)
 

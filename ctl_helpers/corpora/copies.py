@@ -90,22 +90,11 @@ def drop_copies(manifests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     -------
     list of DataFrame
         The manifests in the same order. Rows keep their index, so that the index of a result says
-        which rows are left; ``attrs["problems"]`` names the others, as kind "duplicate".
+        which rows are left.
     """
     joined = pd.concat([pd.DataFrame(manifest.to_dict("series")) for manifest in manifests])
     order = np.repeat(range(len(manifests)), [len(manifest) for manifest in manifests])
     sounds = same_sounds(joined, order)
     _, first = np.unique(sounds, return_index=True)
-    names = (joined["utterance"] + " of " + joined["corpus"]).to_numpy()[first[sounds]]
     copied = order[first[sounds]] < order
-    kept = []
-    for number, manifest in enumerate(manifests):
-        gone = copied[order == number]
-        named = zip(manifest["utterance"][gone], names[order == number][gone], strict=True)
-        left = manifest[~gone].copy()
-        left.attrs["problems"] = manifest.attrs.get("problems", []) + [
-            {"path": path, "kind": "duplicate", "reason": f"the same sound as {other}"}
-            for path, other in named
-        ]
-        kept.append(left)
-    return kept
+    return [manifest[~copied[order == number]] for number, manifest in enumerate(manifests)]

@@ -33,8 +33,7 @@ TIMES = {"start": "start begin onset offset", "end": "end stop", "duration": "du
 """Columns of times by their names, which ``_time`` and a unit (``_s``, ``_ms``) may follow."""
 for _ours, _words in TIMES.items():
     for _ms, _units in (("", ("", "_s", "_sec", "_seconds")), ("_ms", ("_ms", "_msec"))):
-        _endings = [time + unit for time in ("", "_time") for unit in _units]
-        ALIASES[_ours + _ms] = tuple(map("".join, product(_words.split(), _endings)))
+        ALIASES[_ours + _ms] = tuple(map("".join, product(_words.split(), ("", "_time"), _units)))
 REQUIRED = ("path", "emotion")
 
 _SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")

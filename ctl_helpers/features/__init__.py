@@ -10,7 +10,6 @@ from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
     SECONDS,
     Normalised,
-    apply_statistics,
     normalise,
     standardise,
     with_versions,

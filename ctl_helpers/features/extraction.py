@@ -78,12 +78,14 @@ def extract(
     folder = Path(cache or cache_folder()).expanduser().absolute() / "features"
     folder /= short_hash(way.identity)
     names = _sounds(manifest)
+    places = manifest.reindex(columns=["path", "start", "end"])  # not a number for a whole file
+    sources = list(places.itertuples(index=False, name=None))
     apart = way.apart or jobs == 1  # a recording may kill the process that reads it
     each = partial(parallel_map, jobs=jobs, description="features", unit="chunk", apart=apart)
     try:
         shape = way.shape or known_shape(folder) or shape_of(way)
         compute = partial(_compute, way=way, shape=shape)
-        found = cached_rows(folder, names, _sources(manifest), compute, shape, each, retry)
+        found = cached_rows(folder, names, sources, compute, shape, each, retry)
     except OSError as error:
         raise StudyError(
             f"features: cannot write to the cache folder {folder}: {error.strerror or error}; "
@@ -117,12 +119,6 @@ def feature_key(
         return array_key(Path(str(features)), manifest)
     way = way_of(features, manifest, samples)
     return rows_key(short_hash(way.identity), _sounds(manifest))
-
-
-def _sources(manifest: pd.DataFrame) -> list[tuple]:
-    """Path, start and end of every utterance; not a number for those of the whole file."""
-    columns = manifest.reindex(columns=["path", "start", "end"])
-    return list(columns.itertuples(index=False, name=None))
 
 
 def _sounds(manifest: pd.DataFrame) -> list[str]:

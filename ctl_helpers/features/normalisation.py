@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora.manifest import check_known
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 from ctl_helpers.features.settings import Features
 
 # Where less than all of a new voice is known: how many seconds of it, without labels.
@@ -146,10 +147,7 @@ def normalise(
         When the kind is unknown, ``"global"`` has no training rows, or ``"speaker"`` meets an
         utterance without a speaker.
     """
-    if kind not in NORMALISATIONS:
-        raise StudyError(
-            f"normalisation: expected one of {', '.join(NORMALISATIONS)}, got {kind!r}"
-        )
+    check_choice("normalisation", kind, NORMALISATIONS)
     if len(values) != len(manifest):
         raise StudyError(
             f"normalisation: expected a manifest of {len(values)} rows, got {len(manifest)}"
@@ -165,43 +163,19 @@ def normalise(
     return Normalised(values, kind, group, np.float32(means), np.float32(scales), speech)
 
 
-def apply_statistics(
-    values: np.ndarray,
-    statistics: tuple[np.ndarray, np.ndarray],
-    speech: np.ndarray | None = None,
-) -> Normalised:
-    """Normalise other utterances by the statistics of a training part.
-
-    Parameters
-    ----------
-    values, speech
-        As for `normalise`.
-    statistics : tuple of array
-        Mean and scale of its `Normalised`, each of shape (coefficients,).
-    """
-    mean, scale = (np.float32(one)[None] for one in statistics)
-    return Normalised(values, "global", np.zeros(len(values), int), mean, scale, speech)
-
-
-def standardise(
-    values: np.ndarray,
-    manifest: pd.DataFrame,
-    kind: str,
-    train: np.ndarray | None = None,
-    only: np.ndarray | None = None,
-    failed: Sequence[int] = (),
-    seed: int = 0,
-) -> np.ndarray:
+def standardise(values: np.ndarray, manifest: pd.DataFrame, kind: str, **rows: Any) -> np.ndarray:
     """Bring every functional to zero mean and unit variance over the utterances of a group.
 
     Parameters
     ----------
     values : ndarray of shape (utterances, functionals)
         A vector per utterance.
-    manifest, train, only, failed, seed
-        As for `normalise`.
+    manifest : DataFrame
+        A row per utterance.
     kind : str
         The group, as for `normalise`; not ``"none"`` or ``"utterance"``.
+    **rows
+        Train, only, failed and seed, as for `normalise`.
 
     Returns
     -------
@@ -209,19 +183,14 @@ def standardise(
         float32; 0 where a functional is the same in the whole group.
     """
     values = np.asarray(values)[:, None]
-    scaled = normalise(values, manifest, kind, train, None, only, failed, seed)
+    scaled = normalise(values, manifest, kind, **rows)
     # Of a constant the deviation is rounding, and dividing by it would make noise of it.
     constant = (scaled.scale > 2.0**29) | (scaled.scale * np.abs(scaled.mean) > 1e6)
     return np.where(constant[scaled.group], np.float32(0), scaled[:][:, 0])
 
 
 def with_versions(
-    normalised: Normalised,
-    versions: Iterable[Features],
-    manifest: pd.DataFrame,
-    only: np.ndarray | None = None,
-    failed: Sequence[int] = (),
-    seed: int = 0,
+    normalised: Normalised, versions: Iterable[Features], manifest: pd.DataFrame, **rows: Any
 ) -> Normalised:
     """Add further versions of the utterances, normalised as these are.
 
@@ -236,28 +205,20 @@ def with_versions(
         Of the same rows, played faster or slower.
     manifest : DataFrame
         A row per utterance.
-    only, failed, seed
-        As for `normalise`.
+    **rows
+        Only, failed and seed, as for `normalise`.
     """
 
     def like_these(version: Features) -> Normalised:
         speech = None if normalised.speech is None else version.speech
         if normalised.kind == "global":
             return replace(normalised, values=version.values, speech=speech)
-        asked = {"speech": speech, "only": only, "failed": failed, "seed": seed}
-        return normalise(version.values, manifest, normalised.kind, **asked)
+        return normalise(version.values, manifest, normalised.kind, speech=speech, **rows)
 
     return replace(normalised, versions=tuple(map(like_these, versions)))
 
 
-def _groups(
-    manifest: pd.DataFrame,
-    kind: str,
-    train: np.ndarray | None,
-    only: np.ndarray | None,
-    failed: Sequence[int],
-    seed: int,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _groups(manifest, kind, train, only, failed, seed) -> list[tuple[np.ndarray, np.ndarray]]:
     """Rows to normalise together, and the rows whose statistics they get."""
     if kind == "global":
         if train is None or not len(train):

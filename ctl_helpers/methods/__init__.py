@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Any
 
 from ctl_helpers.errors import StudyError, nearest
+from ctl_helpers.features import NORMALISATIONS as OF_RECIPES
 from ctl_helpers.methods.fusion import MEANS, FusionMethod
 from ctl_helpers.methods.given import GivenMethod
 from ctl_helpers.methods.network import NetworkMethod
@@ -29,6 +30,7 @@ from ctl_helpers.plugins import is_reference
 __all__ = ["SELECTIONS", "Method", "Outcome", "parse"]
 
 OWN = "own"  # the normalisation that a recipe names itself
+NORMALISATIONS = (OWN, *OF_RECIPES)
 _FUSION = re.compile(rf"({'|'.join(MEANS)})\((.*)\)")
 _SHORT = {"mfcc": "mfcc-statistics"}
 

@@ -1,13 +1,12 @@
 """Fusion: the mean of other methods' probabilities on the same problem."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.protocols import Problem
 from ctl_helpers.versions import version_of
 
@@ -69,9 +68,7 @@ class FusionMethod(Method):
         """Give the version of NumPy; the members' are in the specification."""
         return {"numpy": version_of("numpy")}
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Average the members' probabilities."""
         averaged = MEANS[self.mean](np.stack(members), 0)
         return Outcome({"last": averaged}, details={"calibrated": False})

@@ -1,9 +1,7 @@
 """Given predictions: those of another tool, put beside ours on the same splits."""
 
-import hashlib
 import io
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.features.settings import short_hash
+from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
 
@@ -93,13 +92,10 @@ class GivenMethod(Method):
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
-        content = hashlib.blake2b(self._content, digest_size=12).hexdigest()
-        recipe = {"name": "", "normalisation": "", "content": content}
+        recipe = {"name": "", "normalisation": "", "content": short_hash(self._content)}
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Look the predictions of the test part up."""
         table = self.table
         if "split" in table:

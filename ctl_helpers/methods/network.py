@@ -1,7 +1,6 @@
 """Networks: trained on the labelled part, and across corpora adapted to the unlabelled target."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,14 +9,8 @@ from typing import Any
 import numpy as np
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import (
-    PRESETS,
-    FeatureSettings,
-    Normalised,
-    normalise,
-    with_versions,
-)
-from ctl_helpers.methods.outcome import Method, Outcome
+from ctl_helpers.features import PRESETS, FeatureSettings, Normalised, normalise, with_versions
+from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
@@ -94,9 +87,7 @@ class NetworkMethod(Method):
         rows = max(2 * len(problem.train), 2 * len(problem.adapt)) if problem.across else 0
         return self.recipe.epochs * max(rows, len(problem.train))
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Train the network and predict the test part."""
         from ctl_helpers.networks import backend, training
         from ctl_helpers.networks.cpac import with_embedding
@@ -109,7 +100,7 @@ class NetworkMethod(Method):
         elif self.selection == "best_test":
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
         inputs = normalised(problem, recipe, train, seed)
-        model = _built(recipe, inputs.values.shape[1:], len(problem.classes))
+        model = build(recipe, inputs.values.shape[1:], len(problem.classes))
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])
@@ -156,15 +147,6 @@ class NetworkMethod(Method):
         adapting = adaptation.training_model(model, self.name, recipe)
         training.compile_model(adapting, recipe, max(len(train), len(problem.adapt)))
         return training.Training(adapting, batches, recipe, folder=folder).run()
-
-
-def _built(recipe: Recipe, shape: tuple[int, ...], classes: int):
-    if len(shape) != 2:
-        raise StudyError(
-            f"network {recipe.network}: expected features of frames x coefficients, got "
-            f"{recipe.features} of shape {shape}"
-        )
-    return build(recipe, shape, classes)
 
 
 def normalised(problem: Problem, recipe: Recipe, train: np.ndarray, seed: int = 0) -> Normalised:

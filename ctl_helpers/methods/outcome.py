@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import keras
 
 SELECTIONS = ("last", "validation", "best_test")
+Members = Sequence[np.ndarray]  # probabilities of the members of a fusion
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +97,6 @@ class Method:
         """Utterances times epochs, to put long runs first."""
         return 0.0
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Solve a problem; ``folder`` is for checkpoints, ``members`` are probabilities."""
         raise NotImplementedError

@@ -1,6 +1,5 @@
 """Shallow methods: a vector per utterance and a linear or kernel classifier. They need no Keras."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +11,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 from ctl_helpers.features import SECONDS
-from ctl_helpers.methods.outcome import Method, Outcome
-from ctl_helpers.methods.vectors import check_normalisation, vectors
+from ctl_helpers.methods.outcome import Members, Method, Outcome
+from ctl_helpers.methods.vectors import NORMALISATIONS, vectors
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.protocols import Problem
 from ctl_helpers.versions import version_of
@@ -60,7 +59,7 @@ class ShallowMethod(Method):
 
     def __post_init__(self) -> None:
         """Check the normalisation."""
-        check_normalisation(self.normalisation, self.name)
+        check_choice(f"normalisation of {self.name}", self.normalisation, NORMALISATIONS)
 
     @cached_property
     def name(self) -> str:
@@ -90,9 +89,7 @@ class ShallowMethod(Method):
         """Utterances, to put long runs first."""
         return len(problem.train)
 
-    def run(
-        self, problem: Problem, seed: int, folder: Path, members: Sequence[np.ndarray] = ()
-    ) -> Outcome:
+    def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Fit the classifier and predict the test part."""
         truth = problem.truth
         if len(np.unique(truth[problem.train])) < 2:

@@ -2,20 +2,11 @@
 
 import numpy as np
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, check_choice
 from ctl_helpers.features import SECONDS, standardise
 from ctl_helpers.protocols import Problem
 
 NORMALISATIONS = ("global", "speaker", *SECONDS, "corpus")
-
-
-def check_normalisation(normalisation: str, name: str) -> None:
-    """Raise a StudyError when vectors cannot be standardised in this way."""
-    if normalisation not in NORMALISATIONS:
-        raise StudyError(
-            f"normalisation of {name}: expected one of {', '.join(NORMALISATIONS)}, "
-            f"got {normalisation!r}"
-        )
 
 
 def vectors(
@@ -43,7 +34,7 @@ def vectors(
         Several sets have equal total variances; the variance per value is 1 on average, as with one
         set.
     """
-    check_normalisation(normalisation, name)
+    check_choice(f"normalisation of {name}", normalisation, NORMALISATIONS)
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
     blocks, rows = [], {"train": train, "only": only, "failed": problem.failed, "seed": seed}
     for features in problem.features:

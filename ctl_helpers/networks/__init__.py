@@ -36,7 +36,7 @@ ADAPTATIONS = {  # where the method's layer is, and what it is made with
 }
 
 
-def build(recipe: "Recipe", shape: tuple[int, int], classes: int) -> "keras.Model":
+def build(recipe: "Recipe", shape: tuple[int, ...], classes: int) -> "keras.Model":
     """Build the network of a recipe.
 
     Parameters
@@ -51,8 +51,14 @@ def build(recipe: "Recipe", shape: tuple[int, int], classes: int) -> "keras.Mode
     Raises
     ------
     StudyError
-        If a user's function returns anything but a model with that many outputs.
+        If the features are of another kind, or a user's function returns anything but a model with
+        that many outputs.
     """
+    if len(shape) != 2:
+        raise StudyError(
+            f"network {recipe.network}: expected features of frames x coefficients, got "
+            f"{recipe.features} of shape {shape}"
+        )
     make = load(NETWORKS.get(recipe.network, recipe.network))
     model = make(*shape, classes, **recipe.settings)
     found = getattr(model, "output_shape", type(model).__name__)

@@ -12,9 +12,6 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import cache_folder
 from ctl_helpers.plugins import without_chatter
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-
 try:
     with without_chatter():
         import keras

@@ -166,7 +166,8 @@ class ConvolutionBlock(layers.Layer):
 
     def _summed_by_strides(self, inputs, kernel, shift):
         # As far as a kernel reaches from the first value of the last 2 x 2.
-        height, width = (2 * n + self.kernel_size - 2 for n in self._pooled(inputs.shape))
+        size = self.kernel_size
+        height, width = (2 * ((n - size + 1) // 2) + size - 2 for n in inputs.shape[1:3])
         corners = [
             ops.elu(self._product(inputs[:, i : i + height, j : j + width], kernel, 2) + shift)
             for i in (0, 1)
@@ -193,9 +194,6 @@ class ConvolutionBlock(layers.Layer):
         covariance = covariance / ops.cast(ops.shape(patches)[1], "float32")
         kernel = ops.reshape(self.kernel, (size * size, self.filters))
         return ops.matmul(centre, kernel), ops.sum(kernel * ops.matmul(covariance, kernel), axis=0)
-
-    def _pooled(self, shape):
-        return [(n - self.kernel_size + 1) // 2 for n in shape[1:3]]
 
 
 @package

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from ctl_helpers.errors import StudyError, nearest
+from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.features import NORMALISATIONS
 
 
@@ -97,10 +97,10 @@ class Recipe:
                 for value in values:
                     valid = isinstance(value, kind) and not isinstance(value, bool)
                     if not (valid and least <= value <= most):
-                        _refuse(name, expected, getattr(self, name))
+                        got = f"got {getattr(self, name)!r}"
+                        raise StudyError(f"recipe field {name}: expected {expected}, {got}")
         for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                _refuse(name, f"one of {', '.join(allowed)}", getattr(self, name))
+            check_choice(f"recipe field {name}", getattr(self, name), allowed)
 
     def change(self, **changes: Any) -> "Recipe":
         """Change some fields; the name then says which. Settings of another network are dropped.
@@ -151,10 +151,6 @@ def check_fields(names: Iterable[str]) -> None:
         if name not in known:
             hint = nearest(name, known) or f"; they have {', '.join(known)}"
             raise StudyError(f"recipes have no field {name!r}{hint}")
-
-
-def _refuse(name: str, expected: str, value: object) -> None:
-    raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
 
 
 _VOICES = (0.84, 0.92, 1.09, 1.19)

@@ -101,13 +101,12 @@ class Pairs:
     def __init__(self, features, source, target, labels, *, recipe, seed=0):
         length = max(len(source), len(target))
         nothing = np.zeros((len(labels), 0), np.float32)
-        self.source, self.target = (
-            Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
-            for rows, labels, seed in (
-                (source, labels, seed),
-                (target, nothing, seed + _TARGET_SEED),
-            )
-        )
+
+        def batches(rows, labels, seed):
+            return Batches(features, repeat(rows, length, seed), labels, recipe=recipe, seed=seed)
+
+        self.source = batches(source, labels, seed)
+        self.target = batches(target, nothing, seed + _TARGET_SEED)
 
     def __len__(self) -> int:
         return len(self.source)
@@ -152,9 +151,9 @@ def optimizer(recipe: Recipe, steps: int) -> "keras.optimizers.Optimizer":
     return keras.optimizers.Adam(rate, **settings)
 
 
-def predict(model: "keras.Model", features: Any, rows: np.ndarray):
+def predict(model: "keras.Model", features: Any, rows: np.ndarray, at_once: int = _PREDICTED):
     """Output for some utterances, shape (rows, ...), or a list of them if the model has several."""
-    parts = [rows[start : start + _PREDICTED] for start in range(0, len(rows), _PREDICTED)]
+    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
     found = [model.predict_on_batch(features[part]) for part in parts]
     return keras.tree.map_structure(lambda *some: np.concatenate(some), *found)
 

@@ -9,8 +9,7 @@ import pandas as pd
 
 from ctl_helpers.corpora import drop_copies
 from ctl_helpers.errors import StudyError
-from ctl_helpers.protocols.problem import Problem, in_order
-from ctl_helpers.protocols.split import groups_of
+from ctl_helpers.protocols.problem import Problem, groups_of, in_order
 
 _log = logging.getLogger("ctl_helpers")
 

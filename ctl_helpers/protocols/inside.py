@@ -1,7 +1,7 @@
 """Protocols inside a corpus: k folds, held-out speakers and sentences, a validation part."""
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,8 +13,7 @@ from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedGroupKFol
 from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
-from ctl_helpers.protocols.problem import Problem, classes_of
-from ctl_helpers.protocols.split import Split, groups_of
+from ctl_helpers.protocols.problem import Problem, Split, classes_of, groups_of
 
 PARTITION, INNER = "partition:", "inner:"
 _INNER_FOLDS = 3
@@ -25,7 +24,7 @@ def problems_inside(
     protocol: str = "kfold",
     folds: int = 10,
     division: int = 98,
-    only: Iterable[int] | None = None,
+    only: Sequence[int] = (),
 ) -> list[Problem]:
     """Make the problems of a protocol inside one corpus.
 
@@ -35,7 +34,7 @@ def problems_inside(
         Of one corpus, as :func:`ctl_helpers.corpora.load_manifest` gives it.
     protocol, folds, division
         As for :func:`make_splits`, whose `seed` is the division.
-    only : iterable of int, optional
+    only : sequence of int
         Numbers of the splits to keep, from 0; by default all.
 
     Returns
@@ -49,7 +48,7 @@ def problems_inside(
     """
     classes = classes_of(manifest)
     splits = make_splits(manifest, protocol, folds, division)
-    numbers = range(len(splits)) if only is None else list(only)
+    numbers = only or range(len(splits))
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
     common: dict[str, Any] = {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.protocols.split import Split
+from ctl_helpers.protocols.problem import Split
 
 _log = logging.getLogger("ctl_helpers")
 

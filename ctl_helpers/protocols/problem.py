@@ -1,4 +1,4 @@
-"""A problem: what is learned from, what is predicted, whatever the method."""
+"""A problem: what is learned from, what is predicted, whatever the method; and a split of rows."""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -9,10 +9,29 @@ import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS, is_miniature
 from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
+from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features, FeatureSettings, feature_key
 
-NO_ROWS = np.array([], int)
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """One division of a manifest's rows into a training and a test part.
+
+    Parameters
+    ----------
+    name : str
+        As ``"fold 0"`` or ``"speaker 03"``.
+    train, test : int array
+        Rows, in ascending order.
+    held_out : bool
+        Whether no speaker is in both parts, so that a validation part must not share one either.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    held_out: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +75,7 @@ class Problem:
     test: np.ndarray
     protocol: str
     split: str
-    adapt: np.ndarray = field(default_factory=lambda: NO_ROWS)
+    adapt: np.ndarray = field(default_factory=lambda: np.array([], int))
     corpus: str = ""
     source: str = ""
     target: str = ""
@@ -154,3 +173,23 @@ def in_order(emotions: set[str]) -> tuple[str, ...]:
     """Sort emotions: those of the catalogue in its order, then others by name."""
     known = [emotion for emotion in EMOTIONS if emotion in emotions]
     return (*known, *sorted(emotions - set(known)))
+
+
+def groups_of(manifest: pd.DataFrame, column: str, protocol: str, at_least: int) -> np.ndarray:
+    """Name the speaker (or sentence) of every row, with the corpus where there are several.
+
+    Raises
+    ------
+    StudyError
+        When it is not known for every row, or there are fewer than `at_least`.
+    """
+    check_known(manifest, column, f"protocol {protocol!r}")
+    groups = manifest[column]
+    if manifest["corpus"].nunique() > 1:
+        groups = manifest["corpus"] + " " + groups
+    if groups.nunique() < at_least:
+        raise StudyError(
+            f"protocol {protocol!r}: expected at least {at_least} {column}s, got "
+            f"{groups.nunique()} ({', '.join(sorted(groups.unique()))})"
+        )
+    return groups.to_numpy(object)

@@ -135,8 +135,8 @@ class Findings:
         """Say what came out, a sentence for each question that the runs can answer."""
         chosen = chosen_by_other_pairs(self.runs)
         transfer = [_transfer(self.across, chosen), _caam(self.gains)]
-        found = [_leak(self.inside), _hold(self.claims, self.gap), " ".join(filter(None, transfer))]
-        return [sentence for sentence in found if sentence]
+        said = _leak(self.inside), _hold(self.claims, self.gap), " ".join(filter(None, transfer))
+        return list(filter(None, said))
 
 
 def findings(out: str | Path) -> Findings:

@@ -46,7 +46,9 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         ``out/index.html``.
     """
     out = Path(out)
-    found, pages = findings(out), _pages(out)
+    found = findings(out)
+    written = [path.with_suffix(".ipynb") for path in sorted((out / "notebooks").glob("*.html"))]
+    pages = [about | {"name": path.stem} for path in written if (about := read_about(path))]
     write_text(out / "references.bib", references(found.runs))
     first = tables.first_look(found.scores, _ROWS)
     panels: list[dict[str, Any]] = [
@@ -75,12 +77,6 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         folders={name: text for name, text in _FOLDERS.items() if (out / name).exists()},
     )
     return write_text(out / "index.html", text.replace(" %", "\u00a0%"))
-
-
-def _pages(out: Path) -> list[dict[str, str]]:
-    """List the executed notebooks that have a page: name, notebook and title of each."""
-    written = [path.with_suffix(".ipynb") for path in sorted((out / "notebooks").glob("*.html"))]
-    return [about | {"name": path.stem} for path in written if (about := read_about(path))]
 
 
 def _row(label: str, scores: pd.DataFrame) -> dict:

@@ -117,6 +117,13 @@ class Page:
         return HTML(table.html())
 
 
+def listed(*sentences: str):
+    """Show sentences as a list."""
+    from IPython.display import Markdown
+
+    return Markdown("\n".join(f"- {sentence}" for sentence in sentences if sentence))
+
+
 def named_runs(runs: Iterable[str]) -> str:
     """Say in a sentence which run folders numbers come from."""
     names = sorted(set(runs))
@@ -304,7 +311,6 @@ def _for_kernels() -> dict[str, str]:
         "MPLBACKEND": "agg",
         "OMP_NUM_THREADS": "1",  # notebooks run side by side; more only wait for each other
         "PYTHONWARNINGS": "ignore:IProgress",  # tqdm, of widgets that nobody asked for
-        "TF_CPP_MIN_LOG_LEVEL": "3",
     }
 
 

@@ -42,7 +42,7 @@ def rewrite_section(file: str | Path, text: str) -> None:
     write_text(file, f"{parts[1]}\n{text.strip()}\n{parts[2]}")
 
 
-def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None = None) -> int:
+def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path) -> int:
     """Rewrite the results in the README, and all tables in the docs, from a report's runs.
 
     Parameters
@@ -50,7 +50,7 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
     readme
         The file; it gets one small table and three sentences.
     out
-        The report's folder; without runs in it the section says that there are none yet.
+        The report's folder.
     docs
         The file that gets all tables, such as ``docs/results.md``.
 
@@ -62,16 +62,16 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path | None 
     Raises
     ------
     StudyError
-        If the speech of the report is synthetic, or a file cannot be written.
+        If there are no runs, their speech is synthetic, or a file cannot be written.
     """
     found = findings(out)
-    runs = found.runs
+    if found.runs.empty:
+        raise StudyError(f"results {out}: expected a report with runs, found none")
     if found.synthetic:
         raise StudyError(f"results {out}: expected a report of real speech, got a synthetic one")
-    rewrite_section(readme, small_section(found) if len(runs) else "None yet.")
-    if docs is not None:
-        rewrite_section(docs, full_section(found) if len(runs) else "None yet.")
-    return runs["run"].nunique()
+    rewrite_section(readme, small_section(found))
+    rewrite_section(docs, full_section(found))
+    return found.runs["run"].nunique()
 
 
 def small_section(found: Findings) -> str:

@@ -2,6 +2,7 @@
 
 import bz2
 import json
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
@@ -36,16 +37,12 @@ def write_archive(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     store = folder / "runs"
-    stored = sorted(read_runs(store))
+    stored = sorted(read_runs(store), key=itemgetter("run"))
     if not stored:
         raise StudyError(f"archive {folder}: expected runs in {store}, got none")
     runs = load_runs(store)
-    lines = (
-        json.dumps(dict(zip(("run", "spec", "record"), one, strict=True)), sort_keys=True)
-        for one in stored
-    )
     texts = {
-        "runs.jsonl.bz2": "\n".join(lines) + "\n",
+        "runs.jsonl.bz2": "".join(json.dumps(one, sort_keys=True) + "\n" for one in stored),
         "predictions.csv.bz2": _csv(load_predictions(store, runs), ARCHIVED),
         "history.csv.bz2": _csv(load_history(store, runs), "%.4g"),
     }

@@ -78,7 +78,11 @@ def _differences(other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFr
     unit = unit_of(base)
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
-    both = pd.DataFrame() if predictions is None else _same_utterances(other, base, predictions)
+    both = pd.DataFrame()
+    if predictions is not None:  # of an utterance under one seed, side by side
+        sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
+        keys = ["corpus", "utterance", "split", "seed"]
+        both = sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
     if len(first) < (1 if len(both) else 2):
         return {}
     test = corrected_resampled_t_test(first, second, shared(base, unit))
@@ -91,15 +95,6 @@ def _differences(other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFr
         of_one = both["seed"] == both["seed"].min()
         row["mcnemar_p"] = mcnemar(*(column[of_one] for column in said))
     return row
-
-
-def _same_utterances(
-    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame
-) -> pd.DataFrame:
-    """Lay both conditions' predictions of an utterance under one seed side by side."""
-    sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
-    keys = ["corpus", "utterance", "split", "seed"]
-    return sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
 
 
 def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The goals of this study, each with the method that is to reach it, and what was reached."""
 
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
@@ -27,8 +27,7 @@ def goals(runs: pd.DataFrame) -> pd.DataFrame:
         interval ``uar_low``, ``uar_high`` (none for the mean over several pairs), folds, of_folds,
         seeds, reached ("yes", "no"), and the block of the reference that has it.
     """
-    with (files("ctl_helpers.results") / "goals.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, keep_default_na=False)
+    table = pd.read_csv(Path(__file__).with_name("goals.csv"), keep_default_na=False)
     runs = as_named(runs, free=("normalisation",))
     chosen = chosen_by_other_pairs(runs)
     rows = [_row(goal, runs, chosen) for goal in table.to_dict("records")]

@@ -1,6 +1,6 @@
 """The numbers that others published, each with its source and what to know when comparing."""
 
-from importlib.resources import files
+from pathlib import Path
 
 import pandas as pd
 
@@ -9,13 +9,8 @@ from ctl_helpers.results.runs import PLACE
 COLUMNS = ["method", *PLACE, "uar", "war", "reported_by", "citation", "note"]
 
 
-def published(across: bool | None = None) -> pd.DataFrame:
+def published() -> pd.DataFrame:
     """Return the published results, from ``published.csv`` beside this module.
-
-    Parameters
-    ----------
-    across
-        True for those across corpora, False for those inside one, None for all.
 
     Returns
     -------
@@ -27,15 +22,11 @@ def published(across: bool | None = None) -> pd.DataFrame:
 
     Examples
     --------
-    >>> table = published(across=False)
+    >>> table = published()
     >>> table.loc[(table.method == "CPAC") & (table.corpus == "emodb"), ["uar", "war"]].values
     array([[86.92, 86.15]])
     """
-    with (files("ctl_helpers.results") / "published.csv").open(encoding="utf-8") as file:
-        table = pd.read_csv(file, keep_default_na=False)
-    if across is None:
-        return table
-    return table[(table["source"] != "") == across].reset_index(drop=True)
+    return pd.read_csv(Path(__file__).with_name("published.csv"), keep_default_na=False)
 
 
 def measured_alike(runs: pd.DataFrame) -> pd.DataFrame:

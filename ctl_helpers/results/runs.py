@@ -62,7 +62,7 @@ def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFra
     StudyError
         If the archive is damaged.
     """
-    rows = [row for name, *stored in read_runs(store, only) for row in _rows(name, *stored)]
+    rows = [row for stored in read_runs(store, only) for row in _rows(**stored)]
     runs = pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"synthetic": bool})
     order = [*CONDITION, "variant", "seed", "split", "selection"]
     return runs.sort_values(order, key=_natural, kind="stable", ignore_index=True)
@@ -91,22 +91,22 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     return latest.sort_index().reset_index(drop=True)
 
 
-def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[tuple[str, dict, dict]]:
+def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]:
     """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
     root, wanted = Path(store), None if only is None else set(only)
     found, damaged = {}, []
-    for folder in sorted(root.glob("?" * 12)):
+    for folder in sorted(root.glob("[0-9a-f]" * 12)):
         name = folder.name
-        if not re.fullmatch("[0-9a-f]*", name) or (wanted is not None and name not in wanted):
+        if wanted is not None and name not in wanted:
             continue
         if fault := damage(folder):
             damaged.append(f"{name} ({fault})")
             continue
-        spec, record = (json.loads((folder / f"{one}.json").read_text()) for one in _STORED)
-        if spec.get("format") == FORMAT:
-            found[name] = (name, spec, record)
+        row = {one: json.loads((folder / f"{one}.json").read_text()) for one in _STORED}
+        if (got := row["spec"].get("format")) == FORMAT:
+            found[name] = {"run": name} | row
         else:
-            damaged.append(f"{name} (expected format {FORMAT}, got {spec.get('format')})")
+            damaged.append(f"{name} (expected format {FORMAT}, got {got})")
     if damaged:
         more = ["..."] * (len(damaged) > 20)
         log.warning(
@@ -116,7 +116,7 @@ def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[tuple
         )
     for row in read_archive(root.parent):
         if wanted is None or row["run"] in wanted:
-            found.setdefault(row["run"], (row["run"], row["spec"], row["record"]))
+            found.setdefault(row["run"], row)
     return list(found.values())
 
 
@@ -196,13 +196,13 @@ def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple
     return usual and all(settings.get(key) == own[key] for key in own if key not in free)
 
 
-def _rows(name: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     problem, method = spec["problem"], spec["method"]
     recipe = method.get("recipe") or {}
     varies = {key: problem.get(key) for key in ("folds", "division")}
     varies |= {"features key": method.get("features"), **recipe}
     row = {key: problem.get(key) or "" for key in ("corpus", "source", "target")} | {
-        **{"run": name, "protocol": problem["protocol"], "split": problem["split"]},
+        **{"run": run, "protocol": problem["protocol"], "split": problem["split"]},
         **{"labels": problem.get("labels", "emotion"), "classes": ", ".join(problem["classes"])},
         **{"method": method["name"], "kind": method["kind"], "recipe": recipe.get("name", "")},
         "normalisation": recipe.get("normalisation", "none"),

@@ -300,7 +300,7 @@ def labelled_svm(store: StorePath, runs: pd.DataFrame, repeats: int = 10) -> pd.
         row |= {"split": split, "runs": len(group), "war": means["war"].mean()}
         row |= mean_interval(means["uar"], (0.0, 100.0)).columns("uar", 1)
         rows.append(row | {"reported_by": OURS})
-    theirs = published(across=True).query("protocol == 'svm'").assign(split="random", protocol="")
+    theirs = published().query("protocol == 'svm'").assign(split="random", protocol="")
     here = ["source", "target", "labels", "classes"]
     theirs = theirs.merge(measured_alike(kept)[here].drop_duplicates())
     both = [*theirs.to_dict("records"), *named_apart(pd.DataFrame(rows)).to_dict("records")]

@@ -20,6 +20,7 @@ FEWEST = 3
 """Folds or seeds below which no interval is given."""
 FEWEST_SPEAKERS = 10
 """Speakers below which none is given over them: of four, a bootstrap would cover about 80 %."""
+_RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
@@ -43,11 +44,7 @@ class PairedTest(NamedTuple):
 
 
 def bootstrap_interval(
-    truth: ArrayLike,
-    predicted: ArrayLike,
-    *,
-    speakers: ArrayLike | None = None,
-    resamples: int = 2000,
+    truth: ArrayLike, predicted: ArrayLike, *, speakers: ArrayLike | None = None
 ) -> Interval:
     """Percentile bootstrap interval of UAR, over utterances or over speakers.
 
@@ -61,8 +58,6 @@ def bootstrap_interval(
     speakers
         Who speaks each utterance, shape (utterances,). If given, whole speakers are drawn: the
         interval then says what other speakers might bring, and is as a rule wider.
-    resamples
-        Number of resamples.
 
     Returns
     -------
@@ -88,7 +83,7 @@ def bootstrap_interval(
     if speakers is not None and len(speakers) != len(truth):
         raise StudyError(f"expected {len(truth)} speakers, one per utterance; got {len(speakers)}")
     groups, fewest = (np.arange(len(truth)), 2) if speakers is None else (speakers, FEWEST_SPEAKERS)
-    value, sample = _resampled(truth == predicted, truth, groups, resamples)
+    value, sample = _resampled(truth == predicted, truth, groups)
     low, high = map(float, np.quantile(sample, ENDS))
     few = len(np.unique(groups)) < fewest or np.isclose(low, high, atol=1e-12)
     return Interval(value) if few else Interval(value, low, high)
@@ -237,12 +232,7 @@ def mcnemar(truth: ArrayLike, first: ArrayLike, second: ArrayLike) -> float:
 
 
 def paired_bootstrap(
-    truth: ArrayLike,
-    first: ArrayLike,
-    second: ArrayLike,
-    groups: ArrayLike,
-    *,
-    resamples: int = 2000,
+    truth: ArrayLike, first: ArrayLike, second: ArrayLike, groups: ArrayLike
 ) -> PairedTest:
     """Compare the UAR of two methods on the same utterances, which are drawn again and again.
 
@@ -253,8 +243,6 @@ def paired_bootstrap(
     groups
         What is drawn as a whole, shape (predictions,): names of utterances, where each was
         predicted under several seeds, or of speakers.
-    resamples
-        Number of resamples.
 
     Returns
     -------
@@ -275,16 +263,16 @@ def paired_bootstrap(
     truth, first = as_labels(truth, first)
     truth, second = as_labels(truth, second)
     gained = (first == truth).astype(float) - (second == truth)
-    difference, sample = _resampled(gained, truth, np.asarray(groups), resamples)
+    difference, sample = _resampled(gained, truth, np.asarray(groups))
     low, high = map(float, np.quantile(sample, ENDS))
     if np.isclose(low, high, atol=1e-12):
         return PairedTest(Interval(difference), np.nan)
     fewer = min((sample <= 0).sum(), (sample >= 0).sum()) + 1
-    return PairedTest(Interval(difference, low, high), float(min(1, 2 * fewer / (resamples + 1))))
+    return PairedTest(Interval(difference, low, high), float(min(1, 2 * fewer / (_RESAMPLES + 1))))
 
 
 def _resampled(
-    values: np.ndarray, classes: np.ndarray, groups: np.ndarray, resamples: int
+    values: np.ndarray, classes: np.ndarray, groups: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Mean over classes of the mean value of each, as measured and for groups drawn again."""
     group = np.unique(groups, return_inverse=True)[1]
@@ -295,7 +283,7 @@ def _resampled(
     # Groups that are alike are drawn together: hundreds of utterances are but a few kinds.
     kinds, times = np.unique(sums.reshape(len(sums), -1), axis=0, return_counts=True)
     generator = np.random.default_rng(0)
-    drawn = generator.multinomial(len(sums), times / len(sums), size=resamples)
+    drawn = generator.multinomial(len(sums), times / len(sums), size=_RESAMPLES)
     total = np.vstack([times, drawn]) @ kinds
     value, count = np.split(total, 2, axis=1)
     means = (value / np.maximum(count, 1)).sum(axis=1) / (count > 0).sum(axis=1)

@@ -11,7 +11,7 @@ _HELD_OUT = ("loso", "grouped", "strangers")
 SUMMARY_COLUMNS = [
     *(*CONDITION, "kind", "selection", "variant", "optimistic"),
     *(f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high")),
-    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs", "seconds"),
+    *("utterances", "of_utterances", "folds", "of_folds", "seeds", "runs"),
 ]
 
 
@@ -34,8 +34,7 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         ``_high`` by `fold_interval`, NaN for fewer than three; ``pooled_uar`` over all utterances
         at once, mean over seeds, with a bootstrap interval over utterances, or over speakers where
         these are held out and across corpora; utterances (tested, in one seed) and folds, each
-        with ``of_``, how many the whole protocol has; seeds, runs, seconds (mean per run). Scores
-        are fractions.
+        with ``of_``, how many the whole protocol has; seeds, runs. Scores are fractions.
     """
     rows = []
     for row, group in grouped(runs, [*CONDITION, "kind", "selection", "variant"]):
@@ -46,7 +45,6 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         row |= extent(group) | {
             "utterances": int(group.drop_duplicates("split")["utterances"].sum()),
             "of_utterances": group["of_utterances"].astype(float).max(),
-            "seconds": group["seconds"].astype(float).mean(),
         }
         rows.append(row)
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)

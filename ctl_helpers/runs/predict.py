@@ -17,15 +17,7 @@ from ctl_helpers.corpora.manifest import COLUMNS, read_utterances
 from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE
 from ctl_helpers.corpora.tables import Listing
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import (
-    SECONDS,
-    Features,
-    FeatureSettings,
-    Normalised,
-    apply_statistics,
-    extract,
-    normalise,
-)
+from ctl_helpers.features import SECONDS, Features, FeatureSettings, Normalised, extract, normalise
 from ctl_helpers.runs.model import load_network
 
 _SHORTEST = 0.1  # seconds of a window
@@ -157,8 +149,7 @@ def _predict(network, card: Mapping[str, Any], found: Features) -> tuple[pd.Data
 
     inputs = _normalised(found, card)
     rows = np.delete(np.arange(len(inputs)), list(found.failed))
-    few = np.array_split(rows, -(-len(rows) // _AT_ONCE))
-    probabilities = np.concatenate([training.predict(network, inputs, part) for part in few])
+    probabilities = training.predict(network, inputs, rows, _AT_ONCE)
     table = found.manifest.loc[rows, ["file", "start", "end"]].reset_index(drop=True)
     table["emotion"] = np.array(card["classes"])[probabilities.argmax(axis=1)]
     table[card["classes"]] = probabilities
@@ -171,7 +162,9 @@ def _normalised(found: Features, card: Mapping[str, Any]) -> Normalised:
     speech = found.speech if card["padding"] == "zeroed" else None
     kind, failed = card["normalisation"], list(found.failed)
     if kind == "global":
-        return apply_statistics(found.values, (card["mean"], card["scale"]), speech)
+        mean, scale = (np.float32(card[name])[None] for name in ("mean", "scale"))
+        group = np.zeros(len(found.values), int)
+        return Normalised(found.values, kind, group, mean, scale, speech)
     return normalise(found.values, found.manifest, kind, speech=speech, failed=failed)
 
 

@@ -137,7 +137,10 @@ def compute(
     missing = [run for run in missing if run.name not in failures]
     missing.sort(key=lambda run: -run.method.work(run.problem))
     alone = [run for run in missing if not run.members]
-    failures |= _compute_side_by_side(alone, store, jobs, description)
+    threads = max(1, cores() // (jobs or cores()))
+    work = partial(_execute_safely, store=store, threads=threads)
+    said = parallel_map(work, alone, jobs, description, unit="run", dead=_dead)
+    failures |= {run.name: line for run, line in zip(alone, said, strict=True)}
     for run in missing:
         if run.members:  # in this process: a mean takes no time
             failed = [one.method.label for one in run.members if failures.get(one.name)]
@@ -147,16 +150,6 @@ def compute(
                 else _execute_safely(run, store, cores())
             )
     return {name: said for name, said in failures.items() if said}
-
-
-def _compute_side_by_side(
-    todo: list[Run], store: RunStore, jobs: int | None, description: str
-) -> dict[str, str]:
-    """Compute runs in parallel; a run whose process dies is tried again, then named."""
-    threads = max(1, cores() // (jobs or cores()))
-    work = partial(_execute_safely, store=store, threads=threads)
-    said = parallel_map(work, todo, jobs, description, unit="run", dead=_dead)
-    return {run.name: line for run, line in zip(todo, said, strict=True)}
 
 
 def _dead(run: Run) -> str:
@@ -191,7 +184,7 @@ def _where(run: Run) -> str:
 def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
     """Execute a run in a worker; give back what went wrong in a line, or an empty one."""
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
-    with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0", TF_CPP_MIN_LOG_LEVEL="3"):
+    with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0"):
         file = store.root / f"{run.name}.error.txt"
         try:
             execute(run, store)
@@ -275,14 +268,12 @@ def _check(outcome: Outcome, problem: Problem, label: str) -> None:
 
 def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:
     """Make a row per selection and test utterance: metadata, label, prediction, probabilities."""
-    part = problem.manifest.iloc[problem.test].reset_index(drop=True)
-    names = np.array(problem.classes)
-    blocks = []
+    columns = ["utterance", "corpus", "speaker", "sex", "emotion"]
+    part = problem.manifest[columns].iloc[problem.test].reset_index(drop=True)
+    names, blocks = np.array(problem.classes), []
     for selection, probabilities in outcome.probabilities.items():
-        block = pd.DataFrame({"selection": selection, "utterance": part["utterance"]})
-        for column in ("corpus", "speaker", "sex", "emotion"):
-            block[column] = part[column]
-        block["predicted"] = names[np.argmax(probabilities, axis=1)]
+        block = part.assign(predicted=names[np.argmax(probabilities, axis=1)])
+        block.insert(0, "selection", selection)
         columns = [f"p_{name}" for name in problem.classes]
         blocks.append(block.join(pd.DataFrame(probabilities, columns=columns)))
     return pd.concat(blocks, ignore_index=True)

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import json
 import logging
-import math
 import os
 import shutil
 import time
@@ -57,25 +56,26 @@ def canonical(value: Any) -> Any:
     >>> canonical({"rate": np.float64(2.0), "shape": (3, 3)})
     {'rate': 2, 'shape': [3, 3]}
     """
-    if value is None or isinstance(value, str | bool):
-        return value
+    text = json.dumps(value, default=_plain)
+    return json.loads(text, parse_float=_number, parse_constant=lambda infinite: None)
+
+
+def _plain(value: Any) -> Any:
+    """Give what JSON does not know as something that it does."""
     if isinstance(value, np.generic | np.ndarray):
-        return canonical(value.tolist())
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            return None
-        return int(value) if value.is_integer() else float(value)
+        return value.tolist()
     if is_dataclass(value) and not isinstance(value, type):
-        return canonical(asdict(value))
+        return asdict(value)
     if isinstance(value, Mapping):
-        return {str(key): canonical(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [canonical(item) for item in value]
+        return dict(value)
     if isinstance(value, PurePath):
         return value.as_posix()
     raise StudyError(f"expected a value that JSON can hold, got {type(value).__name__}: {value!r}")
+
+
+def _number(text: str) -> int | float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def write_json(path: str | Path, value: Any) -> None:

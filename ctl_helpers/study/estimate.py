@@ -17,7 +17,7 @@ _STEP = 0.01  # seconds an utterance of a network that cannot be timed
 _SHALLOW = 3.0  # seconds of a shallow run that has never been timed; its features come on top
 
 
-def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tuple[int, float]:
+def estimate(runs: Iterable[Run], store: RunStore) -> tuple[int, float]:
     """Estimate the runs that are missing.
 
     Parameters
@@ -26,8 +26,6 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
         Of a plan.
     store : RunStore
         What is there is not computed again; its past seconds tell how long others take.
-    measure : bool
-        Whether to time a few training steps of networks that never ran.
 
     Returns
     -------
@@ -40,11 +38,10 @@ def estimate(runs: Iterable[Run], store: RunStore, measure: bool = True) -> tupl
     past = _past_seconds(store)
     new = {_key(r): r for r in missing if isinstance(r.method, NetworkMethod)}
     new = {key: run for key, run in new.items() if key not in past}
-    if measure:  # in a process that ends: a network's memory would else stay until the study ends
-        timed = parallel_map(_time_steps, new.values(), 1, "timing", apart=True, dead=_untimed)
-        past |= dict(zip(new, timed, strict=True))
-    else:
-        past |= dict.fromkeys(new, _STEP)
+    # In a process that ends: a network's memory would else stay until the study ends.
+    untimed: dict = {"apart": True, "dead": lambda run: _STEP}
+    timed = parallel_map(_time_steps, new.values(), 1, "timing", **untimed)
+    past |= dict(zip(new, timed, strict=True))
     total = 0.0
     for run in missing:
         work, key = run.method.work(run.problem), _key(run)
@@ -109,12 +106,7 @@ def _time_steps(run: Run) -> float:
     try:
         return _seconds_of_a_step(run)
     except Exception:
-        return _untimed(run)
-
-
-def _untimed(run: Run) -> float:
-    """Guess for a network of the user's own, say, that fails: its runs will name it."""
-    return _STEP
+        return _STEP  # of a network of the user's own, say, that fails: its runs will name it
 
 
 def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
@@ -123,7 +115,7 @@ def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
     method: Any = run.method
     recipe, classes = method.recipe, len(run.problem.classes)
     backend.prepare(0, 1)  # runs have a core each
-    shape: Any = _shape(run)
+    shape = _shape(run)
     model = build(recipe, shape, classes)
     training.compile_model(model, recipe, recipe.batch_size)
     rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from ctl_helpers.report.notebooks import Notebook
 from ctl_helpers.results.naming import method_of, name_of, title_of
 from ctl_helpers.results.runs import study_runs
 from ctl_helpers.runs.run import Run
-from ctl_helpers.study.plan import Group, Plan, open_corpora
+from ctl_helpers.study.plan import Group, Plan
 from ctl_helpers.study.settings import READING, Settings, Study
 
 FEATURES, INSIDE, ACROSS, TABLES = (
@@ -47,8 +47,7 @@ def list_notebooks(
     -------
     list of Notebook
     """
-    root, _ = open_corpora(study)
-    place = None if study.settings.corpora is None else os.path.relpath(root.absolute(), out)
+    place = study.settings.corpora and os.path.relpath(study.settings.corpora, out)
     reading = {name: value for name in READING if (value := getattr(study.settings, name))}
     common = {"corpora": place, "out": ".", "more": reading}
     named: dict[str, Notebook] = {}

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.corpora import find_corpora, load_manifest, make_miniature, samples_of
+from ctl_helpers.corpora import SYNTHETIC, find_corpora, is_miniature, load_manifest, make_miniature
+from ctl_helpers.corpora.catalogue import samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import Method, parse
 from ctl_helpers.methods.network import NetworkMethod
@@ -98,10 +99,15 @@ def _name(run: Run) -> str:
     return run.name
 
 
-def open_corpora(study: Study) -> tuple[Path, list[str]]:
-    """Find the folder of corpora, or make the miniature ones, and the names of what is in it."""
+def open_corpora(study: Study, say: Callable = lambda line: None) -> tuple[Path, list[str]]:
+    """Find the folder of corpora, or make the miniature ones, and the names of what is in it.
+
+    ``say`` gets a line where the speech is synthetic.
+    """
     root = study.settings.corpora
     folder = make_miniature() if root is None else Path(root)
+    if is_miniature(folder):
+        say(SYNTHETIC)
     return folder, list(find_corpora(folder, study.settings.columns, study.settings.emotions))
 
 
@@ -113,7 +119,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     study : Study
         As :func:`ctl_helpers.study.settings.read_study` gives it.
     say : callable
-        Gets a line per corpus.
+        Gets a line per corpus, and first one where the speech is synthetic.
 
     Returns
     -------
@@ -125,7 +131,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     StudyError
         When a word of the study is not known, or there are no corpora.
     """
-    root, found = open_corpora(study)
+    root, found = open_corpora(study, say)
     plan = Plan()
     for settings in study.blocks.values():
         _check(settings, found)
@@ -152,18 +158,8 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
         if name not in plan.manifests:
             continue
         with _naming_problems(plan, name):
-            problems = [
-                problem
-                for division in settings.divisions
-                for problem in problems_inside(
-                    plan.manifests[name],
-                    protocol,
-                    settings.folds,
-                    division,
-                    settings.only or None,
-                )
-            ]
-            _add(block, settings, plan, (name,), _sized(problems, settings))
+            problems = _problems_inside(plan.manifests[name], protocol, settings)
+            _add(block, settings, plan, (name,), problems)
     for (source, target), scoring, labels in product(
         _pairs(settings, found), settings.scorings, settings.labels
     ):
@@ -175,8 +171,7 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                 problems = problems_across(
                     plan.manifests, source, target, scoring, labels, seeds[0]
                 )
-                place = (source, target)
-                _add(block, settings, plan, place, _sized(problems, settings), seeds)
+                _add(block, settings, plan, (source, target), problems, seeds)
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     for text in settings.methods:
         files = re.findall(r"given:[^,()]+", text)
@@ -186,8 +181,11 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
             plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
 
 
-def _sized(problems: list[Problem], settings: Settings) -> list[Problem]:
-    return [replace(problem, length=samples_of(settings.seconds)) for problem in problems]
+def _problems_inside(manifest: pd.DataFrame, protocol: str, settings: Settings) -> list[Problem]:
+    """Make the problems of a protocol for every seed of the division."""
+    asked = (manifest, protocol, settings.folds)
+    made = (problems_inside(*asked, division, settings.only) for division in settings.divisions)
+    return list(chain.from_iterable(made))
 
 
 @contextmanager
@@ -210,7 +208,8 @@ def _add(
     problems: list[Problem],
     seeds: tuple[int, ...] | None = None,
 ) -> None:
-    across = len(place) > 1
+    across, length = len(place) > 1, samples_of(settings.seconds)
+    problems = [replace(problem, length=length) for problem in problems]
     for text, normalisation, change, method in _methods(settings, across):
         suiting = [problem for problem in problems if method.suits(problem)]
         if not suiting:
@@ -319,13 +318,11 @@ def list_splits(study: Study) -> pd.DataFrame:
     settings, tables = study.settings, []
     for name in _names(settings, found):
         manifest = load_manifest(root, name, **settings.reading)
-        for protocol, division in product(settings.protocols, settings.divisions):
-            only = settings.only or None
-            for problem in problems_inside(manifest, protocol, settings.folds, division, only):
-                for part in ("train", "test"):
-                    rows = manifest.iloc[getattr(problem, part)]
-                    rows = rows[["corpus", "utterance", "emotion", "speaker"]]
-                    place = {"protocol": protocol, "split": problem.split, "part": part}
-                    tables.append(rows.assign(**place))
+        for protocol in settings.protocols:
+            problems = _problems_inside(manifest, protocol, settings)
+            for problem, part in product(problems, ("train", "test")):
+                rows = manifest.iloc[getattr(problem, part)]
+                place = {"protocol": protocol, "split": problem.split, "part": part}
+                tables.append(rows.assign(**place))
     columns = ["corpus", "protocol", "split", "part", "utterance", "emotion", "speaker"]
     return pd.concat(tables, ignore_index=True)[columns]

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ctl_helpers.corpora import SYNTHETIC, is_miniature
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
@@ -14,7 +13,7 @@ from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import costs, estimate, sentence
 from ctl_helpers.study.pages import list_notebooks
-from ctl_helpers.study.plan import Plan, describe_runs, open_corpora, plan_study
+from ctl_helpers.study.plan import Plan, describe_runs, plan_study
 from ctl_helpers.study.settings import Study
 
 
@@ -96,9 +95,6 @@ def _say_what_is_to_do(
 
 
 def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
-    root, _ = open_corpora(study)
-    if is_miniature(root):
-        say(SYNTHETIC)
     plan = plan_study(study, say)
     if not plan.runs:
         nothing = "nothing to do: methods of adaptation need --pairs, all others --protocols"

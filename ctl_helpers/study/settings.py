@@ -5,245 +5,14 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from ctl_helpers.errors import StudyError, nearest
+from ctl_helpers.errors import StudyError, check_choice, nearest
+from ctl_helpers.plugins import load
 
-
-def _option(default: Any, kind: str, text: str, name: str = "NAME", known: str = "") -> Any:
-    """Declare a setting: its default, kind, help, what its values are called, what they may be."""
-    return field(default_factory=lambda: default, metadata=locals())
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a study, or of one block of it. ``--help`` says what each means."""
-
-    corpora: str | None = _option(
-        None, "word", "folder that holds the corpora; by default the miniature ones", "FOLDER"
-    )
-    names: tuple[str, ...] = _option((), "words", "which corpora; by default all that are found")
-    emotions: Mapping[str, str] = _option(
-        {},
-        "mapping",
-        "what the words of your labels mean, such as excited:happy; WORD: leaves it out",
-        "WORD:EMOTION",
-    )
-    columns: Mapping[str, str] = _option(
-        {}, "mapping", "what the columns of your tables mean, such as file:path", "COLUMN:MEANING"
-    )
-    votes: bool = _option(
-        False, "flag", "if rows of a table disagree, take the emotion that most of them name"
-    )
-    unpublished: bool = _option(
-        False, "flag", "also use utterances that were not published first (EmoDB 2.0: 281 more)"
-    )
-    seconds: float | None = _option(
-        None, "length", "length that signals are padded or cropped to; by default the corpus's", "S"
-    )
-    methods: tuple[str, ...] = _option(
-        ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
-        "words",
-        "NETWORK/RECIPE, a method across corpora, FEATURES+CLASSIFIER, mean(...), given:FILE",
-    )
-    protocols: tuple[str, ...] = _option(
-        ("kfold",),
-        "words",
-        "inside a corpus: kfold, stratified, loso, grouped, sentences, strangers, "
-        "partition:FOLDER, FILE.py:FUNCTION, inner:ANY, or none",
-    )
-    folds: int = _option(10, "count", "folds of the k-fold protocols", "N")
-    divisions: tuple[int, ...] = _option((98,), "numbers", "seeds of the division", "N")
-    only: tuple[int, ...] = _option((), "numbers", "numbers of the splits to run, from 0", "N")
-    pairs: tuple[str, ...] = _option(
-        ("all",), "words", "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
-    )
-    scorings: tuple[str, ...] = _option(
-        ("transductive",), "words", "across corpora: transductive, inductive", known="scorings"
-    )
-    labels: tuple[str, ...] = _option(
-        ("emotion",),
-        "words",
-        "classes across corpora: emotion, shared, arousal, valence",
-        known="labels",
-    )
-    normalisations: tuple[str, ...] = _option(
-        ("own",),
-        "words",
-        "own: as the recipe says; or none, utterance, speaker (with all the speech of a new "
-        "voice; speaker-5s, speaker-20s, speaker-60s with some of it), corpus, global",
-        known="normalisations",
-    )
-    seeds: tuple[int, ...] = _option((0,), "numbers", "seeds of the training; a run for each", "N")
-    selection: str = _option(
-        "last", "word", "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
-        known="selections",
-    )  # fmt: skip
-    epochs: int | None = _option(None, "count", "epochs; by default the recipe's", "N")
-    changes: tuple[Mapping[str, Any], ...] = _option(
-        ({},), "changes", "fields of the recipes to change; a run for each entry", "FIELD=VALUE,..."
-    )
-    notebooks: bool = _option(True, "flag", "execute the notebooks that show the runs")
-    out: str = _option("reports", "word", "folder of the report and its runs", "FOLDER")
-    jobs: int | None = _option(None, "count", "processes; by default one per core", "N")
-    engine: str = _option("local", "word", "local or dask", known="engines")
-    scheduler: str | None = _option(None, "word", "of Dask, such as tcp://host:8786", "ADDRESS")
-
-    @property
-    def reading(self) -> dict[str, Any]:
-        """How corpora are read, as :func:`ctl_helpers.corpora.load_manifest` takes it."""
-        found = {name: getattr(self, name) for name in READING}
-        return {"labels": found.pop("emotions")} | found
-
-
-READING = ("emotions", "columns", "votes", "unpublished", "seconds")
-FIELDS = {one.name: one for one in fields(Settings)}
 _LONGEST = 3600  # seconds of a signal
-_WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", *READING)
-
-
-@dataclass(frozen=True)
-class Study:
-    """A study: settings that hold for all of it, and blocks of runs with settings of their own.
-
-    Parameters
-    ----------
-    settings : Settings
-        Of the whole study.
-    blocks : dict of str to Settings
-        By name; one without a name where the study is not divided.
-    name : str
-        Of the file it was read from; empty where there is none.
-    """
-
-    settings: Settings
-    blocks: Mapping[str, Settings]
-    name: str = ""
-
-
-def read_study(
-    file: str | Path | None = None,
-    changes: Mapping[str, Any] | None = None,
-    only: Sequence[str] = (),
-) -> Study:
-    """Read a study from a YAML file.
-
-    Parameters
-    ----------
-    file : path, optional
-        Fields of `Settings`, and ``blocks``: a mapping of names to further fields. Without a file
-        the study has one block with the defaults.
-    changes : dict, optional
-        Fields that take the place of those of the file, in all blocks: values as in YAML or as
-        words of a command line.
-    only : sequence of str
-        Names of blocks to keep; all by default.
-
-    Raises
-    ------
-    StudyError
-        When the file cannot be read, a key is not known or a value is not valid.
-    """
-    changes = {name: parse(name, value, "") for name, value in (changes or {}).items()}
-    if file is None:
-        if only:
-            raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
-        settings = replace(Settings(), **changes)
-        return Study(settings, {"": settings})
-    content = _read_yaml(Path(file))
-    blocks = content.pop("blocks", None) or {"": {}}
-    content.pop("about", None)
-    if not isinstance(blocks, dict) or not all(
-        isinstance(block, dict | None) for block in blocks.values()
-    ):
-        raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
-    common = _parsed(content, str(file))
-    made = {}
-    if unknown := [name for name in only if name not in blocks]:
-        known = "; ".join(filter(None, blocks)) or "none"
-        hint = nearest(unknown[0], blocks)
-        raise StudyError(f"{file}: no block {unknown[0]!r}; it has {known}{hint}")
-    for name, block in blocks.items():
-        if only and name not in only:
-            continue
-        block = dict(block or {})
-        block.pop("about", None)
-        where = f"{file}, block {name!r}" if name else str(file)
-        if misplaced := [key for key in block if key in _WHOLE_STUDY]:
-            raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
-        made[name] = replace(Settings(), **common | _parsed(block, where) | changes)
-    return Study(replace(Settings(), **common | changes), made, Path(file).stem)
-
-
-def _read_yaml(file: Path) -> dict:
-    import yaml
-
-    class Once(yaml.SafeLoader):
-        """Refuses a key that is there twice, of which the last would count without a word."""
-
-        def construct_mapping(self, node, deep=False):
-            keys = [key.value for key, _ in node.value]
-            if twice := [key for key in keys if keys.count(key) > 1 and key != "<<"]:
-                raise yaml.YAMLError(f"the key {twice[0]!r} twice,{node.start_mark}")
-            return super().construct_mapping(node, deep)
-
-    try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Once)
-    except FileNotFoundError as error:
-        raise StudyError(f"study {file}: no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise StudyError(f"study {file}: expected a YAML file, got: {reason}") from error
-    if not isinstance(content, dict):
-        raise StudyError(f"study {file}: expected settings, as names: [emodb], got {content!r}")
-    return content
-
-
-def _parsed(content: Mapping[str, Any], where: str) -> dict[str, Any]:
-    return {name: parse(name, value, where) for name, value in content.items()}
-
-
-def parse(name: str, value: Any, where: str) -> Any:
-    """Bring a value of a YAML file or a command line into the type of its setting.
-
-    Raises
-    ------
-    StudyError
-        In a line that names the setting, where it stands and what was expected.
-    """
-    if name not in FIELDS:
-        hint = nearest(str(name), [*FIELDS, "blocks", "about"])
-        raise StudyError(f"{where or 'study'}: no setting {name!r}{hint}")
-    metadata, place = FIELDS[name].metadata, f"{where}: {name}" if where else f"--{name}"
-    if value is None:
-        return metadata["default"]
-    try:
-        found = _KINDS[metadata["kind"]](value)
-    except (ValueError, TypeError) as error:
-        raise StudyError(f"{place}: expected {error}, got {value!r}") from error
-    if metadata["known"]:
-        allowed = _known()[metadata["known"]]
-        for word in found if isinstance(found, tuple) else (found,):
-            if word not in allowed:
-                raise StudyError(f"{place}: expected one of {', '.join(allowed)}, got {word!r}")
-    return found
-
-
-def _known() -> dict[str, tuple[str, ...]]:
-    from ctl_helpers.features import NORMALISATIONS
-    from ctl_helpers.methods import OWN, SELECTIONS
-    from ctl_helpers.parallel import ENGINES
-    from ctl_helpers.protocols import LABELS, SCORINGS
-
-    return {
-        "scorings": SCORINGS,
-        "labels": tuple(LABELS),
-        "normalisations": (OWN, *NORMALISATIONS),
-        "selections": SELECTIONS,
-        "engines": ENGINES,
-    }
 
 
 def _word(value: Any) -> str:
@@ -335,16 +104,224 @@ def _literal(word: str) -> Any:
         return word
 
 
-_KINDS: dict[str, Callable[[Any], Any]] = {
-    "word": _word,
-    "words": _words,
-    "count": _count,
-    "length": _length,
-    "numbers": _numbers,
-    "flag": _flag,
-    "mapping": _mapping,
-    "changes": _changes,
-}
+def _option(default: Any, read: Callable, text: str, name: str = "NAME", known: str = "") -> Any:
+    """Declare a setting: its default, how a value is read, its help, what its values are called.
+
+    ``known`` is where the words stand that it may have.
+    """
+    return field(default_factory=lambda: default, metadata=locals())
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of a study, or of one block of it. ``--help`` says what each means."""
+
+    corpora: str | None = _option(
+        None, _word, "folder that holds the corpora; by default the miniature ones", "FOLDER"
+    )
+    names: tuple[str, ...] = _option((), _words, "which corpora; by default all that are found")
+    emotions: Mapping[str, str] = _option(
+        {},
+        _mapping,
+        "what the words of your labels mean, such as excited:happy; WORD: leaves it out",
+        "WORD:EMOTION",
+    )
+    columns: Mapping[str, str] = _option(
+        {}, _mapping, "what the columns of your tables mean, such as file:path", "COLUMN:MEANING"
+    )
+    votes: bool = _option(
+        False, _flag, "if rows of a table disagree, take the emotion that most of them name"
+    )
+    unpublished: bool = _option(
+        False, _flag, "also use utterances that were not published first (EmoDB 2.0: 281 more)"
+    )
+    seconds: float | None = _option(
+        None, _length, "length that signals are padded or cropped to; by default the corpus's", "S"
+    )
+    methods: tuple[str, ...] = _option(
+        ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
+        _words,
+        "NETWORK/RECIPE, a method across corpora, FEATURES+CLASSIFIER, mean(...), given:FILE",
+    )
+    protocols: tuple[str, ...] = _option(
+        ("kfold",),
+        _words,
+        "inside a corpus: kfold, stratified, loso, grouped, sentences, strangers, "
+        "partition:FOLDER, FILE.py:FUNCTION, inner:ANY, or none",
+    )
+    folds: int = _option(10, _count, "folds of the k-fold protocols", "N")
+    divisions: tuple[int, ...] = _option((98,), _numbers, "seeds of the division", "N")
+    only: tuple[int, ...] = _option((), _numbers, "numbers of the splits to run, from 0", "N")
+    pairs: tuple[str, ...] = _option(
+        ("all",), _words, "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
+    )
+    scorings: tuple[str, ...] = _option(
+        ("transductive",),
+        _words,
+        "across corpora: transductive, inductive",
+        known="ctl_helpers.protocols:SCORINGS",
+    )
+    labels: tuple[str, ...] = _option(
+        ("emotion",),
+        _words,
+        "classes across corpora: emotion, shared, arousal, valence",
+        known="ctl_helpers.protocols:LABELS",
+    )
+    normalisations: tuple[str, ...] = _option(
+        ("own",),
+        _words,
+        "own: as the recipe says; or none, utterance, speaker (with all the speech of a new "
+        "voice; speaker-5s, speaker-20s, speaker-60s with some of it), corpus, global",
+        known="ctl_helpers.methods:NORMALISATIONS",
+    )
+    seeds: tuple[int, ...] = _option((0,), _numbers, "seeds of the training; a run for each", "N")
+    selection: str = _option(
+        "last", _word, "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
+        known="ctl_helpers.methods:SELECTIONS",
+    )  # fmt: skip
+    epochs: int | None = _option(None, _count, "epochs; by default the recipe's", "N")
+    changes: tuple[Mapping[str, Any], ...] = _option(
+        ({},), _changes, "fields of the recipes to change; a run for each entry", "FIELD=VALUE,..."
+    )
+    notebooks: bool = _option(True, _flag, "execute the notebooks that show the runs")
+    out: str = _option("reports", _word, "folder of the report and its runs", "FOLDER")
+    jobs: int | None = _option(None, _count, "processes; by default one per core", "N")
+    engine: str = _option("local", _word, "local or dask", known="ctl_helpers.parallel:ENGINES")
+    scheduler: str | None = _option(None, _word, "of Dask, such as tcp://host:8786", "ADDRESS")
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """How corpora are read, as :func:`ctl_helpers.corpora.load_manifest` takes it."""
+        found = {name: getattr(self, name) for name in READING}
+        return {"labels": found.pop("emotions")} | found
+
+
+READING = ("emotions", "columns", "votes", "unpublished", "seconds")
+FIELDS = {one.name: one for one in fields(Settings)}
+_WHOLE_STUDY = ("corpora", "out", "jobs", "engine", "scheduler", *READING)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study: settings that hold for all of it, and blocks of runs with settings of their own.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the whole study.
+    blocks : dict of str to Settings
+        By name; one without a name where the study is not divided.
+    name : str
+        Of the file it was read from; empty where there is none.
+    """
+
+    settings: Settings
+    blocks: Mapping[str, Settings]
+    name: str = ""
+
+
+def read_study(
+    file: str | Path | None = None,
+    changes: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+) -> Study:
+    """Read a study from a YAML file.
+
+    Parameters
+    ----------
+    file : path, optional
+        Fields of `Settings`, and ``blocks``: a mapping of names to further fields. Without a file
+        the study has one block with the defaults.
+    changes : dict, optional
+        Fields that take the place of those of the file, in all blocks: values as in YAML or as
+        words of a command line.
+    only : sequence of str
+        Names of blocks to keep; all by default.
+
+    Raises
+    ------
+    StudyError
+        When the file cannot be read, a key is not known or a value is not valid.
+    """
+    changes = {name: parse(name, value, "") for name, value in (changes or {}).items()}
+    if file is None:
+        if only:
+            raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
+        settings = Settings(**changes)
+        return Study(settings, {"": settings})
+    content = _read_yaml(Path(file))
+    blocks = content.pop("blocks", None) or {"": {}}
+    if not isinstance(blocks, dict) or not all(
+        isinstance(block, dict | None) for block in blocks.values()
+    ):
+        raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
+    common = _parsed(content, str(file))
+    made = {}
+    if unknown := [name for name in only if name not in blocks]:
+        known = "; ".join(filter(None, blocks)) or "none"
+        hint = nearest(unknown[0], blocks)
+        raise StudyError(f"{file}: no block {unknown[0]!r}; it has {known}{hint}")
+    for name, block in blocks.items():
+        if only and name not in only:
+            continue
+        block = block or {}
+        where = f"{file}, block {name!r}" if name else str(file)
+        if misplaced := [key for key in block if key in _WHOLE_STUDY]:
+            raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
+        made[name] = Settings(**common | _parsed(block, where) | changes)
+    return Study(Settings(**common | changes), made, Path(file).stem)
+
+
+def _read_yaml(file: Path) -> dict:
+    import yaml
+
+    class Once(yaml.SafeLoader):
+        """Refuses a key that is there twice, of which the last would count without a word."""
+
+        def construct_mapping(self, node, deep=False):
+            keys = [key.value for key, _ in node.value]
+            if twice := [key for key in keys if keys.count(key) > 1 and key != "<<"]:
+                raise yaml.YAMLError(f"the key {twice[0]!r} twice,{node.start_mark}")
+            return super().construct_mapping(node, deep)
+
+    try:
+        content = yaml.load(file.read_text(encoding="utf-8"), Once)
+    except FileNotFoundError as error:
+        raise StudyError(f"study {file}: no such file") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise StudyError(f"study {file}: expected a YAML file, got: {reason}") from error
+    if not isinstance(content, dict):
+        raise StudyError(f"study {file}: expected settings, as names: [emodb], got {content!r}")
+    return content
+
+
+def _parsed(content: Mapping[str, Any], where: str) -> dict[str, Any]:
+    return {name: parse(name, value, where) for name, value in content.items() if name != "about"}
+
+
+def parse(name: str, value: Any, where: str) -> Any:
+    """Bring a value of a YAML file or a command line into the type of its setting.
+
+    Raises
+    ------
+    StudyError
+        In a line that names the setting, where it stands and what was expected.
+    """
+    if name not in FIELDS:
+        hint = nearest(str(name), [*FIELDS, "blocks", "about"])
+        raise StudyError(f"{where or 'study'}: no setting {name!r}{hint}")
+    metadata, place = FIELDS[name].metadata, f"{where}: {name}" if where else f"--{name}"
+    if value is None:
+        return metadata["default"]
+    try:
+        found = metadata["read"](value)
+    except (ValueError, TypeError) as error:
+        raise StudyError(f"{place}: expected {error}, got {value!r}") from error
+    if metadata["known"]:
+        for word in found if isinstance(found, tuple) else (found,):
+            check_choice(place, word, load(metadata["known"]))
+    return found
 
 
 def spelled(name: str, found: Iterable[str]) -> str:

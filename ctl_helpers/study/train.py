@@ -2,8 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers import __version__
-from ctl_helpers.corpora import (
-    CATALOGUE,
-    find_corpora,
-    load_manifest,
-    make_miniature,
-    samples_of,
-)
+from ctl_helpers.corpora import CATALOGUE, load_manifest, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
@@ -28,6 +20,8 @@ from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
 from ctl_helpers.runs.run import Run
+from ctl_helpers.study.plan import open_corpora
+from ctl_helpers.study.settings import Study
 
 _LIMITS = (
     "It tells which of the emotions of its corpora a recording sounds like, not what a person "
@@ -37,23 +31,18 @@ _LIMITS = (
 
 
 def train_network(
-    corpora: str | None,
-    names: Sequence[str],
+    study: Study,
     out: str | Path,
     method: str = "cpac/modern",
     seed: int = 0,
     report: str | Path | None = None,
-    epochs: int | None = None,
-    **reading: Any,
 ) -> Path:
     """Train a network on all utterances of some corpora and save it with its model card.
 
     Parameters
     ----------
-    corpora : path or None
-        Folder that holds the corpora; None for the miniature ones.
-    names : sequence of str
-        Which of them; empty for all that are found.
+    study : Study
+        Its settings say which corpora, how they are read, and the epochs.
     out : path
         The ``.keras`` file to write. A training that was stopped continues from a checkpoint in a
         folder beside it.
@@ -63,10 +52,6 @@ def train_network(
         Of the training.
     report : path, optional
         A report whose scores of this method on these corpora the model card quotes.
-    epochs : int, optional
-        In place of the recipe's.
-    **reading
-        As for :func:`ctl_helpers.corpora.load_manifest`.
 
     Returns
     -------
@@ -78,16 +63,13 @@ def train_network(
     StudyError
         If the corpora or the method cannot be used for this, or the file cannot be written.
     """
-    chosen = parse(method, changes={"epochs": epochs})
+    chosen = parse(method, changes={"epochs": study.settings.epochs})
     if not isinstance(chosen, NetworkMethod) or chosen.kind != "network":
         raise StudyError(f"train: expected a network, as cpac/modern, got {method!r}")
     out = Path(out)
     if out.suffix != ".keras":
         raise StudyError(f"train: expected a file that ends in .keras, got {out}")
-    root = make_miniature() if corpora is None else Path(corpora)
-    names = names or list(find_corpora(root, reading.get("columns"), reading.get("labels")))
-    problem = _whole_problem([load_manifest(root, name, **reading) for name in names])
-    problem = replace(problem, length=samples_of(reading.get("seconds")))
+    problem = _whole_problem(study)
     # A checkpoint counts for the training that wrote it, not for one of other settings.
     folder = out.with_suffix(".partial") / Run(problem, chosen, seed).name
     found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
@@ -108,12 +90,17 @@ def train_network(
     return out
 
 
-def _whole_problem(manifests: Sequence[pd.DataFrame]) -> Problem:
+def _whole_problem(study: Study) -> Problem:
     """Make a problem that trains on everything; a few rows are predicted, and not looked at."""
+    (root, found), settings = open_corpora(study, print), study.settings
+    manifests = [load_manifest(root, n, **settings.reading) for n in settings.names or found]
     manifest = pd.concat(manifests, ignore_index=True)
-    rows = np.arange(len(manifest))
-    corpus = "+".join(manifest["corpus"].unique())
-    return Problem(manifest, classes_of(manifest), rows, rows[:1], "whole", "all", corpus=corpus)
+    rows, classes = np.arange(len(manifest)), classes_of(manifest)
+    more: dict[str, Any] = {
+        "corpus": "+".join(manifest["corpus"].unique()),
+        "length": samples_of(settings.seconds),
+    }
+    return Problem(manifest, classes, rows, rows[:1], "whole", "all", **more)
 
 
 def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -> dict:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +10,6 @@ from ctl_helpers.features import Features
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
     SECONDS,
-    apply_statistics,
     normalise,
     standardise,
     with_versions,
@@ -209,7 +209,7 @@ def test_standardised_vectors(corpus, kind):
     vectors = values[:, 0].copy()
     vectors[:, 1] = 0.1  # a constant, whose deviation in floating point is rounding
     train, only = np.array([0, 3, 5, 8]), np.array([0, 1, 2, 9, 10])
-    found = standardise(vectors, manifest, kind, train, only)
+    found = standardise(vectors, manifest, kind, train=train, only=only)
     groups = {
         "global": [(np.arange(12), train)],
         "speaker": [(rows, rows) for rows in ([0, 2, 4, 6], [1, 3, 5, 7], [8, 9, 10, 11])],
@@ -227,7 +227,7 @@ def test_statistics_of_a_training_part_serve_other_voices(corpus):
     values, manifest = corpus
     speech = np.tile([1, 6], (12, 1))
     whole = normalise(values, manifest, "global", np.arange(6), speech)
-    again = apply_statistics(values[9:], (whole.mean[0], whole.scale[0]), speech[9:])
+    again = replace(whole, values=values[9:], group=np.zeros(3, int), speech=speech[9:])
     np.testing.assert_array_equal(again[:], whole[9:])
 
 
@@ -237,9 +237,9 @@ def test_a_new_voice_of_which_little_is_known():
     values = rng.normal(size=(40, 3)) * 4 + 7
     train = np.flatnonzero(manifest["speaker"] == "a")
     new = np.flatnonzero(manifest["speaker"] == "b")
-    whole = standardise(values, manifest, "speaker", train)
+    whole = standardise(values, manifest, "speaker", train=train)
     for kind, count in (("speaker-5s", 3), ("speaker-60s", 20)):
-        found = standardise(values, manifest, kind, train)
+        found = standardise(values, manifest, kind, train=train)
         np.testing.assert_array_equal(found[train], whole[train])
         # z = (x - mean) / deviation, of which two rows say both.
         deviation = (values[new[0]] - values[new[1]]) / (found[new[0]] - found[new[1]])

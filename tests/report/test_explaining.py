@@ -32,7 +32,7 @@ def test_steps_lead_to_the_mfcc_of_librosa(name):
     )
     steps = figures.mfcc_steps(signal, settings)
     np.testing.assert_allclose(steps.coefficients, theirs.T, atol=2e-3)
-    assert len(figures.mfcc_step_by_step(signal, settings, frame=3).axes) == 7
+    assert len(figures.mfcc_step_by_step(signal, settings).axes) == 7
 
 
 def saved(tmp_path, **settings):

@@ -308,7 +308,9 @@ def test_the_readme_is_short_and_the_docs_are_whole(report, tmp_path):
     assert [file.read_text() for file in files] == [readme, docs]
 
 
-def test_a_readme_of_no_runs(tmp_path):
-    (tmp_path / "README.md").write_text(f"{START}{END}")
-    assert rewrite_readme(tmp_path / "README.md", tmp_path) == 0
-    assert "None yet." in (tmp_path / "README.md").read_text()
+def test_a_readme_of_no_runs_stays_as_it_is(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text(f"{START}{END}")
+    with pytest.raises(StudyError, match="expected a report with runs, found none"):
+        rewrite_readme(file, tmp_path, file)
+    assert file.read_text() == f"{START}{END}"

@@ -21,13 +21,13 @@ def test_every_number_has_a_source_and_is_a_percentage():
 
 
 def test_casia_is_balanced_so_uar_is_war():
-    casia = published(across=False).query("corpus == 'casia'")
+    casia = published().query("corpus == 'casia'")
     assert (casia["uar"] == casia["war"]).all()
 
 
 @pytest.mark.parametrize("protocol", ["transductive", "svm"])
 def test_printed_means_are_the_means_of_the_pairs(protocol):
-    table = published(across=True).query("protocol == @protocol")
+    table = published().query("protocol == @protocol")
     assert set(table["classes"]) == {"angry, fear, happy, neutral, sad"}
     for method, rows in table.groupby("method"):
         printed = rows[rows["source"] == "mean"][["uar", "war"]].to_numpy()[0]
@@ -84,7 +84,7 @@ def test_nothing_stands_beside_synthetic_speech_or_other_folds_than_ten(tmp_path
 
 
 def test_printed_means_stand_beside_all_of_their_pairs_only(tmp_path):
-    store, pairs = RunStore(tmp_path), published(across=True).query("protocol == 'transductive'")
+    store, pairs = RunStore(tmp_path), published().query("protocol == 'transductive'")
     pairs = pairs[pairs["source"] != "mean"][["source", "target"]].drop_duplicates()
     for number, (source, target) in enumerate(pairs.to_numpy()):
         assert "mean" not in set(published_beside(load_runs(store))["source"])

@@ -44,7 +44,7 @@ def test_uar_is_balanced_accuracy():
 @settings(deadline=None, max_examples=30)
 def test_bootstrap_holds_the_scores_it_is_about(pairs):
     truth, predicted = (np.array(side) for side in zip(*pairs, strict=True))
-    interval = statistics.bootstrap_interval(truth, predicted, resamples=50)
+    interval = statistics.bootstrap_interval(truth, predicted)
     assert interval.value == pytest.approx(scores.uar(truth, predicted))
     assert np.isnan(interval.low) or 0 <= interval.low < interval.high <= 1
 
@@ -208,7 +208,7 @@ def test_lengths_that_differ_are_named():
 def test_paired_bootstrap_against_drawing_utterances_one_by_one():
     truth, first = guesses(3, 200, 0.8)
     second = guesses(4, 200, 0.5)[1]
-    found = statistics.paired_bootstrap(truth, first, second, np.arange(200), resamples=4000)
+    found = statistics.paired_bootstrap(truth, first, second, np.arange(200))
     expected = scores.uar(truth, first) - scores.uar(truth, second)
     assert found.difference.value == pytest.approx(expected)
     generator, drawn = np.random.default_rng(0), []

@@ -38,9 +38,7 @@ def one_per_emotion(manifest: pd.DataFrame) -> pd.DataFrame:
 
 @styled
 def utterance_panels(
-    signals: Mapping[str, ArrayLike],
-    coefficients: Mapping[str, ArrayLike],
-    sampling_rate: int,
+    signals: Mapping[str, ArrayLike], coefficients: Mapping[str, ArrayLike], sampling_rate: int
 ) -> Figure:
     """Show one utterance per emotion as waveform, spectrogram and MFCC.
 

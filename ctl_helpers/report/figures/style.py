@@ -15,14 +15,11 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.runs.store import write_text
 
 # Okabe & Ito's palette, its yellow darkened for white paper; grey for boredom.
-EMOTION_COLOURS = {
+_COLOURS = {
     **{"angry": "#D55E00", "boredom": "#999999", "calm": "#56B4E9", "disgust": "#009E73"},
     **{"fear": "#CC79A7", "happy": "#E69F00", "neutral": "#333333", "sad": "#0072B2"},
-    "surprise": "#BDB000",
-}
-CORPUS_COLOURS = {
-    **{"casia": "#D55E00", "emodb": "#0072B2", "savee": "#009E73", "ravdess": "#CC79A7"},
-    "emovo": "#E69F00",
+    **{"surprise": "#BDB000", "casia": "#D55E00", "emodb": "#0072B2", "savee": "#009E73"},
+    **{"ravdess": "#CC79A7", "emovo": "#E69F00"},
 }
 MARKERS = "osD^vPX<>"
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
@@ -59,10 +56,9 @@ def colour_of(name: str, position: int = 0, among: int = 0) -> str | tuple:
     >>> colour_of("angry")
     '#D55E00'
     """
-    known = EMOTION_COLOURS | CORPUS_COLOURS
-    if name not in known and among > len(_SPARE):
+    if name not in _COLOURS and among > len(_SPARE):
         return plt.get_cmap("turbo")((position + 0.5) / (among + 1))
-    return known.get(name, _SPARE[position % len(_SPARE)])
+    return _COLOURS.get(name, _SPARE[position % len(_SPARE)])
 
 
 def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:

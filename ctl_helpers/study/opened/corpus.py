@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ctl_helpers.corpora import Audit, audit, read_audio, samples_of
+from ctl_helpers.corpora import Audit, audit, is_miniature, read_audio, samples_of
 from ctl_helpers.features import FEATURES as FEATURE_SETS
 from ctl_helpers.features import Features, extract
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.report import figures
-from ctl_helpers.report.notebooks import Page, page_name
+from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import spaces
-from ctl_helpers.study.opened.sentences import listed, root_of
 from ctl_helpers.study.pages import FEATURES
+from ctl_helpers.study.plan import open_corpora
 from ctl_helpers.study.settings import read_study
 
 
@@ -111,9 +111,9 @@ def open_corpus(
         :class:`ctl_helpers.study.settings.Settings`.
     """
     study = read_study(None, {"corpora": corpora} | more)
-    (root, synthetic), options = root_of(study), study.settings.reading
+    (root, _), options = open_corpora(study, print), study.settings.reading
     found = audit(root, corpus, **options)
-    page = Page(Path(out), page_name(FEATURES, (corpus, features)), synthetic)
+    page = Page(Path(out), page_name(FEATURES, (corpus, features)), is_miniature(root))
     samples = samples_of(study.settings.seconds)
     failed = extract(found.manifest, features, samples=samples).failed
     manifest = found.manifest.drop(index=list(failed)).reset_index(drop=True)

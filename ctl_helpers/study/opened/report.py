@@ -6,10 +6,9 @@ from pathlib import Path
 from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.report import cells
 from ctl_helpers.report.findings import Findings, findings
-from ctl_helpers.report.notebooks import Page
+from ctl_helpers.report.notebooks import Page, listed
 from ctl_helpers.results.verdict import RULE
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study.opened.sentences import listed
 from ctl_helpers.study.pages import TABLES
 
 

@@ -16,7 +16,7 @@ from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
 from ctl_helpers.report import figures, tables
-from ctl_helpers.report.notebooks import Page, page_name
+from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.results.naming import OURS, method_of, name_of
 from ctl_helpers.results.runs import (
@@ -29,10 +29,9 @@ from ctl_helpers.results.runs import (
 )
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study.opened.sentences import listed, root_of
 from ctl_helpers.study.pages import page_of
-from ctl_helpers.study.plan import plan_study
-from ctl_helpers.study.settings import read_study
+from ctl_helpers.study.plan import open_corpora, plan_study
+from ctl_helpers.study.settings import Study, read_study
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,18 +282,18 @@ def open_across(
 
 def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], RunStore]:
     normalisation = chosen.pop("normalisation", "own")
-    study = read_study(None, chosen)
-    block = replace(study.settings, methods=tuple(methods), normalisations=(normalisation,))
-    study = replace(study, settings=block, blocks={"": block})
-    _, synthetic = root_of(study)
-    plan, out = plan_study(study), Path(study.settings.out)
+    asked: dict = {"methods": tuple(methods), "normalisations": (normalisation,)}
+    settings = replace(read_study(None, chosen).settings, **asked)
+    study = Study(settings, {"": settings})
+    open_corpora(study, print)
+    plan, out = plan_study(study), Path(settings.out)
     if plan.problems and not plan.runs:
         raise StudyError("; ".join(plan.problems))
     (group, runs), *others = plan.runs.items()
     if others:
         raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
     store = RunStore(out / "runs")
-    if failures := compute(runs, store, study.settings.jobs):
+    if failures := compute(runs, store, settings.jobs):
         raise StudyError("; ".join(dict.fromkeys(failures.values())))
     notebook, words, title = page_of(group, runs)
-    return Page(out, page_name(notebook, words), synthetic), title, runs, store
+    return Page(out, page_name(notebook, words), runs[0].problem.synthetic), title, runs, store
