@@ -175,14 +175,14 @@ def _leak(inside: pd.DataFrame) -> str:
     drop = both[tables.SHUFFLED] - both[tables.HELD_OUT]
     falls = []
     for corpus, mine in drop.groupby("corpus"):
-        verb, count = "falls" if mine.mean() >= 0 else "rises", len(mine)
+        verb, count = "fall" if mine.mean() >= 0 else "rise", len(mine)
         methods = f"{count} method{'s' * (count > 1)}"
-        falls.append(f"{verb} by {abs(mine.mean()):.1f} points on {name_of(corpus)} ({methods})")
+        falls.append(f"{name_of(corpus)}, {methods}: {verb} of {abs(mine.mean()):.1f} points")
     cpac = both[both.index.get_level_values("label").str.startswith("CPAC")]
     corpus, label = (both if cpac.empty else cpac)[tables.SHUFFLED].idxmax()
     shuffled, held = both.loc[(corpus, label)]
     return (
-        f"With speakers that were never heard in training, UAR {', '.join(falls)}. "
+        f"UAR with speakers that were never heard in training: {'; '.join(falls)}. "
         f"{label} on {name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %."
     )
 
@@ -246,9 +246,11 @@ def _caam(gains: pd.DataFrame) -> str:
     means = gains[caam].groupby(keys)["difference"].agg(["mean", "size"]).reset_index()
     means = means[means["size"] == means["size"].max()]
     means = means[means["recipe"] == means["recipe"].iloc[0]]
-    added = [f"{name_of(row.method)} {row.mean:+.1f}" for row in means.itertuples(name="Row")]
-    pairs = int(means["size"].iloc[0])
+    changes = [
+        f"{row.mean:+.1f} points with {name_of(row.method)}" for row in means.itertuples(name="Row")
+    ]
+    pairs = f"{means['size'].iloc[0]} pair{'s' * int(means['size'].iloc[0] > 1)}"
     return (
-        f"To source only, {' and '.join(added)} points are added on average over {pairs} "
-        f"pair{'s' * (pairs > 1)} (recipe {means['recipe'].iloc[0]})."
+        f"Compared with source only, UAR changes by {', '.join(changes)}, on average over {pairs} "
+        f"(recipe {means['recipe'].iloc[0]})."
     )
