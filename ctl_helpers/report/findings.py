@@ -173,16 +173,19 @@ def _leak(inside: pd.DataFrame) -> str:
             f"({label_of(best)}), where chance is {tables.chance_of(best):.1f} %."
         )
     drop = both[tables.SHUFFLED] - both[tables.HELD_OUT]
-    falls = []
-    for corpus, mine in drop.groupby("corpus"):
-        verb, count = "fall" if mine.mean() >= 0 else "rise", len(mine)
-        methods = f"{count} method{'s' * (count > 1)}"
-        falls.append(f"{name_of(corpus)}, {methods}: {verb} of {abs(mine.mean()):.1f} points")
+    means = drop.groupby("corpus").mean()
+    down = (means >= 0).all()
+    changes = []
+    for corpus, mean in means.items():
+        points = f"{mean:.1f}" if down else f"{-mean:+.1f}"
+        methods = f"{drop[corpus].size} method{'s' * (drop[corpus].size > 1)}"
+        changes.append(f"{points} points on {name_of(corpus)} ({methods})")
     cpac = both[both.index.get_level_values("label").str.startswith("CPAC")]
     corpus, label = (both if cpac.empty else cpac)[tables.SHUFFLED].idxmax()
     shuffled, held = both.loc[(corpus, label)]
     return (
-        f"UAR with speakers that were never heard in training: {'; '.join(falls)}. "
+        f"With speakers that were never heard in training, UAR {'falls' if down else 'changes'} by "
+        f"{', '.join(changes)}. "
         f"{label} on {name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %."
     )
 
