@@ -1,6 +1,7 @@
 """The command line: ``ctl-mtnet``."""
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -79,7 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = _parser().parse_args(arguments)
     _log_to_stderr()
+    for stream in (sys.stdout, sys.stderr):  # an encoding may not have the letters of a name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        if not os.path.isdir(os.curdir):
+            raise StudyError("the folder that this was started in is gone; change to another")
         return parsed.command(parsed)
     except StudyError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -253,6 +253,13 @@ def load_manifest(
         raise StudyError(
             f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"
         )
+    wrong = [part for part in listing.parts if part.misplaced] if entry else []
+    if 2 * len(wrong) > len(listing.parts):
+        raise StudyError(
+            f"corpus {name!r}: {len(wrong)} of {len(listing.parts)} files contradict their folders,"
+            f" such as {wrong[0].file}: {wrong[0].misplaced}; if this is another corpus, list its "
+            "files in a manifest.csv with path and emotion"
+        )
     if native and entry and entry.published and not unpublished:
         _leave_unpublished(entry, listing)
     longest = seconds or signal_length(name) / RATE

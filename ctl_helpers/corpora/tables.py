@@ -5,6 +5,7 @@ import csv
 import math
 import os
 import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -281,6 +282,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     listing = Listing()
     rows = _rows(place, reading, listing)
     spelled = _speakers({row["speaker"] for row in rows}, speakers, listing)
+    texts = _sentences({row["text"] for row in rows}, listing)
     words = {row["emotion"] for row in rows}
     emotions = {word: emotion_named(word, reading.labels) for word in words}
     takes: dict[tuple, list[Labels]] = defaultdict(list)
@@ -301,7 +303,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
             unused[path, "segment", f"no segment: {', '.join(said)}"] += 1
         else:
             sex = _SEXES.get(row["sex"].casefold(), "")
-            said = Labels(emotion, spelled[row["speaker"]], sex, row["text"])
+            said = Labels(emotion, spelled[row["speaker"]], sex, texts[row["text"]])
             start, end = segment
             takes[path, segment].append(replace(said, file=path, start=start, end=end))
     for (path, kind, what), count in unused.items():
@@ -380,11 +382,27 @@ def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> d
     return spelled
 
 
+def _uncased(word: str) -> str:
+    """Write a word without case: accents tell speakers and sentences apart."""
+    return unicodedata.normalize("NFKC", word.strip().casefold())
+
+
+def _sentences(words: Iterable[str], listing: Listing) -> dict[str, str]:
+    """Spell each sentence one way, whatever its case, blanks and punctuation."""
+    spellings = defaultdict(set)
+    for word in words:
+        spellings[re.sub(r"[\W_]+", " ", _uncased(word)).strip() or word].add(word)
+    if ways := [min(alike) for alike in spellings.values() if len(alike) > 1]:
+        reason = f"{len(ways)} sentences are written in several ways, such as {min(ways)!r}"
+        listing.note("", "text", reason)
+    return {word: min(alike) for alike in spellings.values() for word in alike}
+
+
 def _whole(word: str) -> str:
     return re.sub(r"^([0-9]+)[.,]0*$", r"\1", word)
 
 
 def _number(word: str) -> str:
     """Write a speaker without zeros before a number, and blanks or signs beside letters."""
-    plain = re.sub(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])", "", fold(_whole(word)))
+    plain = re.sub(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])", "", _uncased(_whole(word)))
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain)

@@ -12,10 +12,22 @@ EMOTIONS = ("angry", "boredom", "calm", "disgust", "fear", "happy", "neutral", "
 
 
 def fold(word: str) -> str:
-    """Write a word without case, accents and outer blanks, for comparing it."""
-    letters = unicodedata.normalize("NFKD", word.strip().casefold())
-    letters = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return letters.translate({ord("ı"): "i", ord("ł"): "l", ord("_"): " "})
+    """Write a word without case, accents of Latin letters and outer blanks, for comparing it.
+
+    Numbers lose their leading zeros, which YAML does not keep.
+    """
+    plain = unicodedata.normalize("NFKC", word.strip().casefold())
+    letters = "".join(
+        unicodedata.normalize("NFKD", letter)[0] if _is_latin(letter) else letter
+        for letter in plain
+        if not unicodedata.combining(letter)
+    )
+    letters = letters.translate({ord("ı"): "i", ord("ł"): "l", ord("_"): " "})
+    return str(int(letters)) if letters.isdecimal() else letters
+
+
+def _is_latin(letter: str) -> bool:
+    return unicodedata.name(letter, "").startswith("LATIN")
 
 
 WORDS: dict[str, dict[str, list[str]]] = tomllib.loads(

@@ -80,15 +80,28 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     -------
     pandas.DataFrame
         See `load_runs`. Where one split of one condition was run again with the same seed,
-        because a corpus or a version had changed, the run that finished last counts. Runs on
+        because a corpus or a version had changed, the run that finished last counts. So it does
+        where a changed corpus has other splits: those that it no longer has do not count. Runs on
         synthetic speech count where there are no others.
     """
     runs = load_runs(Path(out) / "runs")
     if not runs["synthetic"].all():
         runs = runs[~runs["synthetic"]]
-    same = [*CONDITION, "variant", "split", "seed", "selection"]
-    latest = runs.sort_values("finished", kind="stable").drop_duplicates(same, keep="last")
-    return latest.sort_index().reset_index(drop=True)
+    settings = [json.loads(variant) for variant in runs["variant"]]
+    settings = [json.dumps(one | {"features key": None}, sort_keys=True) for one in settings]
+    condition = [*CONDITION, "settings", "selection"]
+    runs = runs.assign(settings=pd.Series(settings, runs.index, str))
+    runs = runs.sort_values("finished", kind="stable")
+    latest = runs.drop_duplicates([*condition, "split", "seed"], keep="last")
+    size = latest[["of_folds", "of_utterances"]].astype(float).fillna(0)
+    newest = size.groupby([latest[key] for key in condition]).transform("last")
+    latest = latest[size.eq(newest).all(axis=1)]
+    # A speaker of another name is another split; the corpus still has as many.
+    finished = latest.groupby([*condition, "split"])["finished"].max()
+    rank = finished.groupby(level=condition).rank("max", ascending=False).rename("rank")
+    latest = latest.join(rank, on=[*condition, "split"])
+    latest = latest[latest["rank"].le(latest["of_folds"].astype(float).fillna(np.inf))]
+    return latest.drop(columns=["settings", "rank"]).sort_index().reset_index(drop=True)
 
 
 def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]:

@@ -246,7 +246,7 @@ def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, dict,
 
 
 def _names(settings: Settings, found: list[str]) -> list[str]:
-    return [spelled(name, found) for name in settings.names] or found
+    return list(dict.fromkeys(spelled(name, found) for name in settings.names)) or found
 
 
 def _pairs(settings: Settings, found: list[str]) -> list[tuple[str, str]]:
@@ -311,8 +311,8 @@ def list_splits(study: Study) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per utterance and split: corpus, protocol, split, part (train or test), utterance,
-        emotion, speaker.
+        A row per utterance and split: corpus, protocol, division (its seed), split, part (train or
+        test), utterance, emotion, speaker.
     """
     root, found = open_corpora(study)
     settings, tables = study.settings, []
@@ -322,7 +322,9 @@ def list_splits(study: Study) -> pd.DataFrame:
             problems = _problems_inside(manifest, protocol, settings)
             for problem, part in product(problems, ("train", "test")):
                 rows = manifest.iloc[getattr(problem, part)]
-                place = {"protocol": protocol, "split": problem.split, "part": part}
+                place = {"protocol": protocol, "division": problem.division}
+                place |= {"split": problem.split, "part": part}
                 tables.append(rows.assign(**place))
-    columns = ["corpus", "protocol", "split", "part", "utterance", "emotion", "speaker"]
+    columns = ["corpus", "protocol", "division", "split", "part"]
+    columns += ["utterance", "emotion", "speaker"]
     return pd.concat(tables, ignore_index=True)[columns]

@@ -79,6 +79,10 @@ def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -
 
 def _mapping(value: Any) -> dict[str, str]:
     if isinstance(value, Mapping):
+        if other := [
+            key for key in value if isinstance(key, bool) or not isinstance(key, str | int)
+        ]:
+            raise ValueError(f"words, in quotes where YAML reads another thing: {other[0]!r}")
         found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
     else:
         words = [value] if isinstance(value, str) else value

@@ -446,6 +446,31 @@ def test_one_speaker_however_it_is_spelled(tmp_path):
     assert note["kind"] == "speaker" and "are one speaker, 03" in note["reason"]
 
 
+def test_accents_tell_speakers_apart_and_punctuation_no_sentences(tmp_path):
+    said = [
+        ("Thủy", "Es ist kalt"),
+        ("Thúy", "es ist  KALT."),
+        ("thủy", "Es ist alt"),
+        ("かな", "a"),
+    ]
+    said += [("がな", "b")]
+    lines = [f'{n}.wav,sad,{who},"{text}"' for n, (who, text) in enumerate(said)]
+    names = [f"{n}.wav" for n in range(len(said))]
+    write_table(tmp_path, "\n".join(["path,emotion,speaker,text", *lines]), recordings=names)
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["speaker"].nunique() == 4 and manifest["text"].nunique() == 4
+    assert manifest["speaker"][0] == manifest["speaker"][2]
+    assert manifest["text"][0] == manifest["text"][1]
+    assert {note["kind"] for note in manifest.attrs["notes"]} == {"speaker", "text"}
+
+
+def test_a_corpus_whose_folders_contradict_its_names_is_another(tmp_path):
+    names = [f"esd/{folder}/0001_{n:06}.wav" for folder in ("Happy", "Sad") for n in (1, 2, 3)]
+    lay_out(tmp_path, names)
+    with pytest.raises(StudyError, match=r"contradict their folders.*list its files in a manifest"):
+        load_manifest(tmp_path, "esd")
+
+
 def test_speakers_of_a_known_corpus_are_spelled_as_it_does(tmp_path):
     write_table(tmp_path, "path,emotion,speaker\na.wav,sad,3\n", "emodb.csv", ["a.wav"])
     assert load_manifest(tmp_path, "emodb")["speaker"].tolist() == ["03"]

@@ -195,3 +195,26 @@ def test_an_archive_holds_what_was_there_and_a_folder_counts_before_it(tmp_path)
     cut_short(tmp_path / "runs.jsonl.bz2")
     with pytest.raises(StudyError, match=r"runs\.jsonl\.bz2 is damaged"):
         results.load_runs(store)
+
+
+def test_splits_that_a_changed_corpus_no_longer_has_do_not_count(tmp_path):
+    store = RunStore(tmp_path / "runs")
+
+    def add(speakers, day, **more):
+        for speaker in speakers:
+            run = {"corpus": "emodb", "protocol": "loso", "split": f"speaker {speaker}", **more}
+            run |= {"of_folds": len(speakers), "finished": f"2026-01-0{day}T00:00:00Z"}
+            fabricated.add_run(store, rows=f"{speaker} {day}", **run)
+
+    def splits():
+        return sorted(set(results.study_runs(tmp_path)["split"].str[-1]))
+
+    add("abcd", 1)
+    assert splits() == ["a", "b", "c", "d"]
+    add("abc", 2)  # two of them were one person
+    assert splits() == ["a", "b", "c"]
+    add("abe", 3)  # one has another name
+    assert splits() == ["a", "b", "e"]
+    assert set(results.study_runs(tmp_path)["finished"].str[9]) == {"3"}
+    add("ab", 4, method="mfcc+linear", recipe={"name": "", "normalisation": "global"})
+    assert splits() == ["a", "b", "e"]  # of another method

@@ -114,6 +114,7 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("emotions: [excited]", "emotions: expected pairs such as excited:happy"),
         ("emotions: ['a:b:c']", "emotions: expected pairs such as excited:happy"),
         ("emotions: ['a:x', 'a:y']", "emotions: expected every word once"),
+        ("emotions: {no: neutral}", "emotions: expected words, in quotes where YAML reads"),
         ("emotions: {a: x, a: y}", "the key 'a' twice"),
         ("names: one\nnames: two", "the key 'names' twice"),
         ("divisions: -1", "divisions: expected whole numbers from 0 to 4294967295"),
