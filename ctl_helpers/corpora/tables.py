@@ -252,6 +252,13 @@ def _rows(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str
             if name.startswith(_LIKE_TIMES) or name in ("from", "to", "xmin", "xmax", "length"):
                 meaning = f"if it is a time, say --columns '{name}:start' (end, start_ms ...)"
                 listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
+        known = {name.removesuffix("_ms") for name in frame.columns}
+        endless = "start" in known and known.isdisjoint({"end", "duration"})
+        if endless and frame["path"].duplicated().any():
+            raise StudyError(
+                f"{table.name}: several rows name one file and have a start; expected an end or a "
+                f"duration, got the columns {', '.join(frame.columns)}; say --columns NAME:end"
+            )
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}

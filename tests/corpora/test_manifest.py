@@ -464,6 +464,16 @@ def test_accents_tell_speakers_apart_and_punctuation_no_sentences(tmp_path):
     assert {note["kind"] for note in manifest.attrs["notes"]} == {"speaker", "text"}
 
 
+def test_starts_without_ends_are_refused_where_several_rows_share_a_file(tmp_path):
+    rows = "path,emotion,start,finish\na.wav,sad,0,1\na.wav,happy,1,2\n"
+    write_table(tmp_path, rows, recordings=["a.wav"])
+    with pytest.raises(StudyError, match=r"expected an end or a duration, got .*finish"):
+        load_manifest(tmp_path, "mine")
+    columns = {"finish": "end"}
+    with pytest.raises(StudyError, match="none of 2 files"):  # they last 0.12 s
+        load_manifest(tmp_path, "mine", columns=columns)
+
+
 def test_a_corpus_whose_folders_contradict_its_names_is_another(tmp_path):
     names = [f"esd/{folder}/0001_{n:06}.wav" for folder in ("Happy", "Sad") for n in (1, 2, 3)]
     lay_out(tmp_path, names)
