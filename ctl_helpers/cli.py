@@ -84,8 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        if not os.path.isdir(os.curdir):
-            raise StudyError("the folder that this was started in is gone; change to another")
+        _check_folder()
         return parsed.command(parsed)
     except StudyError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -96,6 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped; the same command continues from here", file=sys.stderr)
         return 130
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError as error:
+        reason = "the folder that this was started in is gone; change to another"
+        raise StudyError(reason) from error
 
 
 def _log_to_stderr() -> None:

@@ -89,6 +89,7 @@ def add_run(
     synthetic=False,
     finished="2026-01-01T00:00:00Z",
     rows="",
+    features="abc",
 ):
     """Put one run into the store."""
     tested = corpus or target
@@ -114,7 +115,7 @@ def add_run(
             **{"rows": rows or f"{noise:08x}", "division": division},
         },
         "method": {
-            **{"name": method, "kind": kind, "features": "abc"},
+            **{"name": method, "kind": kind, "features": features},
             "recipe": recipe or {"name": "", "normalisation": "global"},
         },
         **{"seed": seed, "selection": selection, "versions": {}},

@@ -23,7 +23,7 @@ from ctl_helpers import cli
 from ctl_helpers.corpora import load_manifest
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
-from ctl_helpers.runs.model import MODEL
+from ctl_helpers.runs.model import MODEL, load_network
 from ctl_helpers.study.opened import open_corpus
 
 COMMANDS = ("study", "splits", "corpora", "train", "predict", "archive", "results")
@@ -381,3 +381,33 @@ def test_a_closed_pipe_is_no_error(root):
     options = {"shell": True, "capture_output": True, "text": True, "cwd": REPOSITORY}
     done = subprocess.run(command, check=True, env=os.environ, **options)
     assert "Traceback" not in done.stderr and "corpus,protocol" in done.stdout
+
+
+def test_a_folder_that_is_gone_is_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    code = "import os, sys; from ctl_helpers.cli import main; os.rmdir(os.getcwd()); "
+    code += "sys.exit(main(['corpora', '.']))"
+    command, environment = (
+        [sys.executable, "-c", code],
+        os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    done = subprocess.run(command, cwd=gone, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: the folder that this was started in is gone")
+
+
+def test_an_output_without_the_letters_of_a_name(tmp_path):
+    toy_corpus(tmp_path, "müde", utterances=8)
+    words, environment = ["corpora", str(tmp_path)], os.environ | {"PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "ctl_helpers", *words]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and r"m\xfcde" in done.stdout
+
+
+def test_a_corpus_that_is_named_twice_is_trained_on_once(root, tmp_path):
+    words = ["train", "--corpora", root, "--names", "one", "ONE", "--recipe", "quick"]
+    words += ["--epochs", "1", "--out", tmp_path / "m.keras"]
+    assert cli.main([str(word) for word in words]) == 0
+    card = load_network(tmp_path / "m.keras")[1]
+    assert card["corpora"] == ["one"] and card["utterances"] == 18

@@ -5,7 +5,6 @@ import csv
 import math
 import os
 import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import Labels
-from ctl_helpers.corpora.words import emotion_named, fold, reason_against
+from ctl_helpers.corpora.words import emotion_named, fold, reason_against, uncased
 from ctl_helpers.errors import StudyError
 
 ALIASES = {
@@ -389,16 +388,11 @@ def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> d
     return spelled
 
 
-def _uncased(word: str) -> str:
-    """Write a word without case: accents tell speakers and sentences apart."""
-    return unicodedata.normalize("NFKC", word.strip().casefold())
-
-
 def _sentences(words: Iterable[str], listing: Listing) -> dict[str, str]:
     """Spell each sentence one way, whatever its case, blanks and punctuation."""
     spellings = defaultdict(set)
     for word in words:
-        spellings[re.sub(r"[\W_]+", " ", _uncased(word)).strip() or word].add(word)
+        spellings[re.sub(r"[\W_]+", " ", uncased(word)).strip() or word].add(word)
     if ways := [min(alike) for alike in spellings.values() if len(alike) > 1]:
         reason = f"{len(ways)} sentences are written in several ways, such as {min(ways)!r}"
         listing.note("", "text", reason)
@@ -411,5 +405,5 @@ def _whole(word: str) -> str:
 
 def _number(word: str) -> str:
     """Write a speaker without zeros before a number, and blanks or signs beside letters."""
-    plain = re.sub(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])", "", _uncased(_whole(word)))
+    plain = re.sub(r"(?<=[^\W\d_])[\s_-]+|[\s_-]+(?=[^\W\d_])", "", uncased(_whole(word)))
     return re.sub(r"(?<!\d)0+(?=\d)", "", plain)

@@ -11,15 +11,19 @@ EMOTIONS = ("angry", "boredom", "calm", "disgust", "fear", "happy", "neutral", "
 """The emotions of the five corpora, by the names used everywhere in the study."""
 
 
+def uncased(word: str) -> str:
+    """Write a word without case and outer blanks; accents tell speakers and sentences apart."""
+    return unicodedata.normalize("NFKC", word.strip().casefold())
+
+
 def fold(word: str) -> str:
     """Write a word without case, accents of Latin letters and outer blanks, for comparing it.
 
     Numbers lose their leading zeros, which YAML does not keep.
     """
-    plain = unicodedata.normalize("NFKC", word.strip().casefold())
     letters = "".join(
         unicodedata.normalize("NFKD", letter)[0] if _is_latin(letter) else letter
-        for letter in plain
+        for letter in uncased(word)
         if not unicodedata.combining(letter)
     )
     letters = letters.translate({ord("ı"): "i", ord("ł"): "l", ord("_"): " "})

@@ -94,8 +94,9 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     marks = pd.DataFrame(False, shown.index, shown.columns)
     if "method" not in frame or len(frame) < 2 or {"uar", "war"} & set(frame) == {"uar"}:
         return marks
-    theirs = frame["reported_by"].ne(OURS) if "reported_by" in frame else False
-    honest = ~shown["method"].str.endswith(DAGGER) & ~theirs
+    honest = ~shown["method"].str.endswith(DAGGER)
+    if "reported_by" in frame:
+        honest &= frame["reported_by"].eq(OURS)
     places = [frame[column] for column in PLACE if column in frame]
     if "uar" in frame:
         scores = {HEADINGS[metric]: frame[metric] for metric in ("uar", "war")}

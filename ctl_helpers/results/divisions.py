@@ -6,7 +6,7 @@ import pandas as pd
 
 from ctl_helpers.protocols import Problem
 from ctl_helpers.results.naming import method_of, name_of
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, without
 
 _SAME = [*CONDITION, "selection", "settings"]  # of runs that differ in the division alone
 
@@ -50,7 +50,6 @@ def scores_by_division(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _divided(runs: pd.DataFrame) -> pd.DataFrame:
     """Take the seed of the division out of the settings; not a number where nothing is shuffled."""
-    settings = [json.loads(variant) for variant in runs["variant"]]
-    division = pd.Series([one.pop("division", None) for one in settings], runs.index, float)
-    rest = [json.dumps(one, sort_keys=True) for one in settings]
-    return runs.assign(division=division, settings=pd.Series(rest, runs.index, str))
+    found = [json.loads(variant).get("division") for variant in runs["variant"]]
+    division = pd.Series(found, runs.index, float)
+    return runs.assign(division=division, settings=without(runs["variant"], "division"))

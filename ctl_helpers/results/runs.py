@@ -80,28 +80,34 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     -------
     pandas.DataFrame
         See `load_runs`. Where one split of one condition was run again with the same seed,
-        because a corpus or a version had changed, the run that finished last counts. So it does
-        where a changed corpus has other splits: those that it no longer has do not count. Runs on
-        synthetic speech count where there are no others.
+        because a version or the corpus had changed, the run that finished last counts. Splits that
+        a changed corpus no longer has do not count. Runs on synthetic speech count where there are
+        no others.
     """
     runs = load_runs(Path(out) / "runs")
     if not runs["synthetic"].all():
         runs = runs[~runs["synthetic"]]
-    settings = [json.loads(variant) for variant in runs["variant"]]
-    settings = [json.dumps(one | {"features key": None}, sort_keys=True) for one in settings]
-    condition = [*CONDITION, "settings", "selection"]
-    runs = runs.assign(settings=pd.Series(settings, runs.index, str))
+    condition = [*CONDITION, "variant", "selection"]
     runs = runs.sort_values("finished", kind="stable")
     latest = runs.drop_duplicates([*condition, "split", "seed"], keep="last")
+    # The features of a corpus that has changed have another key, whatever else is the same.
+    alike = [latest[key] for key in (*CONDITION, "selection")]
+    alike.append(without(latest["variant"], "features key"))
     size = latest[["of_folds", "of_utterances"]].astype(float).fillna(0)
-    newest = size.groupby([latest[key] for key in condition]).transform("last")
+    newest = size.groupby(alike).transform("last")
     latest = latest[size.eq(newest).all(axis=1)]
     # A speaker of another name is another split; the corpus still has as many.
     finished = latest.groupby([*condition, "split"])["finished"].max()
     rank = finished.groupby(level=condition).rank("max", ascending=False).rename("rank")
     latest = latest.join(rank, on=[*condition, "split"])
     latest = latest[latest["rank"].le(latest["of_folds"].astype(float).fillna(np.inf))]
-    return latest.drop(columns=["settings", "rank"]).sort_index().reset_index(drop=True)
+    return latest.drop(columns="rank").sort_index().reset_index(drop=True)
+
+
+def without(variants: pd.Series, setting: str) -> pd.Series:
+    """Leave a setting out of the column ``variant`` of runs."""
+    found = [json.loads(variant) | {setting: None} for variant in variants]
+    return pd.Series([json.dumps(one, sort_keys=True) for one in found], variants.index, str)
 
 
 def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]:

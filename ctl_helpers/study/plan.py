@@ -154,7 +154,7 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
 
 
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
-    for name, protocol in product(_names(settings, found), settings.protocols):
+    for name, protocol in product(names_of(settings, found), settings.protocols):
         if name not in plan.manifests:
             continue
         with _naming_problems(plan, name):
@@ -245,13 +245,14 @@ def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, dict,
             yield text, normalisation, dict(change), method
 
 
-def _names(settings: Settings, found: list[str]) -> list[str]:
+def names_of(settings: Settings, found: list[str]) -> list[str]:
+    """Spell the corpora that a study names as they were found, each once; all without names."""
     return list(dict.fromkeys(spelled(name, found) for name in settings.names)) or found
 
 
 def _pairs(settings: Settings, found: list[str]) -> list[tuple[str, str]]:
     if settings.pairs == ("all",):
-        return list(permutations(_names(settings, found), 2))
+        return list(permutations(names_of(settings, found), 2))
     pairs = []
     for word in settings.pairs:
         sides = word.split(":")
@@ -267,7 +268,7 @@ def _pairs(settings: Settings, found: list[str]) -> list[tuple[str, str]]:
 
 
 def _corpora_of(settings: Settings, found: list[str]) -> list[str]:
-    inside = _names(settings, found) if settings.protocols else []
+    inside = names_of(settings, found) if settings.protocols else []
     across = [name for pair in _pairs(settings, found) for side in pair for name in side.split("+")]
     return [*inside, *across]
 
@@ -316,7 +317,7 @@ def list_splits(study: Study) -> pd.DataFrame:
     """
     root, found = open_corpora(study)
     settings, tables = study.settings, []
-    for name in _names(settings, found):
+    for name in names_of(settings, found):
         manifest = load_manifest(root, name, **settings.reading)
         for protocol in settings.protocols:
             problems = _problems_inside(manifest, protocol, settings)

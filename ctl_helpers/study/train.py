@@ -20,7 +20,7 @@ from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
 from ctl_helpers.runs.run import Run
-from ctl_helpers.study.plan import open_corpora
+from ctl_helpers.study.plan import names_of, open_corpora
 from ctl_helpers.study.settings import Study
 
 _LIMITS = (
@@ -93,7 +93,8 @@ def train_network(
 def _whole_problem(study: Study) -> Problem:
     """Make a problem that trains on everything; a few rows are predicted, and not looked at."""
     (root, found), settings = open_corpora(study, print), study.settings
-    manifests = [load_manifest(root, n, **settings.reading) for n in settings.names or found]
+    names = names_of(settings, found)
+    manifests = [load_manifest(root, name, **settings.reading) for name in names]
     manifest = pd.concat(manifests, ignore_index=True)
     rows, classes = np.arange(len(manifest)), classes_of(manifest)
     more: dict[str, Any] = {

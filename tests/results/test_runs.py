@@ -218,3 +218,13 @@ def test_splits_that_a_changed_corpus_no_longer_has_do_not_count(tmp_path):
     assert set(results.study_runs(tmp_path)["finished"].str[9]) == {"3"}
     add("ab", 4, method="mfcc+linear", recipe={"name": "", "normalisation": "global"})
     assert splits() == ["a", "b", "e"]  # of another method
+
+
+def test_other_features_of_the_same_utterances_stand_beside_each_other(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for day, (key, size) in enumerate([("x", 40), ("y", 40), ("z", 32)], start=1):
+        run = {"corpus": "emodb", "split": "fold 0", "utterances": size, "features": key}
+        run |= {"of_folds": 1, "finished": f"2026-01-0{day}T00:00:00Z"}
+        fabricated.add_run(store, **run)
+        left = {"x": 1, "y": 2, "z": 1}[key]  # z: the corpus lost utterances
+        assert len(results.study_runs(tmp_path)) == left

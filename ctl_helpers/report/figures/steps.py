@@ -82,18 +82,22 @@ def mfcc_steps(signal: np.ndarray, settings: FeatureSettings) -> Steps:
 
 
 @styled
-def mfcc_step_by_step(signal: np.ndarray, settings: FeatureSettings) -> Figure:
-    """Draw how the loudest frame of a waveform becomes a column of MFCC, in six panels.
+def mfcc_step_by_step(
+    signal: np.ndarray, settings: FeatureSettings, frame: int | None = None
+) -> Figure:
+    """Draw how one frame of a waveform becomes a column of MFCC, in six panels.
 
     Parameters
     ----------
     signal, settings
         As for `mfcc_steps`.
+    frame
+        The frame to look at; the loudest by default.
     """
     import librosa
 
     steps, rate, length = mfcc_steps(signal, settings), settings.sampling_rate, settings.n_fft
-    t = steps.power.sum(axis=1).argmax()
+    t = steps.power.sum(axis=1).argmax() if frame is None else frame
     figure, ((wave, piece, spectrum), (bands, column, image)) = panels(2, 3, 3.5, 2.7)
     centre, half = t * settings.hop_length / rate, settings.win_length / rate / 2
     wave.plot(np.arange(len(signal)) / rate, signal, lw=0.4, color=BLUE)
