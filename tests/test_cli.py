@@ -129,7 +129,7 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "--engine", "nope"], "--engine: expected one of local, dask"),
         (
             ["study", "--seconds", "-1"],
-            "--seconds: expected a number of seconds up to 3600, got '-1'",
+            "--seconds: expected a number of seconds from 0.1 to 3600, got '-1'",
         ),
         (["study", "--changes", "epochs"], "--changes: expected assignments"),
         (["study", "{file}.yaml"], "no such file"),
@@ -411,3 +411,21 @@ def test_a_corpus_that_is_named_twice_is_trained_on_once(root, tmp_path):
     assert cli.main([str(word) for word in words]) == 0
     card = load_network(tmp_path / "m.keras")[1]
     assert card["corpora"] == ["one"] and card["utterances"] == 18
+
+
+def test_a_sound_that_two_corpora_hold_is_trained_on_once(root, tmp_path, capsys):
+    for name in ("one", "two"):
+        shutil.copytree(root / "one", tmp_path / name)
+    words = ["train", "--corpora", tmp_path, "--recipe", "quick", "--epochs", "1"]
+    assert cli.main([*map(str, words), "--out", str(tmp_path / "m.keras")]) == 0
+    assert load_network(tmp_path / "m.keras")[1]["utterances"] == 18
+    assert "18 utterances have the same sound as others" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_full_disk_behind_the_output_is_one_line(root):
+    command = [sys.executable, "-m", "ctl_helpers", "splits", "--corpora", str(root)]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: no space left on the disk")

@@ -26,6 +26,9 @@ OWN = (
 )
 """What a user's own corpus may look like."""
 
+TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
+"""Suffixes of tables that are not read."""
+
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
 _log = logging.getLogger("ctl_helpers")
 
@@ -92,6 +95,12 @@ def _is_named(folder: Path, entry: Corpus) -> bool:
     return not runs.isdisjoint(entry.folders)
 
 
+def _is_sorted(sample: list[PurePosixPath], entry: Corpus) -> bool:
+    """Whether a folder, whatever its name, is none of a corpus's but sorted by emotion."""
+    sorted_ = any(isinstance(parse_generic(path), Labels) for path in sample)
+    return sorted_ and not any(_has_form(path, entry) for path in sample)
+
+
 def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
     """Sub-folder that is named after a corpus: one with files, of speech, named most plainly."""
 
@@ -102,7 +111,7 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
     named = [
         folder
         for folder, sample in samples.items()
-        if _same_name(folder.name) in entry.folders
+        if (_same_name(folder.name) in entry.folders and not _is_sorted(sample, entry))
         or (_is_named(folder, entry) and any(_has_form(path, entry) for path in sample))
     ]
     return min(named, key=rank, default=None)
@@ -149,20 +158,25 @@ def _is_own(place: Path, reading: Reading) -> bool:
     )
 
 
+def _name_of(word: str) -> str:
+    """Name a corpus without the signs that pairs have, as in ``casia+ravdess:emodb``."""
+    return re.sub(r"[+:]", "-", word)
+
+
 def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Reading) -> dict:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
     by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name, reading.labels)]
     if not taken and (tables_in(root, reading) or any(map(_sample, by_emotion))):
-        return {root.name: root}
+        return {_name_of(root.name): root}
     folders = [p for p in children if p.is_dir() and p not in taken]
-    found = {folder.name: folder for folder in folders if _is_own(folder, reading)}
+    found = {_name_of(folder.name): folder for folder in folders if _is_own(folder, reading)}
     for table in (child for child in children if is_table(child, reading)):
-        name = table.stem.casefold()
+        name = _name_of(table.stem).casefold()
         same = [one for one in found if _same_name(one) == _same_name(name)]
         if same and found[same[0]].name in folders_named(table, reading):
             found[same[0]] = table
         elif not same:
-            found[name if name in CATALOGUE else table.stem] = table
+            found[name if name in CATALOGUE else _name_of(table.stem)] = table
     return found
 
 
@@ -188,7 +202,7 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     used = {root / name for table in tables for name in folders_named(table, reading)}
     used |= {*found.values(), *own}
     others = [p for p in children if p not in used] if own or root not in used else []
-    kinds = (*RECORDINGS, ".csv", ".tsv")
+    kinds = (*RECORDINGS, ".csv", ".tsv", *TABLES)
     strange = [
         place.name
         for place in others

@@ -5,18 +5,20 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from itertools import chain
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import LAYOUTS, RATE, Corpus, Labels, signal_length
 from ctl_helpers.corpora.doubles import leave_copies, leave_whole, one_of_each, one_tree
-from ctl_helpers.corpora.find import parse_generic, place_of, recordings
+from ctl_helpers.corpora.find import TABLES, parse_generic, place_of, recordings
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
 from ctl_helpers.corpora.tables import Listing, Reading, is_table, list_table, tables_in, tally
-from ctl_helpers.corpora.words import emotion_named, unknown_words
+from ctl_helpers.corpora.words import emotion_named, uncased, unknown_words
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
 
@@ -90,7 +92,7 @@ def read_utterances(
     for part in listing.parts:
         segments[str(folder / part.file)].append((part.start, part.end))
     read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
-    records = []
+    records, elsewhere = [], cache(lambda: _by_stem(folder))
     for part, signal in zip(listing.parts, chain.from_iterable(read), strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
         if not record["kind"] and record["silent_middle"] >= longest:
@@ -99,11 +101,31 @@ def read_utterances(
         is_segment = not math.isnan(signal.get("end", math.nan))
         span = f"[{_decimals(part.start)}-{_decimals(record['end'])}]" if is_segment else ""
         record["utterance"] = part.file + span
+        if record["kind"] == "missing":
+            record["reason"] += _meant(part.file, elsewhere())
         if record["kind"]:
             listing.leave_out(record["utterance"], record["kind"], record["reason"])
         else:
             records.append(record)
     return records
+
+
+def _by_stem(folder: Path) -> dict[str, str]:
+    """Find the one recording below a folder of each name, without suffix, case, Unicode form."""
+    there = defaultdict(list)
+    for path in recordings(folder, RECORDINGS):
+        there[uncased(path.stem)].append(path.as_posix())
+    return {stem: paths[0] for stem, paths in there.items() if len(paths) == 1}
+
+
+def _meant(file: str, there: Mapping[str, str]) -> str:
+    """Say which file may have been meant: in another folder, case, format or Unicode form."""
+    name = PurePosixPath(file)
+    if not (other := there.get(uncased(name.stem)) or there.get(uncased(name.name))):
+        return ""
+    if normalize("NFC", other) == normalize("NFC", file):
+        return f"; it is written {other!a} on the disk and {file!a} in the table"
+    return f"; did you mean {other}?"
 
 
 def _dead(item: tuple[str, list]) -> list[dict]:
@@ -241,7 +263,7 @@ def load_manifest(
         if native:
             listing = _list_folder(entry, folder, labels)
             for table in sorted(folder.iterdir()) if not entry else []:
-                if is_table(table, reading):
+                if is_table(table, reading) or table.name.lower().endswith(TABLES):
                     reason = "a table that is not read; to use it call it manifest.csv"
                     listing.note(table.name, "table", reason)
         else:
@@ -283,6 +305,8 @@ def load_manifest(
         unknown = "" if entry else unknown_words(found["reason"] for found in problems)
         unread = [note["reason"] for note in listing.notes if note["kind"] == "column"]
         unknown += "".join(f"; column {reason}" for reason in unread[:1])
+        if {found["kind"] for found in problems} == {"segment"}:
+            unknown += "; for whole files leave the times out, as --columns starttime: endtime:"
         raise StudyError(f"corpus {name!r}: {count}, {first}{unknown}")
     if problems and not quiet:
         count = f"{len(problems)} of {len(problems) + len(frame)} files under {folder} left out"

@@ -6,10 +6,10 @@ import math
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +39,7 @@ REQUIRED = ("path", "emotion")
 _SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
 _DATABASE = "db.yaml"
 _TIMES = [ours + ms for ours in TIMES for ms in ("", "_ms")]
+_DIVISIONS = ("split", "partition", "subset", "fold")
 _LIKE_TIMES = ("start", "begin", "onset", "offset", "end", "stop")
 _NOBODY = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "?", "-"}
 _SEXES = {"m": "m", "male": "m", "man": "m", "f": "f", "female": "f", "woman": "f", "w": "f"}
@@ -94,7 +95,7 @@ def tally(kinds: Iterable[str]) -> str:
 
 
 def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
-    """Cells of a table, separated by what its first line has most of: comma, semicolon or tab."""
+    """Cells of a table, separated by what its first line has most of: comma, ``;``, tab or bar."""
     with open(table, "rb") as start:
         head = start.read(2)
     encoding = "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
@@ -105,7 +106,7 @@ def _lines(table: Path, errors: str = "strict") -> Iterable[list[str]]:
         if said := re.match("sep=(.)", first, re.IGNORECASE):  # Excel's line before the header
             delimiter = said[1]
         else:
-            delimiter = max(",;\t", key=first.count)
+            delimiter = max(",;\t|", key=first.count)
             lines.seek(0)
         # Strict: a quote that is not closed would swallow the rows behind it.
         yield from csv.reader(lines, delimiter=delimiter, strict=True)
@@ -122,19 +123,32 @@ def is_table(path: Path, reading: Reading) -> bool:
     if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
         return False
     try:
-        first = next(iter(_lines(path, "replace")), [])
+        first, *rows = [*islice(_lines(path, "replace"), 2)] or [[]]
     except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    if _is_predicted(first, *rows):
         return False
     header = {reading.named.get(name, name) for name in _plain(first)}
     found = {ours for ours in REQUIRED if any(_means(name, ours) for name in header)}
     return bool(found & header) or len(found) == len(REQUIRED)
 
 
+def _is_predicted(header: list[str], row: Sequence[str] = ()) -> bool:
+    """Whether a table is what ``predict --csv`` writes, which says nothing of labels."""
+    first = dict(zip(header, row, strict=False))
+    return header[:1] == ["file"] and "emotion" in header[1:-1] and first.get("emotion") in header
+
+
 def own_table(folder: Path, reading: Reading) -> list[Path]:
     """Table in a folder that says what it holds: one or none."""
-    own = [folder / name for name in ("manifest.csv", "manifest.tsv", "metadata.csv")]
-    own = [t for t in own if is_table(t, reading) or (t.is_file() and t.stem == "manifest")]
-    return own[:1]
+    names = ("manifest.csv", "manifest.tsv", "metadata.csv")
+    try:
+        files = {file.name.casefold(): file for file in sorted(folder.iterdir(), reverse=True)}
+    except OSError:
+        return []
+    own = [files[name] for name in names if name in files]
+    named = [t for t in own if t.stem.casefold() == "manifest" and t.is_file()]
+    return [t for t in own if t in named or is_table(t, reading)][:1]
 
 
 def tables_in(folder: Path, reading: Reading) -> list[Path]:
@@ -151,10 +165,11 @@ def _plain(header: Iterable) -> list[str]:
 
 def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     """Rename the columns that are read to the names used here."""
-    names = [name or f"column {at}" for at, name in enumerate(_plain(header))]
+    names = [name or f"column {at}" for at, name in enumerate(_plain(header), 1)]
     if absent := [name for name in reading.named if name not in names]:
         raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
-    names = [reading.named.get(name, name) for name in names]
+    named = [reading.named.get(name, name) for name in names]
+    names = [ours or f"{name} (left out)" for ours, name in zip(named, names, strict=True)]
     if "onset" in names and "end" not in names:  # of which the offset is the end
         names = ["end" if name == "offset" else name for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -250,6 +265,9 @@ def _rows(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str
         for name in frame.columns.difference(list(ALIASES)):
             if name.startswith(_LIKE_TIMES) or name in ("from", "to", "xmin", "xmax", "length"):
                 meaning = f"if it is a time, say --columns '{name}:start' (end, start_ms ...)"
+                listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
+            if name in _DIVISIONS:
+                meaning = "a division of your own is --protocols partition:FOLDER"
                 listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
         known = {name.removesuffix("_ms") for name in frame.columns}
         endless = "start" in known and known.isdisjoint({"end", "duration"})
@@ -381,6 +399,8 @@ def _speakers(words: Iterable[str], known: Iterable[str], listing: Listing) -> d
     for number, alike in spellings.items():
         longest = max(map(_whole, alike), key=lambda plain: (len(plain), plain))
         name = "" if number in _NOBODY else known.get(number, longest)
+        if number == "na":  # may be somebody's initials
+            listing.note("", "speaker", "'NA' is taken for no speaker")
         spelled |= dict.fromkeys(alike, name)
         if name and len(alike) > 1:
             others = ", ".join(map(repr, sorted(alike)))

@@ -20,6 +20,8 @@ from ctl_helpers.protocols.inside import check_protocol
 from ctl_helpers.runs.run import Run, seeded
 from ctl_helpers.study.settings import Settings, Study, spelled
 
+_WORTH_SAYING = ("telling", "column")  # kinds of notes
+
 
 @dataclass(frozen=True)
 class Group:
@@ -146,7 +148,9 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         if not manifest["speaker"].any():
             line += "; no speakers are named: training and test may share voices"
         notes = manifest.attrs["notes"]
-        line += "".join(f"; {one['reason']}" for one in notes if one["kind"] == "telling")
+        line += "".join(f"; {one['reason']}" for one in notes if one["kind"] in _WORTH_SAYING)
+        if cropped := sum(one["kind"] == "long" for one in notes):
+            line += f"; {cropped} longer than the signal: cropped to their middle"
         say(line)
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)

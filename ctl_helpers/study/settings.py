@@ -12,7 +12,7 @@ from typing import Any
 from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.plugins import load
 
-_LONGEST = 3600  # seconds of a signal
+_SHORTEST, _LONGEST = 0.1, 3600  # seconds of a signal
 
 
 def _word(value: Any) -> str:
@@ -44,11 +44,11 @@ def _count(value: Any) -> int:
 
 def _length(value: Any) -> float:
     try:
-        if 0 < (seconds := float(str(value))) <= _LONGEST:
+        if _SHORTEST <= (seconds := float(str(value))) <= _LONGEST:
             return seconds
     except ValueError:
         pass
-    raise ValueError(f"a number of seconds up to {_LONGEST}")
+    raise ValueError(f"a number of seconds from {_SHORTEST} to {_LONGEST}")
 
 
 def _numbers(value: Any) -> tuple[int, ...]:
@@ -91,8 +91,19 @@ def _mapping(value: Any) -> dict[str, str]:
     return {k: spelled.setdefault(v.strip().casefold(), v.strip()) for k, v in found.items()}
 
 
+def _labels(value: Any) -> dict[str, str]:
+    """Read a label map, in which all spellings of a word (Happy, happy) mean one label."""
+    from ctl_helpers.corpora.words import fold
+
+    found, seen = _mapping(value), {}
+    for word, label in found.items():
+        if seen.setdefault(fold(word), label) != label:
+            raise ValueError(f"one label for a word, of which {word!r} is another spelling")
+    return found
+
+
 def _changes(value: Any) -> tuple[dict[str, Any], ...]:
-    values = [value] if isinstance(value, str | Mapping) else value
+    values = value if isinstance(value, list | tuple) else [value]
     return tuple(dict(v) if isinstance(v, Mapping) else _assignments(str(v)) for v in values)
 
 
@@ -126,12 +137,15 @@ class Settings:
     names: tuple[str, ...] = _option((), _words, "which corpora; by default all that are found")
     emotions: Mapping[str, str] = _option(
         {},
-        _mapping,
+        _labels,
         "what the words of your labels mean, such as excited:happy; WORD: leaves it out",
         "WORD:EMOTION",
     )
     columns: Mapping[str, str] = _option(
-        {}, _mapping, "what the columns of your tables mean, such as file:path", "COLUMN:MEANING"
+        {},
+        _mapping,
+        "what the columns of your tables mean, such as file:path; COLUMN: leaves it out",
+        "COLUMN:MEANING",
     )
     votes: bool = _option(
         False, _flag, "if rows of a table disagree, take the emotion that most of them name"

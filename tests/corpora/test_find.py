@@ -237,3 +237,41 @@ def test_tables_and_splits_that_are_not_read_are_named(tmp_path):
     assert len(found) == 2
     assert [one["path"] for one in found.attrs["problems"]] == ["test"]
     assert "'from' is not read" in found.attrs["notes"][0]["reason"]
+
+
+def test_what_predict_wrote_is_no_corpus(tmp_path):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "happy/2.wav"])
+    rows = "file,emotion,happy,sad\nmine/sad/1.wav,happy,0.7,0.3\n"
+    (tmp_path / "predicted.csv").write_text(rows)
+    assert set(find_corpora(tmp_path)) == {"mine"}
+
+
+@pytest.mark.parametrize("name", ["Berlin", "Tess", "SAVEE"])
+def test_a_folder_of_ones_own_may_be_called_like_a_known_corpus(tmp_path, name):
+    lay_out(tmp_path / name, ["sad/1.wav", "sad/2.wav", "happy/3.wav"])
+    lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
+    assert find_corpora(tmp_path)[name] == tmp_path / name
+    assert len(load_manifest(tmp_path, name)) == 3
+
+
+def test_names_of_corpora_have_no_signs_that_pairs_have(tmp_path):
+    for folder in ("one+two", "three:four"):
+        lay_out(tmp_path / folder, ["sad/1.wav", "happy/2.wav"])
+    assert set(find_corpora(tmp_path)) == {"one-two", "three-four"}
+    assert set(load_manifest(tmp_path, "one+two")["corpus"]) == {"one-two"}
+
+
+def test_tables_in_forms_that_are_not_read_are_named(tmp_path, caplog):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "happy/2.wav"])
+    for place in ("labels.xlsx", "mine/labels.jsonl"):
+        (tmp_path / place).write_bytes(b"PK")
+    assert set(find_corpora(tmp_path)) == {"mine"}
+    assert "not understood: labels.xlsx" in caplog.text
+    (note,) = load_manifest(tmp_path, "mine").attrs["notes"]
+    assert (note["path"], note["kind"]) == ("labels.jsonl", "table")
+
+
+def test_a_manifest_in_capital_letters_is_read(tmp_path):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "sad/2.wav"])
+    (tmp_path / "mine" / "Manifest.CSV").write_text("path|emotion\nsad/1.wav|angry\n")
+    assert load_manifest(tmp_path, "mine")["emotion"].tolist() == ["angry"]

@@ -164,7 +164,7 @@ def write_table(folder, text, name="mine.csv", recordings=()):
     (folder / name).write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
 @pytest.mark.parametrize(
     "header", [("file", "label", "gender", "speaker_id"), ("wav", "class", "Sex ", "spk")]
@@ -532,6 +532,45 @@ def test_columns_that_are_not_read(tmp_path):
     text = "path,,emotion,cells,\n1.wav,a,sad,b,\n"
     write_table(tmp_path, text, recordings=["1.wav"])
     assert load_manifest(tmp_path, "mine")["utterance"].tolist() == ["1.wav"]
+
+
+@pytest.mark.parametrize(
+    ("named", "there"),
+    [
+        ("1.wav", "wav/1.wav"),
+        ("audio/A1.WAV", "audio/a1.wav"),
+        ("C:\\data\\1.wav", "wav/1.wav"),
+        ("1", "1.wav"),
+        ("1.mp3", "1.flac"),
+        ("\u00fc.wav", "u\u0308.wav"),
+    ],
+)
+def test_the_file_that_may_have_been_meant_is_named(tmp_path, named, there):
+    write_table(tmp_path, f"path,emotion\n{named},sad\nx.wav,happy\n", recordings=["x.wav", there])
+    (problem,) = load_manifest(tmp_path, "mine").attrs["problems"]
+    assert problem["kind"] == "missing"
+    ours, theirs = ascii(there), ascii(named)
+    meant = f"{ours} on the disk and {theirs} in" if "\u00fc" in named else f"did you mean {there}"
+    assert meant in problem["reason"]
+
+
+def test_a_division_in_a_table_is_named_and_so_is_a_speaker_who_is_none(tmp_path):
+    text = "path,emotion,speaker,Split\n1.wav,sad,NA,train\n2.wav,sad,b,test\n3.wav,fear,,test\n"
+    write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["speaker"].tolist() == ["", "b", ""]
+    notes = {note["kind"]: note["reason"] for note in manifest.attrs["notes"]}
+    assert "'split' is not read" in notes["column"] and "partition" in notes["column"]
+    assert notes["speaker"] == "'NA' is taken for no speaker"
+
+
+def test_times_of_another_recording_can_be_left_out(tmp_path):
+    text = "path,emotion,StartTime,EndTime\n1.wav,sad,0:16:16,0:16:21\n2.wav,fear,0:20:00,0:21:00\n"
+    write_table(tmp_path, text, recordings=["1.wav", "2.wav"])
+    with pytest.raises(StudyError, match="--columns starttime: endtime:"):
+        load_manifest(tmp_path, "mine")
+    columns = {"StartTime": "", "EndTime": ""}
+    assert len(load_manifest(tmp_path, "mine", columns=columns)) == 2
 
 
 def test_many_rows_that_name_few_files_are_read_once(tmp_path):
