@@ -142,4 +142,9 @@ class GivenMethod(Method):
             raise StudyError(
                 f"{self.label}: expected probabilities of 0 or more, not all 0, got others"
             )
+        if sums.max() > 1.05 and np.ptp(sums) > 0.05 and (probabilities % 1).any():
+            _warn_once(
+                f"{where}: rows sum to {sums.min():.3g} to {sums.max():.3g} and are scaled to 1; "
+                "of logits give the softmax"
+            )
         return Outcome({"last": probabilities / sums})  # counts of votes, say, become shares

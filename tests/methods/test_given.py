@@ -70,6 +70,15 @@ def test_predictions_that_are_not_the_likeliest_emotion_are_named(tmp_path, capl
     assert f"is not the likeliest emotion of {count} rows" in caplog.text
 
 
+def test_logits_are_named(tmp_path, caplog):
+    said = "of logits give the softmax"
+    numbers = np.random.default_rng(0).integers(1, 9, (len(MANIFEST), 2))
+    given(tmp_path, predictions(p_sad=numbers[:, 0], p_angry=numbers[:, 1]))  # counts of votes
+    assert said not in caplog.text
+    given(tmp_path, predictions(p_sad=numbers[:, 0] + 0.1, p_angry=numbers[:, 1] + 0.2))
+    assert said in caplog.text
+
+
 def test_emotions_alone_are_certain(tmp_path):
     frame = predictions(predicted=["sad", "angry"] * 6)[["utterance", "predicted"]]
     _, found = given(tmp_path, frame)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
@@ -281,3 +282,12 @@ def test_every_emotion_has_its_own_colour_and_strangers_get_one():
     colours = [figures.colour_of(emotion) for emotion in EMOTIONS]
     assert len(set(colours)) == len(EMOTIONS)
     assert figures.colour_of("ironic", 1) != figures.colour_of("bashful", 2)
+
+
+@pytest.mark.skipif(
+    not {"Noto Sans CJK SC", "Noto Sans CJK JP"} & {*get_font_names()},
+    reason="needs a font with Chinese letters that Matplotlib knows",
+)
+def test_labels_in_other_scripts_are_drawn(manifest, recwarn):
+    figures.png_of(figures.class_balance(manifest.assign(emotion="愤怒")))
+    assert not [warning for warning in recwarn if "missing from font" in str(warning.message)]

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from PIL import Image
 
 from ctl_helpers.errors import StudyError
@@ -24,7 +25,12 @@ _COLOURS = {
 MARKERS = "osD^vPX<>"
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 _SPARE = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#333333", "#999999")
+_OTHER_SCRIPTS = (  # fonts with letters that Matplotlib's own lacks, where they are installed
+    *("Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Micro Hei", "Source Han Sans SC"),
+    *("PingFang SC", "Microsoft YaHei", "Noto Sans Arabic", "Noto Sans Devanagari"),
+)
 _STYLE = {
+    "font.family": ["DejaVu Sans", *sorted({*_OTHER_SCRIPTS} & {*get_font_names()})],
     **{"font.size": 10, "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9},
     **{"xtick.labelsize": 9, "ytick.labelsize": 9, "figure.titlesize": 12},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.grid": False},
