@@ -81,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     parsed = _parser().parse_args(arguments)
     _log_to_stderr()
+    # Python's own remark on what it cleans up after Ctrl-C, which nobody can act on.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker")
     for stream in (sys.stdout, sys.stderr):  # an encoding may not have the letters of a name
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

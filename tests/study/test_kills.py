@@ -134,6 +134,19 @@ def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
             study = None
 
 
+@pytest.mark.parametrize("methods", [SHALLOW[:1], pytest.param(NETWORKS, marks=pytest.mark.slow)])
+def test_a_study_that_is_stopped_says_one_line(miniature, tmp_path, methods):
+    study = Command(miniature, tmp_path, methods, *BOTH)
+    process = study.start()
+    while not study.finished() and process.poll() is None:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert said == "stopped; the same command continues from here\n"
+    study.assert_nobody_left()
+
+
 @pytest.mark.slow
 def test_a_worker_of_a_cluster_that_is_killed(whole, miniature, tmp_path):
     pytest.importorskip("distributed")
