@@ -305,6 +305,8 @@ def load_manifest(
         unknown = "" if entry else unknown_words(found["reason"] for found in problems)
         unread = [note["reason"] for note in listing.notes if note["kind"] == "column"]
         unknown += "".join(f"; column {reason}" for reason in unread[:1])
+        if entry and all(found["kind"] == "extra" for found in problems):
+            unknown += "; if this is another corpus, give its folder another name"
         if {found["kind"] for found in problems} == {"segment"}:
             unknown += "; for whole files leave the times out, as --columns starttime: endtime:"
         raise StudyError(f"corpus {name!r}: {count}, {first}{unknown}")

@@ -254,6 +254,12 @@ def test_a_folder_of_ones_own_may_be_called_like_a_known_corpus(tmp_path, name):
     assert len(load_manifest(tmp_path, name)) == 3
 
 
+def test_a_folder_of_ones_own_with_the_very_name_of_a_known_corpus_is_told_so(tmp_path):
+    lay_out(tmp_path / "savee", ["sad/1.wav", "happy/3.wav"])
+    with pytest.raises(StudyError, match="another corpus, give its folder another name"):
+        load_manifest(tmp_path, "savee")
+
+
 def test_names_of_corpora_have_no_signs_that_pairs_have(tmp_path):
     for folder in ("one+two", "three:four"):
         lay_out(tmp_path / folder, ["sad/1.wav", "happy/2.wav"])
