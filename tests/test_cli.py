@@ -288,18 +288,17 @@ def test_a_model_of_synthetic_speech_says_so(tmp_path, capsys, miniature):
     assert "note: the model has heard synthetic speech only" in capsys.readouterr().err
 
 
-def test_channels_first_in_kerass_own_settings_change_nothing(root, tmp_path):
+def test_channels_first_in_kerass_own_settings_change_nothing(root, tmp_path, capsys):
     asked = {"floatx": "float32", "epsilon": 1e-7, "backend": "tensorflow"}
     (tmp_path / "keras.json").write_text(
         json.dumps(asked | {"image_data_format": "channels_first"})
     )
-    words = [sys.executable, "-m", "ctl_helpers", "predict", str(root / "one" / "000.wav"), "--csv"]
-    said = [
-        subprocess.run(words, env=os.environ | more, capture_output=True, text=True)
-        for more in ({}, {"KERAS_HOME": str(tmp_path)})
-    ]
-    assert said[0].returncode == said[1].returncode == 0
-    assert said[0].stdout == said[1].stdout and "emotion" in said[0].stdout
+    words = ["predict", str(root / "one" / "000.wav"), "--csv"]
+    assert cli.main(words) == 0
+    command, environment = [sys.executable, "-m", "ctl_helpers", *words], {"KERAS_HOME": tmp_path}
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert done.stdout == capsys.readouterr().out and "emotion" in done.stdout
 
 
 def test_an_unknown_backend_is_one_line(root):
