@@ -1,9 +1,11 @@
-"""Recipes: named sets of hyperparameters, all settings of a training but its data."""
+"""Recipes: named sets of all settings of a training but its data, as recipes.toml lists them."""
 
 import math
 import sys
+import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from ctl_helpers.errors import StudyError, check_choice, nearest
@@ -153,117 +155,18 @@ def check_fields(names: Iterable[str]) -> None:
             raise StudyError(f"recipes have no field {name!r}{hint}")
 
 
-_VOICES = (0.84, 0.92, 1.09, 1.19)
-_GAINS = {"capsule_gain": 32.0, "head_gain": 8.0}
-
-# As the code was released: librosa's default frames, the margin loss alone.
-_RELEASED = Recipe("released")
-# The same layers, trained as one would today; docs/modern.md says how it was found.
-_MODERN = Recipe(
-    "modern",
-    settings={"norm": "batch", "capsule_gain": 16.0, "head_gain": 4.0},
-    features="pitch",
-    normalisation="global",
-    padding="zeroed",
-    epochs=70,
-    batch_size=16,
-    loss="cross-entropy",
-    learning_rate=2e-3,
-    beta_1=0.9,
-    beta_2=0.999,
-    epsilon=1e-7,
-    weight_decay=1e-2,
-    schedule="plateau",
-    averaging=0.5,
-    shift=8,
-    cutmix=0.5,
-)
-# The same for voices never heard: more voices by resampling, moments in place of fine cepstra.
-_INDEPENDENT = replace(
-    _MODERN,
-    name="independent",
-    features="moments",
-    normalisation="speaker",
-    resampled=_VOICES,
-    epochs=40,
-)
-# For the perceptron, on vectors of functionals.
-_FUNCTIONALS = replace(
-    _MODERN,
-    name="functionals",
-    network="perceptron",
-    settings={},
-    features="compare+egemaps",
-    padding="kept",
-    epochs=60,
-    batch_size=32,
-    learning_rate=1e-3,
-    weight_decay=0.1,
-    shift=0,
-    cutmix=0.0,
-)
-# For trials: learns the miniature corpora in seconds.
-_QUICK = Recipe(
-    "quick",
-    settings=_GAINS | {"dropout": (0.25, 0.25, 0.25), "head_dropout": 0.0},
-    features="pitch",
-    normalisation="global",
-    padding="zeroed",
-    epochs=14,
-    batch_size=8,
-    loss="cross-entropy",
-    smoothing=0.0,
-    learning_rate=2e-3,
-    beta_1=0.9,
-    beta_2=0.99,
-    epsilon=1e-7,
-    averaging=0.25,
-)
-# Across corpora: encoder and heads of CAAM, as released.
-_CAAM = Recipe(
-    "released",
-    network="caam",
-    epochs=120,
-    batch_size=512,
-    loss="cross-entropy",
-    smoothing=0.0,
-    beta_2=0.935,
-)
-# Across corpora, what differs between them besides emotion is taken out first: silence at the ends,
-# level, and fine cepstra, which tell voices and languages apart; each speaker is standardised over
-# the frames that hold speech.
-_TRANSFER = replace(
-    _INDEPENDENT,
-    name="modern",
-    network="caam",
-    settings={**_MODERN.settings, "dropout": (0.5, 0.25, 0.25), "head_dropout": 0.2},
-    epochs=20,
-    batch_size=32,
-    reversal_steps=500.0,
-)
+_FACTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 
 
-def _by_name(*recipes: Recipe) -> dict[str, Recipe]:
-    return {one.name: one for one in recipes}
+def _recipe(side: str, name: str) -> Recipe:
+    """Make a recipe of recipes.toml: the one that it is like, with fields of its own."""
+    own = dict(_FACTS[side][name])
+    like = own.pop("like", None)
+    return replace(_recipe(*like.split(".")) if like else Recipe(name), **own, name=name)
 
 
-RECIPES = _by_name(
-    _RELEASED,
-    # As the paper describes it: 50 ms / 12.5 ms frames, margin + 0.392 x mean squared error.
-    Recipe("paper", features="paper", loss="margin+mse"),
-    _MODERN,
-    _INDEPENDENT,
-    # TIM-Net as released (Ye et al., ICASSP 2023).
-    Recipe("timnet", "timnet", epochs=500, loss="cross-entropy", beta_1=0.93, beta_2=0.98),
-    _FUNCTIONALS,
-    _QUICK,
-)
-TRANSFER_RECIPES = _by_name(
-    _CAAM,
-    replace(_CAAM, name="paper", features="paper"),
-    _TRANSFER,
-    replace(_FUNCTIONALS, normalisation="speaker", reversal_steps=500.0),
-    replace(_QUICK, network="caam", settings=_GAINS, normalisation="speaker", epochs=10),
+RECIPES, TRANSFER_RECIPES = (
+    {name: _recipe(side, name) for name in _FACTS[side]} for side in ("inside", "across")
 )
 
 GAMMAS = {("casia", "emodb"): 1.5, ("emodb", "casia"): 1.6, ("emodb", "savee"): 1.3}
