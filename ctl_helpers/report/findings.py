@@ -7,7 +7,7 @@ import pandas as pd
 
 from ctl_helpers.features import SECONDS
 from ctl_helpers.report import cells, tables
-from ctl_helpers.report.markup import Table
+from ctl_helpers.report.markup import CAPTIONS, Table
 from ctl_helpers.results import choice, comparisons
 from ctl_helpers.results.choice import chosen_by_other_pairs
 from ctl_helpers.results.divisions import scores_by_division, usual_division
@@ -17,12 +17,6 @@ from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
 from ctl_helpers.results.voices import seconds_of_a_new_voice
-
-_TESTS = (
-    "Tests are not corrected for how many there are. Those over utterances, and McNemar's, which "
-    "compares accuracies, take utterances as independent of their speakers: where speakers are "
-    "held out, the one over folds says more."
-)
 
 
 @dataclass(frozen=True)
@@ -63,73 +57,31 @@ class Findings:
 
     def questions(self) -> dict[str, Table]:
         """Return a table per question, those that have rows."""
-        inside, across = self.inside, self.across
+        inside, across, own = self.inside, self.across, self.runs["normalisation"].isin(SECONDS)
         whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
-        wide = "UAR in percent; best in bold; in brackets, how much of the protocol ran."
-        all_of_it = (
-            "In percent, with 95 % intervals over folds (over seeds across corpora). Those of "
-            "pooled UAR are over utterances, or over speakers where these are held out and across "
-            "corpora."
-        )
         found = {
-            "Do the published numbers hold?": (self.claims, RULE),
-            "Which method is best inside a corpus, and with new speakers?": (
-                tables.at_a_glance(whole),
-                " ".join([wide, tables.PER_SPEAKER, *cells.notes_of(whole)]),
-            ),
-            "Which method is best across corpora?": (
-                tables.at_a_glance(across),
-                " ".join([wide, *cells.notes_of(across)]),
-            ),
-            "How far from CPAC are the others on the same folds?": (
-                comparisons.against_cpac(
-                    self.runs[~self.runs["normalisation"].isin(SECONDS)], self.predictions
-                ),
-                "Paired differences in points of UAR. Methods that use unlabelled speech of the "
-                f"test voices are compared with a CPAC that does so too. {_TESTS}",
-            ),
-            "How much speech of a new voice does its normalisation need?": (
-                seconds_of_a_new_voice(self.runs),
-                "UAR in percent, by how much unlabelled speech of a held-out speaker is used. In "
-                "brackets, the lowest and highest of several draws of these seconds.",
-            ),
-            "How much does the seed of the division matter?": (
-                self.divisions,
-                "UAR in percent, the mean over the folds of a division. All else here is of the "
-                "usual seed, the paper's.",
-            ),
-            "What does adaptation add to source only?": (
-                self.gains,
-                "In points of UAR. Intervals and p over trainings say how much trainings vary, "
-                f"not other speakers would. {_TESTS}",
-            ),
-            "Which method, if the target has no labels to choose by?": (
-                chosen_by_other_pairs(self.runs),
-                choice.RULE,
-            ),
-            "What does picking the epoch on the test part add?": (self.gap, ""),
-            "Which goals were reached?": (
-                goals(self.runs[~self.runs["synthetic"]]),
-                "UAR in percent at the last epoch; a goal is reached by the score itself, whatever "
-                "its interval. Recipes and the fusions for held-out speakers were chosen on inner "
-                "folds of the first outer fold: of each corpus only its test part was never looked "
-                "at. Methods across corpora were chosen by the rule above. Two methods were put "
-                "here after their scores were seen: the mean for shuffled folds, and the mean of "
-                "all ten across corpora. --blocks runs a block of studies/reference.yaml.",
-            ),
-            "How long did training take?": (
-                costs(self.runs),
-                "Time on one core, while other runs used the other cores; fusions train nothing. "
-                "ctl-mtnet study FILE --methods NAME computes a row.",
-            ),
-            "All scores inside a corpus, with their intervals": (inside, all_of_it),
-            "All scores across corpora, with their intervals": (across, all_of_it),
+            "claims": self.claims,
+            "inside": tables.at_a_glance(whole),
+            "across": tables.at_a_glance(across),
+            "cpac": comparisons.against_cpac(self.runs[~own], self.predictions),
+            "voices": seconds_of_a_new_voice(self.runs),
+            "divisions": self.divisions,
+            "gains": self.gains,
+            "choice": chosen_by_other_pairs(self.runs),
+            "gap": self.gap,
+            "goals": goals(self.runs[~self.runs["synthetic"]]),
+            "costs": costs(self.runs),
+            "all_inside": inside,
+            "all_across": across,
         }
-        return {
-            title: cells.as_table(frame, note=note)
-            for title, (frame, note) in found.items()
-            if len(frame)
-        }
+        rules = CAPTIONS["notes"] | {"verdict": RULE, "choice": choice.RULE}
+        cited = {"inside": cells.notes_of(whole), "across": cells.notes_of(across)}
+        asked = {}
+        for name, (title, note) in CAPTIONS["questions"].items():
+            if len(found[name]):
+                note = " ".join([note.format(**rules), *cited.get(name, ())])
+                asked[title] = cells.as_table(found[name], note=note)
+        return asked
 
     def sentences(self) -> list[str]:
         """Say what came out, a sentence for each question that the runs can answer."""

@@ -1,9 +1,7 @@
 """The report's index page."""
 
 import re
-import tomllib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +10,12 @@ import pandas as pd
 from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.report import tables
 from ctl_helpers.report.findings import Findings, findings
-from ctl_helpers.report.markup import template
+from ctl_helpers.report.markup import CAPTIONS, template
 from ctl_helpers.report.notebooks import read_about
 from ctl_helpers.results.naming import OURS, label_of, name_of
 from ctl_helpers.results.references import references
 from ctl_helpers.runs.store import write_text
 
-_WORDS = tomllib.loads((files("ctl_helpers.report") / "captions.toml").read_text(encoding="utf-8"))
 _ROWS = 12  # of a corpus in the first figure
 _DOTS = {tables.SHUFFLED: "shuffled", tables.HELD_OUT: "out"}  # classes of the style sheet
 _FOLDERS = {
@@ -71,7 +68,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         corpora=_cards(found),
         figures=_figures(out, pages),
         questions=found.questions(),
-        notebooks=_WORDS["notebooks"],
+        notebooks=CAPTIONS["notebooks"],
         pages=pages,
         problems=problems,
         folders={name: text for name, text in _FOLDERS.items() if (out / name).exists()},
@@ -115,7 +112,7 @@ def _cards(found: Findings) -> list[dict]:
 def _figures(out: Path, pages: Sequence[dict[str, str]]) -> list[dict]:
     """List the page's figures: of each kind the first that is there."""
     files, shown = sorted(path.name for path in (out / "figures").glob("*.png")), []
-    for kind, caption in _WORDS["figures"].items():
+    for kind, caption in CAPTIONS["figures"].items():
         for page in pages:
             name = re.compile(rf"{re.escape(page['name'])}-{kind}(-.*)?\.png")
             if drawn := next(filter(name.fullmatch, files), None):

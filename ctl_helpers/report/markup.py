@@ -2,9 +2,11 @@
 
 import html
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -13,6 +15,8 @@ import pandas as pd
 
 from ctl_helpers.results.naming import DAGGER
 
+CAPTIONS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
+"""Words of the report that are not in the code: titles, captions, notes."""
 _NUMBER = re.compile(r"[<–-]?\d+(\.\d+)?( \[.*\]| / \d.*| of \d.*| × \d+| \(.*\)| †)*|–")
 _LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
     **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},

@@ -8,7 +8,7 @@ import pandas as pd
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.findings import Findings, findings
-from ctl_helpers.report.markup import escape_markdown
+from ctl_helpers.report.markup import CAPTIONS, escape_markdown
 from ctl_helpers.results.naming import label_of
 from ctl_helpers.runs.store import write_text
 
@@ -84,12 +84,7 @@ def small_section(found: Findings) -> str:
     inside = inside[[label_of(row) in picked for row in inside.to_dict("records")]]
     if len(inside):
         parts.append(cells.as_table(tables.at_a_glance(inside)).markdown())
-        parts.append(
-            "UAR in percent, last epoch; the best of ours in bold, picked by these scores. With "
-            "shuffled folds every voice is in both parts, held "
-            f"out in only one. {tables.PER_SPEAKER} Intervals and all other tables: "
-            "[docs/results.md](docs/results.md)."
-        )
+        parts.append(CAPTIONS["notes"]["readme"].format(**CAPTIONS["notes"]))
     return "\n\n".join(filter(None, parts))
 
 

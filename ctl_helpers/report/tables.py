@@ -25,10 +25,6 @@ from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
 from ctl_helpers.results.statistics import Interval, calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
 
-PER_SPEAKER = (
-    "Per speaker: each speaker is normalised by unlabelled speech of the same speaker, test voices "
-    "too. Groups held out: several speakers at once."
-)
 SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
 _HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
