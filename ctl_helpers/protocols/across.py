@@ -1,8 +1,11 @@
 """Protocols across corpora: one or several labelled sources, an unlabelled target."""
 
 import logging
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,30 +17,8 @@ from ctl_helpers.protocols.problem import Problem, groups_of, in_order
 _log = logging.getLogger("ctl_helpers")
 
 SCORINGS = ("transductive", "inductive")
-PAPER_CORPORA = ("casia", "emodb", "savee", "ravdess")
-PAPER_EMOTIONS = ("angry", "fear", "happy", "neutral", "sad")
-
-# Halves of the plane of arousal and valence. To cluster a corpus's emotions into two halves of each
-# is the way of Schuller et al., "Acoustic emotion recognition: a benchmark comparison of
-# performances", ASRU 2009. Which half each emotion is in is this study's own choice; neutral and
-# calm (here positive), surprise (positive) and disgust (low) lie near a border, and others may put
-# them on its other side.
-_HALVES = {
-    "arousal": {
-        **dict.fromkeys(("angry", "fear", "happy", "surprise"), "high"),
-        **dict.fromkeys(("boredom", "calm", "disgust", "neutral", "sad"), "low"),
-    },
-    "valence": {
-        **dict.fromkeys(("calm", "happy", "neutral", "surprise"), "positive"),
-        **dict.fromkeys(("angry", "boredom", "disgust", "fear", "sad"), "negative"),
-    },
-}
-LABELS = {
-    "emotion": "the paper's five emotions between its four corpora, else those that both have",
-    "shared": "every emotion that both sides have",
-    "arousal": "the high and the low half of arousal",
-    "valence": "the positive and the negative half of valence",
-}
+_FACTS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
+LABELS, _HALVES, _PAPER = _FACTS["kinds"], _FACTS["halves"], _FACTS["paper"]
 
 
 def problems_across(
@@ -87,22 +68,10 @@ def problems_across(
     manifest = pd.concat(kept, ignore_index=True)
     manifest.attrs = {}
     rows = np.arange(len(kept[0]), len(manifest))
-    common = Problem(
-        manifest,
-        classes,
-        np.arange(len(kept[0])),
-        rows,
-        scoring,
-        "all",
-        adapt=rows,
-        source=source,
-        target=target,
-        held_out=True,
-        of_folds=1,
-        of_utterances=len(rows),
-        labels=labels,
-        division=0,
-    )
+    facts: dict[str, Any] = {"source": source, "target": target, "labels": labels, "division": 0}
+    facts |= {"held_out": True, "of_folds": 1, "of_utterances": len(rows)}
+    train = np.arange(len(kept[0]))
+    common = Problem(manifest, classes, train, rows, scoring, "all", adapt=rows, **facts)
     if scoring == "transductive":
         return [common]
     first = _half_of_the_speakers(kept[1], seed)
@@ -127,7 +96,8 @@ def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]
 def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
     if labels not in _HALVES:
         return manifest
-    mapped = manifest["emotion"].map(_HALVES[labels])
+    half_of = {emotion: half for half, some in _HALVES[labels].items() for emotion in some}
+    mapped = manifest["emotion"].map(half_of)
     return manifest.assign(emotion=mapped)[mapped.notna()]
 
 
@@ -135,8 +105,8 @@ def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target
     corpora = {*source.split("+"), *target.split("+")}
     # A side of several corpora has what each of them has: every source teaches every class.
     shared = set.intersection(*(set(manifest["emotion"]) for manifest in manifests))
-    if labels == "emotion" and corpora <= set(PAPER_CORPORA):
-        shared &= set(PAPER_EMOTIONS)
+    if labels == "emotion" and corpora <= set(_PAPER["corpora"]):
+        shared &= set(_PAPER["emotions"])
     if len(shared) < 2:
         raise StudyError(
             f"pair {source}:{target}: expected two emotions or more that both have; shared "

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.report.markup import Table
+from ctl_helpers.report.markup import CAPTIONS, Table
 from ctl_helpers.results.naming import DAGGER, HEADINGS, OURS, method_of, name_of
 from ctl_helpers.results.runs import OPTIMISTIC, PLACE
 from ctl_helpers.runs.store import write_text
 
-DAGGER_NOTE = (
-    f"{DAGGER} optimistic: the epoch was picked by its score on the test part, as in the "
-    "released procedure."
-)
+DAGGER_NOTE = CAPTIONS["notes"]["dagger"]
 # Columns that hold identifiers; elsewhere the same letters are a speaker's, or a word.
 _NAMED = ("corpus", "source", "target", "protocol", "method")
 _HIDDEN = {"optimistic", "citation", "note", "kind", "classes"}

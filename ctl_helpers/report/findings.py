@@ -8,15 +8,11 @@ import pandas as pd
 from ctl_helpers.features import SECONDS
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import CAPTIONS, Table
-from ctl_helpers.results import choice, comparisons
-from ctl_helpers.results.choice import chosen_by_other_pairs
-from ctl_helpers.results.divisions import scores_by_division, usual_division
-from ctl_helpers.results.goals import goals
-from ctl_helpers.results.naming import OURS, label_of, method_of, name_of, place_of
+from ctl_helpers.results import comparisons, questions
+from ctl_helpers.results.naming import OURS, RULES, label_of, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.results.summaries import costs
-from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, RULE, verdict
-from ctl_helpers.results.voices import seconds_of_a_new_voice
+from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, verdict
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class Findings:
         From `runs.load_runs`, `runs.load_predictions`, `tables.ours_beside_published`,
         `verdict.verdict`, `comparisons.gap` and `comparisons.gains`, of the usual division.
     divisions : DataFrame
-        From `divisions.scores_by_division`.
+        From `questions.scores_by_division`.
     """
 
     runs: pd.DataFrame
@@ -64,28 +60,28 @@ class Findings:
             "inside": tables.at_a_glance(whole),
             "across": tables.at_a_glance(across),
             "cpac": comparisons.against_cpac(self.runs[~own], self.predictions),
-            "voices": seconds_of_a_new_voice(self.runs),
+            "voices": questions.seconds_of_a_new_voice(self.runs),
             "divisions": self.divisions,
             "gains": self.gains,
-            "choice": chosen_by_other_pairs(self.runs),
+            "choice": questions.chosen_by_other_pairs(self.runs),
             "gap": self.gap,
-            "goals": goals(self.runs[~self.runs["synthetic"]]),
+            "goals": questions.goals(self.runs[~self.runs["synthetic"]]),
             "costs": costs(self.runs),
             "all_inside": inside,
             "all_across": across,
         }
-        rules = CAPTIONS["notes"] | {"verdict": RULE, "choice": choice.RULE}
+        passages = CAPTIONS["notes"] | RULES
         cited = {"inside": cells.notes_of(whole), "across": cells.notes_of(across)}
         asked = {}
         for name, (title, note) in CAPTIONS["questions"].items():
             if len(found[name]):
-                note = " ".join([note.format(**rules), *cited.get(name, ())])
+                note = " ".join([note.format(**passages), *cited.get(name, ())])
                 asked[title] = cells.as_table(found[name], note=note)
         return asked
 
     def sentences(self) -> list[str]:
         """Say what came out, a sentence for each question that the runs can answer."""
-        chosen = chosen_by_other_pairs(self.runs)
+        chosen = questions.chosen_by_other_pairs(self.runs)
         transfer = [_transfer(self.across, chosen), _caam(self.gains)]
         said = _leak(self.inside), _hold(self.claims, self.gap), " ".join(filter(None, transfer))
         return list(filter(None, said))
@@ -100,14 +96,15 @@ def findings(out: str | Path) -> Findings:
         The report's folder; see `runs.study_runs` for what counts of it.
     """
     store, all_runs = Path(out) / "runs", study_runs(out)
-    runs = usual_division(all_runs)
+    runs = questions.usual_division(all_runs)
     predictions = load_predictions(store, runs)
     scores = tables.ours_beside_published(runs, predictions)
     claims = verdict(runs)
     gains = comparisons.gains(runs, predictions)
     # Both epochs of a training: one of them may be out-dated by a run that asked for it alone.
     gap = comparisons.gap(load_runs(store, runs["run"]))
-    return Findings(runs, predictions, scores, claims, gap, gains, scores_by_division(all_runs))
+    divisions = questions.scores_by_division(all_runs)
+    return Findings(runs, predictions, scores, claims, gap, gains, divisions)
 
 
 def _leak(inside: pd.DataFrame) -> str:

@@ -18,12 +18,6 @@ from ctl_helpers.runs.store import write_text
 
 _ROWS = 12  # of a corpus in the first figure
 _DOTS = {tables.SHUFFLED: "shuffled", tables.HELD_OUT: "out"}  # classes of the style sheet
-_FOLDERS = {
-    "tables": "tables",
-    "figures": "figures",
-    "runs": "runs",
-    "references.bib": "what to cite (BibTeX)",
-}
 
 
 def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
@@ -71,7 +65,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         notebooks=CAPTIONS["notebooks"],
         pages=pages,
         problems=problems,
-        folders={name: text for name, text in _FOLDERS.items() if (out / name).exists()},
+        folders={name: text for name, text in CAPTIONS["folders"].items() if (out / name).exists()},
     )
     return write_text(out / "index.html", text.replace(" %", "\u00a0%"))
 

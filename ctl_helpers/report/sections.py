@@ -70,7 +70,8 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path) -> int
     if found.synthetic:
         raise StudyError(f"results {out}: expected a report of real speech, got a synthetic one")
     rewrite_section(readme, small_section(found))
-    rewrite_section(docs, full_section(found))
+    tables_of = [f"## {title}\n\n{one.markdown()}" for title, one in found.questions().items()]
+    rewrite_section(docs, "\n".join(tables_of))
     return found.runs["run"].nunique()
 
 
@@ -86,8 +87,3 @@ def small_section(found: Findings) -> str:
         parts.append(cells.as_table(tables.at_a_glance(inside)).markdown())
         parts.append(CAPTIONS["notes"]["readme"].format(**CAPTIONS["notes"]))
     return "\n\n".join(filter(None, parts))
-
-
-def full_section(found: Findings) -> str:
-    """Write a table for every question."""
-    return "\n".join(f"## {title}\n\n{t.markdown()}" for title, t in found.questions().items())

@@ -11,15 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.features import SECONDS
-from ctl_helpers.results.naming import (
-    OURS,
-    label_of,
-    name_of,
-    named_apart,
-    part_of,
-    place_of,
-    title_of,
-)
+from ctl_helpers.results import naming
 from ctl_helpers.results.published import published_beside
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
 from ctl_helpers.results.statistics import Interval, calibration, proportion_interval
@@ -56,7 +48,9 @@ def ours_beside_published(
     ours = summary(runs, predictions)
     percent = [c for c in ours if c.startswith(("uar", "war", "pooled_"))]
     ours[percent] = 100 * ours[percent].astype(float)
-    ours = named_apart(ours).assign(reported_by=OURS, order=1 + ours["kind"].eq("shallow"))
+    ours = naming.named_apart(ours).assign(
+        reported_by=naming.OURS, order=1 + ours["kind"].eq("shallow")
+    )
     # An empty frame beside a full one would make pandas guess the columns' types.
     parts = [part for part in (theirs, ours) if len(part)] or [ours]
     table = pd.concat(parts, ignore_index=True)
@@ -75,7 +69,7 @@ def condition_of(protocol: str) -> str:
     """Say whether a protocol shuffles utterances, holds speakers out, or neither for certain."""
     if protocol in ("kfold", "stratified"):
         return SHUFFLED
-    return HELD_OUT if protocol in _HELD_OUT else name_of(protocol)
+    return HELD_OUT if protocol in _HELD_OUT else naming.name_of(protocol)
 
 
 def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
@@ -96,7 +90,7 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = [_placed(row) for row in table.to_dict("records")]
     cells = table.assign(column=[row["column"] for row in rows])
-    cells = cells.assign(method=[*map(label_of, rows)], score=[*map(_score, rows)])
+    cells = cells.assign(method=[*map(naming.label_of, rows)], score=[*map(_score, rows)])
     order = {row["column"]: row["rank"] for row in rows}
     columns = sorted(order, key=lambda column: order[column])
     cells = _one_each(cells, ["method", "column"])
@@ -113,8 +107,8 @@ def _placed(row: dict) -> dict:
     if own:  # the column says it
         row = row | {"normalisation": ""}
     words = [_PROTOCOLS.get(row["protocol"], condition), "per speaker"]
-    rank = (row["source"] == "mean", place_of(row), condition != SHUFFLED, own)
-    return row | {"column": title_of(row, *words[: 1 + own]), "rank": rank}
+    rank = (row["source"] == "mean", naming.place_of(row), condition != SHUFFLED, own)
+    return row | {"column": naming.title_of(row, *words[: 1 + own]), "rank": rank}
 
 
 def _one_each(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -125,7 +119,7 @@ def _one_each(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 def _score(row: dict) -> str:
     """Write a score with how much of its protocol ran."""
-    part = part_of(row).replace(" folds", "")
+    part = naming.part_of(row).replace(" folds", "")
     return f"{row['uar']:.1f}" + (f" ({part})" if part else "")
 
 
@@ -161,16 +155,16 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
         neither ``kfold`` nor ``loso``. Optimistic rows, and label sets other than emotions, are
         left out.
     """
-    labels = [label_of(row) for row in table.to_dict("records")]
+    labels = [naming.label_of(row) for row in table.to_dict("records")]
     table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
     table = table[~table["normalisation"].isin(SECONDS)]
     several = table.groupby(["corpus", "condition"])["protocol"].transform("nunique") > 1
     named = several & ~table["protocol"].isin(["kfold", "loso"])
-    table["label"] += (", " + table["protocol"].map(name_of)).where(named, "")
+    table["label"] += (", " + table["protocol"].map(naming.name_of)).where(named, "")
     table = _one_each(table, ["corpus", "label", "condition"])
-    ours = table["reported_by"] == OURS
+    ours = table["reported_by"] == naming.OURS
     asked = table.assign(ours=ours, own=table["normalisation"].eq("speaker"))
     best = ~asked.duplicated(["corpus", "condition", "own", "ours"])
     rank = np.select([~ours | best, table["kind"] != "shallow"], [0, 1], 2)
@@ -268,7 +262,7 @@ def _conditions(
     runs: pd.DataFrame, predictions: pd.DataFrame
 ) -> Iterator[tuple[dict, pd.DataFrame]]:
     """Each condition that is not optimistic, in words, and its predictions."""
-    runs = named_apart(runs[runs["selection"] != OPTIMISTIC])
+    runs = naming.named_apart(runs[runs["selection"] != OPTIMISTIC])
     runs = runs.sort_values(["corpus", "protocol", "kind"], kind="stable")
     for row, group in grouped(runs, [*CONDITION, "selection"]):
         mine = predictions.merge(group[["run", "selection"]])

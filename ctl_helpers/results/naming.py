@@ -18,7 +18,7 @@ from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
 DAGGER = "†"
 OURS = "this study"
 _DATA = tomllib.loads((files("ctl_helpers.results") / "names.toml").read_text(encoding="utf-8"))
-NAMES, HEADINGS = _DATA["names"], _DATA["headings"]
+NAMES, HEADINGS, RULES = _DATA["names"], _DATA["headings"], _DATA["rules"]
 _SAID = {"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"}
 _SAID |= {kind: f"per speaker by {seconds:.0f} s" for kind, seconds in SECONDS.items()}
 _UNSAID = {"none": "not normalised", "global": "scaled by the training part"}

@@ -7,15 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from sklearn import model_selection
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import make_scorer
-from sklearn.model_selection import (
-    GroupShuffleSplit,
-    ShuffleSplit,
-    StratifiedKFold,
-    cross_val_predict,
-    cross_validate,
-)
 from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -30,7 +24,7 @@ from ctl_helpers.runs.store import StorePath
 from ctl_helpers.scores import uar, war
 
 BEFORE = "MFCC statistics"
-SPLITS = {"random": ShuffleSplit, "speaker": GroupShuffleSplit}
+SPLITS = {"random": model_selection.ShuffleSplit, "speaker": model_selection.GroupShuffleSplit}
 _CONDITION = [*CONDITION[1:], "variant"]
 _KEYS = ["source", "target", "protocol", "labels", "method", "recipe", "normalisation"]
 
@@ -184,9 +178,9 @@ def proxy_a_distance(points: ArrayLike, corpora: ArrayLike) -> float:
     if counts.min() < 2:
         return float("nan")
     classifier = LogisticRegression(class_weight="balanced", max_iter=2000)
-    divided = StratifiedKFold(min(5, counts.min()), shuffle=True, random_state=0)
+    divided = model_selection.StratifiedKFold(min(5, counts.min()), shuffle=True, random_state=0)
     pipeline = make_pipeline(StandardScaler(), classifier)
-    predicted = cross_val_predict(pipeline, points, corpora, cv=divided)
+    predicted = model_selection.cross_val_predict(pipeline, points, corpora, cv=divided)
     return 2 * (1 - 2 * (1 - uar(corpora, predicted)))
 
 
@@ -258,7 +252,7 @@ def svm_on_features(run: str | Path, split: str = "random", repeats: int = 10) -
     points, labels = space.points[target], space.labels[target]
     if split == "speaker" and labels["speaker"].nunique() < 2:
         raise StudyError(f"{run}: expected two speakers or more, got one")
-    found = cross_validate(
+    found = model_selection.cross_validate(
         *(make_pipeline(StandardScaler(), SVC(kernel="linear")), points, labels["emotion"]),
         groups=labels["speaker"] if split == "speaker" else None,
         scoring={"uar": make_scorer(uar), "war": make_scorer(war)},

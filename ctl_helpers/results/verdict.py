@@ -12,12 +12,6 @@ from ctl_helpers.results.runs import OPTIMISTIC, PLACE, as_named, matching
 from ctl_helpers.results.summaries import extent, fold_interval
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
-RULE = (
-    "A claim holds if it lies inside the 95 % interval of our score at the last epoch: it is not "
-    "refuted, which says the less the wider the interval is. The interval is over all folds, "
-    "allowing for the training data that they share; across corpora over trainings. It cannot be "
-    "told if folds are missing, or across corpora with fewer than three trainings."
-)
 # Which of our methods tests what was published under a name, by which of its recipes.
 _EITHER = ("released", "paper")
 TESTED_BY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -41,7 +35,7 @@ def verdict(runs: pd.DataFrame) -> pd.DataFrame:
         A row per claim, recipe that ran and metric: claim (words), corpus, source, target, recipe,
         metric (UAR or WAR), published (percent), citation, last with its interval ``last_low``,
         ``last_high``, and best_test (ours, percent; NaN where it was not computed), folds,
-        of_folds, seeds, verdict (see `RULE`).
+        of_folds, seeds, verdict (see `naming.RULES`).
     """
     rows, runs = [], as_named(measured_alike(runs))
     for claim in published().to_dict("records"):
@@ -65,7 +59,7 @@ def verdict(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def judge(row: dict) -> str:
-    """Say whether a claim holds by `RULE`, and if not, on which side of it we are."""
+    """Say whether a claim holds by the rule in `naming.RULES`; if not, on which side we are."""
     if row["folds"] < row["of_folds"] or pd.isna(row["last_low"]):
         return OPEN
     if row["last_low"] <= row["published"] <= row["last_high"]:

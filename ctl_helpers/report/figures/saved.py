@@ -206,24 +206,19 @@ def _squash(vectors: np.ndarray) -> np.ndarray:
     return vectors * square / (1 + square) / np.sqrt(square + 1e-7)
 
 
-def _convolve(image: np.ndarray, kernel: np.ndarray) -> np.ndarray:
+def _convolve(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
     patches = np.lib.stride_tricks.sliding_window_view(image, kernel.shape[:2], (0, 1))
-    return np.tensordot(patches, kernel, ([3, 4, 2], [0, 1, 2]))
+    return np.tensordot(patches, kernel, ([3, 4, 2], [0, 1, 2])) + bias
 
 
 def _block(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
     kernel, bias, gamma, beta, mean, variance = layer.weights
-    x = (_convolve(image, kernel) + bias - mean) / np.sqrt(variance + layer.config["epsilon"])
+    x = (_convolve(image, kernel, bias) - mean) / np.sqrt(variance + layer.config["epsilon"])
     x = gamma * x + beta
     x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
     height, width, channels = layer.shape
     pairs = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, channels)
     return pairs.mean(axis=(1, 3))
-
-
-def _primary(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
-    kernel, bias = layer.weights
-    return (_convolve(image, kernel) + bias).reshape(layer.shape)
 
 
 def _attend(layer: SavedLayer, query: np.ndarray, *_) -> np.ndarray:
@@ -235,7 +230,7 @@ _REPLAYED: dict[str, Callable] = {
     **dict.fromkeys(("InputLayer", "Dropout", "Card"), lambda layer, x: x),
     "Reshape": lambda layer, x: x.reshape(layer.shape),
     "ConvolutionBlock": _block,
-    "PrimaryCapsules": _primary,
+    "PrimaryCapsules": lambda layer, x: _convolve(x, *layer.weights).reshape(layer.shape),
     "Squash": lambda layer, x: _squash(x),
     "Attention": _attend,
     "Multiply": lambda layer, x, y: x * y,

@@ -10,22 +10,14 @@ from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.report import tables
 from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
-from ctl_helpers.results.naming import (
-    HEADINGS,
-    OURS,
-    label_of,
-    method_of,
-    name_of,
-    part_of,
-    title_of,
-)
+from ctl_helpers.results import naming
 from ctl_helpers.results.runs import OPTIMISTIC
 from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
 _GAP = 6.0  # points of room on either side of the outermost dot
 _MOST = 16  # of our methods in a figure of all of them
-_PUBLISHED, _BEST = "published", HEADINGS[OPTIMISTIC]
+_PUBLISHED, _BEST = "published", naming.HEADINGS[OPTIMISTIC]
 _CONDITIONS = {tables.SHUFFLED: "shuffled folds", tables.HELD_OUT: "speakers held out"}
 # What a dot has where nothing else is said of it, and its look by its legend: colour, marker, and
 # whether it is only outlined.
@@ -120,7 +112,7 @@ def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> 
     table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
     dots = _dots(table.sort_values(score, ascending=False), score)
     pooled = 100 * pooled_interval(predictions).value
-    label = f"{HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
+    label = f"{naming.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"
     return _dot_plot(dots.assign(panel=title, line=pooled), label, line_style="--")
 
 
@@ -136,8 +128,8 @@ def comparison(table: pd.DataFrame) -> Figure:
     """
     table = table[table["source"] != "mean"]
     rows = table.to_dict("records")
-    dots = _scored(table, [title_of(row, name_of(row["protocol"])) for row in rows])
-    dots["row"] += [f" ({part})" if (part := part_of(row)) else "" for row in rows]
+    dots = _scored(table, [naming.title_of(row, naming.name_of(row["protocol"])) for row in rows])
+    dots["row"] += [f" ({part})" if (part := naming.part_of(row)) else "" for row in rows]
     dots["mean"] = dots.groupby("row")["value"].transform("mean")
     dots = dots.sort_values("mean", ascending=False, kind="stable")
     ours = dots.loc[dots["legend"] != _PUBLISHED, "row"].unique()
@@ -158,7 +150,7 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
         Rows of a panel.
     """
     table = tables.first_look(table, most)
-    dots = _scored(table, table["corpus"].map(name_of))
+    dots = _scored(table, table["corpus"].map(naming.name_of))
     dots["legend"] = dots["legend"].where(dots["legend"] == _PUBLISHED, table["condition"])
     dots = dots.replace({"legend": _CONDITIONS})
     return _dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
@@ -183,7 +175,9 @@ def gap(table: pd.DataFrame) -> Figure:
         From `comparisons.gap`.
     """
     rows = table.to_dict("records")
-    titles = [title_of(row, method_of(row), name_of(row["protocol"])) for row in rows]
+    titles = [
+        naming.title_of(row, naming.method_of(row), naming.name_of(row["protocol"])) for row in rows
+    ]
     words = ": " + table["metric"] + table["gap"].map(", {:+.1f}".format)
     dots = _of_columns(table.assign(row=titles + words), "last", OPTIMISTIC)
     return _dot_plot(dots, "score %", joined=True)
@@ -200,8 +194,8 @@ def gains(table: pd.DataFrame) -> Figure:
         are its intervals over seeds, thin ones those over utterances, where it has them.
     """
     rows = table.to_dict("records")
-    panel = [title_of(row, name_of(row["protocol"])) for row in rows]
-    table = table.assign(panel=panel, row=[method_of(row) for row in rows], line=0.0)
+    panel = [naming.title_of(row, naming.name_of(row["protocol"])) for row in rows]
+    table = table.assign(panel=panel, row=[naming.method_of(row) for row in rows], line=0.0)
     table["mean"] = table.groupby("row")["difference"].transform("mean")
     table = table.sort_values("mean", ascending=False, kind="stable")
     thin = _dots(table, "difference", "pooled_difference", thin=True)
@@ -250,16 +244,16 @@ def _dots(table: pd.DataFrame, column: str, bars: str = "", **more: object) -> p
 
 def _of_columns(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
     """Make dots of several columns, each with a legend."""
-    parts = [_dots(table, column, legend=HEADINGS.get(column, column)) for column in columns]
+    parts = [_dots(table, column, legend=naming.HEADINGS.get(column, column)) for column in columns]
     return pd.concat(parts, ignore_index=True).dropna(subset="value")
 
 
 def _scored(table: pd.DataFrame, panels: Sequence[str]) -> pd.DataFrame:
     """Make a dot of each score, with its interval as `tables.interval_of` gives it."""
     rows = table.to_dict("records")
-    whose = table["reported_by"].where(table["reported_by"] == OURS, _PUBLISHED)
+    whose = table["reported_by"].where(table["reported_by"] == naming.OURS, _PUBLISHED)
     return pd.DataFrame([tables.interval_of(row) for row in rows]).assign(
-        row=[label_of(row) for row in rows],
+        row=[naming.label_of(row) for row in rows],
         line=[tables.chance_of(row) for row in rows],
         thin=table["uar_low"].isna().to_numpy(),
         legend=whose.mask(table["optimistic"].eq(True), _BEST).to_numpy(),

@@ -8,12 +8,15 @@ import pytest
 from conftest import REPOSITORY
 from toys import variant
 
-from ctl_helpers.results import goals as module
-from ctl_helpers.results.choice import chosen_by_other_pairs
-from ctl_helpers.results.divisions import scores_by_division, usual_division
-from ctl_helpers.results.goals import goals
+from ctl_helpers.results import questions as module
+from ctl_helpers.results.questions import (
+    chosen_by_other_pairs,
+    goals,
+    scores_by_division,
+    seconds_of_a_new_voice,
+    usual_division,
+)
 from ctl_helpers.results.runs import RUN_COLUMNS
-from ctl_helpers.results.voices import seconds_of_a_new_voice
 
 
 def table(rows, **common):
