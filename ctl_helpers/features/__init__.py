@@ -14,5 +14,4 @@ from ctl_helpers.features.normalisation import (
     standardise,
     with_versions,
 )
-from ctl_helpers.features.settings import PRESETS, Features, FeatureSettings
-from ctl_helpers.features.ways import FEATURES
+from ctl_helpers.features.settings import FEATURES, PRESETS, Features, FeatureSettings

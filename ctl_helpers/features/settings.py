@@ -1,8 +1,10 @@
 """Settings of MFCC, the named presets, and what an extraction returns."""
 
 import hashlib
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -87,16 +89,11 @@ class FeatureSettings:
         return 1 + self.samples // self.hop_length
 
 
-PRESETS = {
-    # 50 ms and 12.5 ms at 22 050 Hz, as the paper says.
-    "paper": FeatureSettings(win_length=1102, hop_length=276, window="hamming"),
-    # librosa's defaults, with which the shared feature files were made.
-    "released": FeatureSettings(),
-    # The same frames; pitch in place of the last three coefficients.
-    "pitch": FeatureSettings(n_mfcc=36, pitch=True),
-    # Moments of the pitch and the first ten coefficients over 2.8 s, as long as most utterances.
-    "moments": FeatureSettings(n_mfcc=10, pitch=True, moments=121, trim=40.0),
-}
+_FACTS = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+FEATURES = {name: facts.pop("about") for name, facts in _FACTS["mfcc"].items()} | _FACTS["vectors"]
+"""Every name that `extract` knows, and what it stands for."""
+# What is left of their facts are settings.
+PRESETS = {name: FeatureSettings(**facts) for name, facts in _FACTS["mfcc"].items()}
 
 
 @dataclass(frozen=True, eq=False)

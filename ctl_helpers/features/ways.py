@@ -11,20 +11,9 @@ import pandas as pd
 
 from ctl_helpers.corpora import signal_length
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.settings import PRESETS, FeatureSettings
+from ctl_helpers.features.settings import FEATURES, PRESETS, FeatureSettings
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.versions import version_of
-
-FEATURES = {
-    "paper": "39 MFCC a frame, windows of 50 ms every 12.5 ms, as the paper says",
-    "released": "39 MFCC a frame by librosa's defaults, as the authors' feature files were made",
-    "pitch": "released, with voicing and pitch in place of the last three coefficients",
-    "moments": "means and deviations of pitch and ten MFCC over 2.8 s around each frame",
-    "egemaps": "88 functionals of openSMILE's eGeMAPS v02, a vector per utterance",
-    "compare": "6373 functionals of openSMILE's ComParE 2016, a vector per utterance",
-    "mfcc-statistics": "195 statistics of the released MFCC, a vector per utterance",
-}
-"""Every name that `extract` knows, and what it stands for."""
 
 _FORMAT = 3  # part of every key: raise it when the same settings give other numbers
 _RATE = 16_000  # Hz, for all but MFCC; one for all corpora, so that all have the same bands
