@@ -74,6 +74,7 @@ def parallel_map(
     description: str = "",
     unit: str = "it",
     apart: bool = False,
+    guarded: bool = False,
     dead: Callable[[Any], Any] | None = None,
 ) -> list:
     """Apply a function to every item, in parallel, with a progress bar.
@@ -91,6 +92,8 @@ def parallel_map(
     apart : bool
         Work in new processes of this machine, even with one job, and end them afterwards: for
         libraries that must not share a process with others.
+    guarded : bool
+        Never work in this process, which an item may kill, even with one job.
     dead : callable, optional
         Called with an item whose process dies every time, for example because memory runs out;
         returns its result.
@@ -116,7 +119,7 @@ def parallel_map(
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory has grown, as it does over a few trainings.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        results = _surviving(function, items, jobs, apart, dead, description)
+        results = _surviving(function, items, jobs, apart, guarded, dead, description)
         return list(progress(results, len(items), description, unit))
 
 
@@ -143,6 +146,7 @@ def _surviving(
     items: list,
     jobs: int | None,
     apart: bool,
+    guarded: bool,
     dead: Callable[[Any], Any] | None,
     description: str,
 ) -> Iterator:
@@ -151,7 +155,8 @@ def _surviving(
     while done < len(items):
         alone = deaths == 2
         try:
-            for result in _results(function, items[done:], 1 if alone else jobs, alone or apart):
+            asked = (1, True, True) if alone else (jobs, apart, guarded)
+            for result in _results(function, items[done:], *asked):
                 yield result
                 done += 1
         except Exception as error:
@@ -169,17 +174,20 @@ def _surviving(
             deaths = 1 if alone else deaths + 1
 
 
-def _results(function: Callable, items: list, jobs: int | None, apart: bool) -> Iterator:
+def _results(
+    function: Callable, items: list, jobs: int | None, apart: bool, guarded: bool
+) -> Iterator:
     task = partial(_work, function=function, parent=os.getpid())
     # How many processes do so many items at once: those of a cluster, or no more than items.
     workers = joblib.effective_n_jobs(min(joblib.effective_n_jobs(jobs or -1), len(items)))
-    if jobs == 1 and not apart:
+    if jobs == 1 and not (apart or guarded):
         yield from map(function, items)
-    elif apart or workers == 1:  # joblib would do the work in this process, which may die of it
+    elif apart:
         with ProcessPoolExecutor(min(jobs or cores(), len(items))) as pool:
             yield from pool.map(task, items)
-    else:
-        pool = joblib.Parallel(n_jobs=workers, return_as="generator")
+    else:  # with one worker joblib would do the work in this process: of two, one waits
+        ahead: Any = 1 if workers == 1 else "2 * n_jobs"
+        pool = joblib.Parallel(max(2, workers), return_as="generator", pre_dispatch=ahead)
         yield from pool(joblib.delayed(task)(item) for item in items)
 
 

@@ -80,8 +80,9 @@ def extract(
     names = _sounds(manifest)
     places = manifest.reindex(columns=["path", "start", "end"])  # not a number for a whole file
     sources = list(places.itertuples(index=False, name=None))
-    apart = way.apart or jobs == 1  # a recording may kill the process that reads it
-    each = partial(parallel_map, jobs=jobs, description="features", unit="chunk", apart=apart)
+    # A recording may kill the process that reads it.
+    guarded = partial(parallel_map, apart=way.apart, guarded=True)
+    each = partial(guarded, jobs=jobs, description="features", unit="chunk")
     try:
         shape = way.shape or known_shape(folder) or shape_of(way)
         compute = partial(_compute, way=way, shape=shape)
