@@ -260,3 +260,15 @@ def test_a_corpus_without_speakers_or_with_foreign_columns_says_so(plan, tmp_pat
         "survey: 4 utterances, 2 emotions; no speakers are named: training and test may share "
         "voices"
     ]
+
+
+def test_what_is_cropped_and_which_column_is_not_read_is_said(plan, tmp_path):
+    names = ["1.wav", "2.wav", "3.wav", "4.wav"]
+    lay_out(tmp_path, names)
+    rows = [f"{name},{('sad', 'happy')[at % 2]},train" for at, name in enumerate(names)]
+    (tmp_path / "mine.csv").write_text("\n".join(["path,emotion,split", *rows]))
+    said = []
+    settings = {"corpora": str(tmp_path), "names": ["mine"], "pairs": "none", "seconds": 0.1}
+    plan(said=said, methods=[SHALLOW], **settings)
+    assert "'split' is not read" in said[0]
+    assert "; 4 longer than the signal: cropped to their middle" in said[0]
