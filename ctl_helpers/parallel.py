@@ -182,10 +182,10 @@ def _results(
     workers = joblib.effective_n_jobs(min(joblib.effective_n_jobs(jobs or -1), len(items)))
     if jobs == 1 and not (apart or guarded):
         yield from map(function, items)
-    elif apart:
+    elif apart or (workers == 1 and not guarded):
         with ProcessPoolExecutor(min(jobs or cores(), len(items))) as pool:
             yield from pool.map(task, items)
-    else:  # with one worker joblib would do the work in this process: of two, one waits
+    else:  # with one worker joblib would do guarded work in this process: of two, one waits
         ahead: Any = 1 if workers == 1 else "2 * n_jobs"
         pool = joblib.Parallel(max(2, workers), return_as="generator", pre_dispatch=ahead)
         yield from pool(joblib.delayed(task)(item) for item in items)

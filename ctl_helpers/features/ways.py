@@ -84,7 +84,8 @@ def way_of(
             f"file.py:function, got {features!r}"
         )
     identity = _identity("function", features.split(":")[-1], source_hash(features), _RATE)
-    return Way(identity, _RATE, partial(_own, reference=features), None)
+    # In new processes: those of before may know another version of the file, or another folder.
+    return Way(identity, _RATE, partial(_own, reference=features), None, apart=True)
 
 
 def _identity(*parts) -> str:

@@ -138,8 +138,9 @@ def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
 def test_a_study_that_is_stopped_says_one_line(miniature, tmp_path, methods):
     study = Command(miniature, tmp_path, methods, *BOTH)
     process = study.start()
-    while not study.finished() and process.poll() is None:
+    while not study.out.exists() and process.poll() is None:
         time.sleep(0.1)
+    time.sleep(1)  # its workers take longer to start
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
