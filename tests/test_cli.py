@@ -418,7 +418,7 @@ def test_a_sound_that_two_corpora_hold_is_trained_on_once(root, tmp_path, capsys
     words = ["train", "--corpora", tmp_path, "--recipe", "quick", "--epochs", "1"]
     assert cli.main([*map(str, words), "--out", str(tmp_path / "m.keras")]) == 0
     assert load_network(tmp_path / "m.keras")[1]["utterances"] == 18
-    assert "18 utterances have the same sound as others" in capsys.readouterr().err
+    assert "18 utterances of two have the same sound as others of one" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -5,6 +5,7 @@ fingerprints are alike, the signals themselves decide: they are the same sound i
 cross-correlation has a peak that only copies have.
 """
 
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -25,6 +26,7 @@ below 0.6 in CASIA, EmoDB and RAVDESS.
 """
 SAME_SHORT = 0.95
 """The same for signals below 0.45 s: two tones of one pitch may be as alike as a noisy copy."""
+_log = logging.getLogger("ctl_helpers")
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -79,7 +81,7 @@ def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.nda
 
 
 def drop_copies(manifests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Leave out of each corpus the sounds that a corpus before it holds.
+    """Leave out of each corpus the sounds that a corpus before it holds, with a line of warning.
 
     Parameters
     ----------
@@ -97,4 +99,10 @@ def drop_copies(manifests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     sounds = same_sounds(joined, order)
     _, first = np.unique(sounds, return_index=True)
     copied = order[first[sounds]] < order
+    if copied.any():
+        corpora = joined["corpus"].to_numpy()
+        sides = (corpora[copied], corpora[first[sounds]][copied])
+        names = (" and ".join(np.unique(side)) for side in sides)
+        said = "%d utterances of %s have the same sound as others of %s: left out"
+        _log.warning(said, copied.sum(), *names)
     return [manifest[~copied[order == number]] for number, manifest in enumerate(manifests)]

@@ -169,6 +169,9 @@ def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Re
     if not taken and (tables_in(root, reading) or any(map(_sample, by_emotion))):
         return {_name_of(root.name): root}
     folders = [p for p in children if p.is_dir() and p not in taken]
+    # Of one+two and one-two, which would be called alike, the first is not understood.
+    names = {p.name for p in folders}
+    folders = [p for p in folders if _name_of(p.name) == p.name or _name_of(p.name) not in names]
     found = {_name_of(folder.name): folder for folder in folders if _is_own(folder, reading)}
     for table in (child for child in children if is_table(child, reading)):
         name = _name_of(table.stem).casefold()

@@ -1,11 +1,9 @@
 """Protocols across corpora: one or several labelled sources, an unlabelled target."""
 
-import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,8 +11,6 @@ import pandas as pd
 from ctl_helpers.corpora import drop_copies
 from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols.problem import Problem, groups_of, in_order
-
-_log = logging.getLogger("ctl_helpers")
 
 SCORINGS = ("transductive", "inductive")
 _FACTS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
@@ -68,10 +64,22 @@ def problems_across(
     manifest = pd.concat(kept, ignore_index=True)
     manifest.attrs = {}
     rows = np.arange(len(kept[0]), len(manifest))
-    facts: dict[str, Any] = {"source": source, "target": target, "labels": labels, "division": 0}
-    facts |= {"held_out": True, "of_folds": 1, "of_utterances": len(rows)}
-    train = np.arange(len(kept[0]))
-    common = Problem(manifest, classes, train, rows, scoring, "all", adapt=rows, **facts)
+    common = Problem(
+        manifest,
+        classes,
+        np.arange(len(kept[0])),
+        rows,
+        scoring,
+        "all",
+        adapt=rows,
+        source=source,
+        target=target,
+        held_out=True,
+        of_folds=1,
+        of_utterances=len(rows),
+        labels=labels,
+        division=0,
+    )
     if scoring == "transductive":
         return [common]
     first = _half_of_the_speakers(kept[1], seed)
@@ -86,10 +94,6 @@ def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]
     """Leave sounds out of the source that the target holds too: they would be trained on."""
     sources, targets = sides
     kept = drop_copies([*targets, *sources])
-    if copies := sum(map(len, [*targets, *sources])) - sum(map(len, kept)):
-        names = [" and ".join(m["corpus"].iloc[0] for m in side) for side in sides]
-        said = "%d utterances of %s have the same sound as others of %s: left out"
-        _log.warning(said, copies, *names)
     return [kept[len(targets) :], kept[: len(targets)]]
 
 

@@ -109,9 +109,7 @@ def findings(out: str | Path) -> Findings:
 
 def _leak(inside: pd.DataFrame) -> str:
     """Say what holding speakers out costs, or which method is best if no method ran both ways."""
-    scores = tables.first_look(inside, most=len(inside))
-    both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
-    both = both.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
+    both = tables.side_by_side(inside)
     if both.empty:
         ours = inside[(inside["reported_by"] == OURS) & ~inside["optimistic"].eq(True)]
         if ours.empty:

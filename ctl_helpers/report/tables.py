@@ -175,6 +175,24 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     return table.sort_values("corpus", kind="stable", ignore_index=True)
 
 
+def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
+    """Set the UAR with shuffled folds beside that with held-out speakers.
+
+    Parameters
+    ----------
+    table
+        From `ours_beside_published`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per corpus and label that has both; columns `SHUFFLED` and `HELD_OUT`, in percent.
+    """
+    scores = first_look(table, most=len(table))
+    both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
+    return both.reindex(columns=[SHUFFLED, HELD_OUT]).dropna()
+
+
 def scores_by(predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
     """Score each emotion or each speaker of one condition.
 

@@ -179,8 +179,8 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     for text in settings.methods:
         files = re.findall(r"given:[^,()]+", text)
-        told = any(file in problem for file in files for problem in plan.problems)
-        if files and not told and text not in chain(*there) and plan.manifests:
+        named = any(file in problem for file in files for problem in plan.problems)
+        if files and not named and text not in chain(*there) and plan.manifests:
             places = ", ".join(plan.manifests)
             plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
 

@@ -1,6 +1,5 @@
 """Train a network on whole corpora, for use on other recordings, and save it as one file."""
 
-import logging
 import shutil
 import time
 from pathlib import Path
@@ -24,7 +23,6 @@ from ctl_helpers.runs.run import Run
 from ctl_helpers.study.plan import names_of, open_corpora
 from ctl_helpers.study.settings import Study
 
-_log = logging.getLogger("ctl_helpers")
 _LIMITS = (
     "It tells which of the emotions of its corpora a recording sounds like, not what a person "
     "feels. Other speakers, languages, rooms, microphones and ways of speaking are outside of what "
@@ -97,10 +95,7 @@ def _whole_problem(study: Study) -> Problem:
     (root, found), settings = open_corpora(study, print), study.settings
     names = names_of(settings, found)
     manifests = [load_manifest(root, name, **settings.reading) for name in names]
-    kept = drop_copies(manifests)
-    if copies := sum(map(len, manifests)) - sum(map(len, kept)):
-        _log.warning("%d utterances have the same sound as others: left out", copies)
-    manifest = pd.concat(kept, ignore_index=True)
+    manifest = pd.concat(drop_copies(manifests), ignore_index=True)
     rows, classes = np.arange(len(manifest)), classes_of(manifest)
     more: dict[str, Any] = {
         "corpus": "+".join(manifest["corpus"].unique()),

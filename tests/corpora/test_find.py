@@ -260,11 +260,14 @@ def test_a_folder_of_ones_own_with_the_very_name_of_a_known_corpus_is_told_so(tm
         load_manifest(tmp_path, "savee")
 
 
-def test_names_of_corpora_have_no_signs_that_pairs_have(tmp_path):
+def test_names_of_corpora_have_no_signs_that_pairs_have(tmp_path, caplog):
     for folder in ("one+two", "three:four"):
         lay_out(tmp_path / folder, ["sad/1.wav", "happy/2.wav"])
     assert set(find_corpora(tmp_path)) == {"one-two", "three-four"}
     assert set(load_manifest(tmp_path, "one+two")["corpus"]) == {"one-two"}
+    lay_out(tmp_path / "one-two", ["sad/3.wav", "happy/4.wav"])
+    assert find_corpora(tmp_path)["one-two"] == tmp_path / "one-two"
+    assert "not understood: one+two" in caplog.text
 
 
 def test_tables_in_forms_that_are_not_read_are_named(tmp_path, caplog):

@@ -1,8 +1,4 @@
-"""What the notebooks show.
-
-A notebook imports from here and opens what it shows in one line: `open_corpus`, `open_inside`,
-`open_across` or `open_report`. What they give says at the end, from its numbers, what was seen.
-"""
+"""Runs as notebooks 2 (inside a corpus) and 3 (across corpora) show them."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -13,130 +9,29 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from IPython.display import Audio
-from matplotlib.figure import Figure
 
-from ctl_helpers.corpora import SYNTHETIC, Audit, audit, is_miniature, read_audio, samples_of
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import FEATURES, Features, extract, normalise
+from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
-from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
-from ctl_helpers.report import cells, figures, tables
-from ctl_helpers.report.findings import Findings, findings
+from ctl_helpers.report import figures, tables
 from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import comparisons, spaces
-from ctl_helpers.results import runs as results
-from ctl_helpers.results.naming import OURS, RULES, method_of, name_of
+from ctl_helpers.results.naming import OURS, method_of, name_of
+from ctl_helpers.results.runs import (
+    OPTIMISTIC,
+    grouped,
+    load_history,
+    load_predictions,
+    load_runs,
+    study_runs,
+)
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study import pages
+from ctl_helpers.study.pages import page_of
 from ctl_helpers.study.plan import open_corpora, plan_study
 from ctl_helpers.study.settings import Study, read_study
-
-__all__ = ["Audio", "comparisons", "features_of_recipes", "figures", "normalise", "open_across"]
-__all__ += ["open_corpus", "open_inside", "open_report", "spaces", "tables"]
-
-
-@dataclass(frozen=True, eq=False)
-class OpenedCorpus:
-    """A corpus and what a network sees of it.
-
-    Parameters
-    ----------
-    page : Page
-        Where figures and tables are kept.
-    audit : Audit
-        The corpus compared with what was published of it.
-    manifest : DataFrame
-        A row per utterance.
-    features : Features
-        What a network sees.
-    """
-
-    page: Page
-    audit: Audit
-    manifest: pd.DataFrame
-    features: Features
-
-    @property
-    def by(self) -> list[str]:
-        """What utterances can be told apart by: emotion and, where all are known, speaker."""
-        return ["emotion"] + ["speaker"] * bool((self.manifest["speaker"] != "").all())
-
-    @cached_property
-    def space(self) -> spaces.Space:
-        """Every utterance as a point: mean and deviation of its features over time."""
-        return spaces.feature_space(self.features)
-
-    def signal(self, row: pd.Series) -> np.ndarray:
-        """Read the samples of one utterance, a row of the manifest."""
-        rate = self.features.settings.sampling_rate
-        return read_audio(row["path"], rate, row["start"], row["end"])
-
-    def utterances(self) -> Figure:
-        """Draw one utterance per emotion, if possible of one speaker and one sentence."""
-        settings, rows = self.features.settings, figures.one_per_emotion(self.manifest)
-        signals = {row["emotion"]: self.signal(row) for _, row in rows.iterrows()}
-        steps = {name: figures.mfcc_steps(signal, settings) for name, signal in signals.items()}
-        images = {name: one.coefficients for name, one in steps.items()}
-        return figures.utterance_panels(signals, images, settings.sampling_rate)
-
-    def seen(self):
-        """Say in sentences what was seen."""
-        counts, seconds = self.manifest["emotion"].value_counts(), self.manifest["duration"]
-        shares = spaces.neighbours(self.space, tuple(self.by)).set_index("by")
-        speech = np.diff(self.features.speech).mean() / self.features.values.shape[1]
-        near = " and ".join(
-            f"of the same {by} in {100 * row.share:.0f} % (by chance {100 * row.chance:.0f} %)"
-            for by, row in shares.iterrows()
-        )
-        return listed(
-            f"There are {len(self.manifest)} utterances of {len(counts)} emotions. Always saying "
-            f"*{counts.index[0]}* has a WAR of {100 * counts.max() / counts.sum():.1f} % and a UAR "
-            f"of {100 / len(counts):.1f} %.",
-            f"Utterances last {seconds.min():.1f} to {seconds.max():.1f} s; "
-            f"{100 - 100 * speech:.0f} % of the frames that a network gets are padding.",
-            f"The nearest neighbour of an utterance is {near}.",
-        )
-
-
-def features_of_recipes() -> pd.DataFrame:
-    """List the recipes with the features that they look at."""
-    rows = []
-    for where, recipes in (("inside", RECIPES), ("across", TRANSFER_RECIPES)):
-        for one in recipes.values():
-            sets = "; ".join(FEATURES[name] for name in one.features.split("+"))
-            rows.append((one.name, where, one.features, sets, one.normalisation))
-    return pd.DataFrame(rows, columns=["recipe", "used", "features", "these are", "scaled"])
-
-
-def open_corpus(
-    corpora: str | None, corpus: str, features: str = "released", out: str = "reports", **more
-) -> OpenedCorpus:
-    """Open a corpus for a notebook.
-
-    Parameters
-    ----------
-    corpora : path or None
-        Folder that holds the corpora; None for the miniature ones.
-    corpus, features : str
-        Its name; a preset of features.
-    out : path
-        Folder of the report.
-    **more
-        ``emotions``, ``columns``, ``votes``, ``unpublished``, ``seconds``; see
-        :class:`ctl_helpers.study.settings.Settings`.
-    """
-    study = read_study(None, {"corpora": corpora} | more)
-    (root, _), options = open_corpora(study, print), study.settings.reading
-    found = audit(root, corpus, **options)
-    page = Page(Path(out), page_name(pages.FEATURES, (corpus, features)), is_miniature(root))
-    samples = samples_of(study.settings.seconds)
-    failed = extract(found.manifest, features, samples=samples).failed
-    manifest = found.manifest.drop(index=list(failed)).reset_index(drop=True)
-    return OpenedCorpus(page, found, manifest, extract(manifest, features, samples=samples))
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,22 +58,22 @@ class Opened:
     @cached_property
     def runs(self) -> pd.DataFrame:
         """A row per run; see :func:`ctl_helpers.results.runs.load_runs`."""
-        return results.load_runs(self.store, [run.name for run in self.planned])
+        return load_runs(self.store, [run.name for run in self.planned])
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row per test utterance and run."""
-        return results.load_predictions(self.store, self.runs)
+        return load_predictions(self.store, self.runs)
 
     @cached_property
     def honest(self) -> pd.DataFrame:
         """The predictions of the epochs that were not picked by their score on the test part."""
-        return self.predictions[self.predictions["selection"] != results.OPTIMISTIC]
+        return self.predictions[self.predictions["selection"] != OPTIMISTIC]
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """A row per epoch and run."""
-        return results.load_history(self.store, self.runs)
+        return load_history(self.store, self.runs)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
@@ -229,10 +124,8 @@ class OpenedInside(Opened):
         Where none of the report has, those of ``mfcc+linear``, which takes a second and is not
         kept. Empty where speakers are not known.
         """
-        runs = results.study_runs(self.page.out)
-        runs = runs[
-            (runs["corpus"] == self.problem.corpus) & (runs["selection"] != results.OPTIMISTIC)
-        ]
+        runs = study_runs(self.page.out)
+        runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
         condition = runs["protocol"].map(tables.condition_of)
         runs = runs[condition.isin([tables.SHUFFLED, tables.HELD_OUT])]
         methods = [runs[name] for name in ("method", "recipe", "normalisation")]
@@ -250,17 +143,15 @@ class OpenedInside(Opened):
                 compute(runs, RunStore(Path(folder)), jobs=1)
             except StudyError:  # the corpus names no speakers, or a single one
                 pass
-            return results.load_runs(folder)
+            return load_runs(folder)
 
     def leak(self):
         """Say what a voice is worth that was heard in training."""
-        scores = tables.first_look(self.both_protocols, most=len(self.both_protocols))
-        means = scores.pivot(index="label", columns="condition", values="uar")
-        means = means.reindex(columns=[tables.SHUFFLED, tables.HELD_OUT]).dropna()
+        both = tables.side_by_side(self.both_protocols)
         lines = [
             f"{method}: {shuffled:.1f} % with shuffled folds, {held_out:.1f} % with speakers that "
             f"were never heard, a difference of {shuffled - held_out:.1f} points."
-            for method, shuffled, held_out in means.itertuples()
+            for (_, method), shuffled, held_out in both.itertuples()
         ]
         nobody = (
             "The corpus names no speakers: none can be held out, and training and test may share "
@@ -300,7 +191,7 @@ class OpenedAcross(Opened):
 
     def by_method(self, frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         """Give each method, how it is written, and its rows of a frame with the column run."""
-        for row, runs in results.grouped(self.runs, ["method", "recipe", "normalisation"]):
+        for row, runs in grouped(self.runs, ["method", "recipe", "normalisation"]):
             yield row["method"], method_of(row), frame[frame["run"].isin(runs["run"])]
 
     @cached_property
@@ -402,44 +293,5 @@ def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], R
     store = RunStore(out / "runs")
     if failures := compute(runs, store, settings.jobs):
         raise StudyError("; ".join(dict.fromkeys(failures.values())))
-    notebook, words, title = pages.page_of(group, runs)
+    notebook, words, title = page_of(group, runs)
     return Page(out, page_name(notebook, words), runs[0].problem.synthetic), title, runs, store
-
-
-@dataclass(frozen=True, eq=False)
-class OpenedReport:
-    """All runs of a report.
-
-    Parameters
-    ----------
-    page : Page
-        Where figures and tables are kept.
-    found : Findings
-        The report's runs, tables and sentences.
-    store : RunStore
-        Where the runs are.
-    """
-
-    page: Page
-    found: Findings
-    store: RunStore
-    rule = RULES["verdict"]
-
-    def sources(self):
-        """List where the published numbers come from, those that are shown."""
-        shown = self.found.scores[self.found.scores["citation"] != ""]
-        return listed(*cells.notes_of(shown) or ["No published number stands in this report."])
-
-    def seen(self):
-        """Say in sentences what was seen."""
-        return listed(*self.found.sentences())
-
-
-def open_report(out: str = "reports") -> OpenedReport:
-    """Open all runs of a report, the folder ``out``, for a notebook."""
-    found = findings(out)
-    if found.synthetic:
-        print(SYNTHETIC)
-    return OpenedReport(
-        Page(Path(out), pages.TABLES, found.synthetic), found, RunStore(Path(out) / "runs")
-    )
