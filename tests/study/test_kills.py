@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
+from toys import write_code
 
 from ctl_helpers.results.runs import load_runs
 
@@ -24,6 +25,18 @@ ONE = ("--names", "emodb", "--pairs", "none")
 BOTH = ("--names", "emodb", "casia", "--pairs", "emodb:casia")
 NETWORKS = ("mfcc+linear", "cpac/quick", "source-only/quick")
 MARK = "CTL_TEST_STUDY"
+WAITING = """
+import time
+from pathlib import Path
+from sklearn.dummy import DummyClassifier
+
+class Waiting(DummyClassifier):
+    def fit(self, X, y):
+        Path(__file__).with_name("begun").touch()
+        time.sleep(300)
+
+classifier = Waiting
+"""
 
 
 class Command:
@@ -134,13 +147,13 @@ def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
             study = None
 
 
-@pytest.mark.parametrize("methods", [SHALLOW[:1], pytest.param(NETWORKS, marks=pytest.mark.slow)])
-def test_a_study_that_is_stopped_says_one_line(miniature, tmp_path, methods):
-    study = Command(miniature, tmp_path, methods, *BOTH)
+@pytest.mark.parametrize("besides", [(), pytest.param(NETWORKS, marks=pytest.mark.slow)])
+def test_a_study_that_is_stopped_says_one_line(miniature, tmp_path, besides):
+    own = write_code(tmp_path, "waiting.py", WAITING)
+    study = Command(miniature, tmp_path, (*besides, f"mfcc+{own}:classifier"), *BOTH)
     process = study.start()
-    while not study.out.exists() and process.poll() is None:
+    while not own.with_name("begun").exists() and process.poll() is None:
         time.sleep(0.1)
-    time.sleep(1)  # its workers take longer to start
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130
