@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import LAYOUTS, Corpus, Labels
+from ctl_helpers.corpora.listing import tally
 from ctl_helpers.corpora.manifest import load_manifest
 from ctl_helpers.corpora.miniature import is_miniature
-from ctl_helpers.corpora.tables import tally
 from ctl_helpers.corpora.words import unknown_words
 
 UNNAMED = "(not named)"

@@ -14,7 +14,7 @@ import pandas as pd
 from ctl_helpers.corpora.catalogue import Corpus
 from ctl_helpers.corpora.copies import same_sounds
 from ctl_helpers.corpora.fingerprints import likeness
-from ctl_helpers.corpora.tables import Listing
+from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.words import emotion_named
 
 _DERIVED = re.compile(

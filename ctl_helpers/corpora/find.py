@@ -8,15 +8,9 @@ from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
+from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.signals import READ, RECORDINGS
-from ctl_helpers.corpora.tables import (
-    Listing,
-    Reading,
-    folders_named,
-    is_table,
-    own_table,
-    tables_in,
-)
+from ctl_helpers.corpora.tables import Reading, folders_named, is_table, own_table, tables_in
 from ctl_helpers.corpora.words import emotion_named, reason_against
 from ctl_helpers.errors import StudyError
 

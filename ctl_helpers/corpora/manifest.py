@@ -16,8 +16,10 @@ import pandas as pd
 from ctl_helpers.corpora.catalogue import LAYOUTS, RATE, Corpus, Labels, signal_length
 from ctl_helpers.corpora.doubles import leave_copies, leave_whole, one_of_each, one_tree
 from ctl_helpers.corpora.find import TABLES, parse_generic, place_of, recordings
+from ctl_helpers.corpora.listing import Listing, tally
+from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
-from ctl_helpers.corpora.tables import Listing, Reading, is_table, list_table, tables_in, tally
+from ctl_helpers.corpora.tables import Reading, is_table, tables_in
 from ctl_helpers.corpora.words import emotion_named, uncased, unknown_words
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map

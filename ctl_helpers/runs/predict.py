@@ -13,9 +13,9 @@ import soundfile
 
 from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.find import recordings
+from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.manifest import COLUMNS, read_utterances
 from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE
-from ctl_helpers.corpora.tables import Listing
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import SECONDS, Features, FeatureSettings, Normalised, extract, normalise
 from ctl_helpers.runs.model import load_network

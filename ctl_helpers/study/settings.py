@@ -354,5 +354,5 @@ def spelled(name: str, found: Iterable[str]) -> str:
     for one in sorted(found, key=lambda one: one != name):
         if one.casefold() == name.casefold():
             return one
-    known = ", ".join(found)
-    raise StudyError(f"corpus {name!r}: expected one of those found: {known}{nearest(name, found)}")
+    known = ", ".join(found) + " (see --names)" + nearest(name, found)
+    raise StudyError(f"corpus {name!r}: expected one of those found: {known}")

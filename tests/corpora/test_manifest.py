@@ -1,9 +1,6 @@
 import os
 import signal
-import sys
-import time
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +8,7 @@ import soundfile
 from conftest import SHARED, lay_out, needs_shared, noise, write_wav
 from layouts import PUBLISHED, counts
 
-from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest, read_audio
+from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest
 from ctl_helpers.corpora.signals import inspect
 from ctl_helpers.errors import StudyError
 
@@ -47,92 +44,6 @@ def test_folders_by_emotion(tmp_path):
     assert find_corpora(tmp_path / "mine") == {"mine": tmp_path / "mine"}
 
 
-@pytest.mark.parametrize("table", ["mine.csv", "mine/manifest.csv"])
-def test_csv_manifest(tmp_path, table):
-    lay_out((tmp_path / table).parent, ["a/1.wav", "a/2.flac", "a/4.wav"])
-    (tmp_path / table).write_text(
-        "\ufeffPath,emotion,speaker,sex,note\n"
-        "a/1.wav,Happiness,anna,female,x\n"
-        "a\\2.flac,sad,bert,m,\n"
-        "a/3.wav,sad,bert,m,\n"
-        "a/4.wav,hungry,bert,m,\n"
-        "a/1.wav,happy,anna,f,twice\n",
-        encoding="utf-8",
-    )
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest[["emotion", "speaker", "sex", "text"]].values.tolist() == [
-        ["happy", "anna", "f", ""],
-        ["sad", "bert", "m", ""],
-    ]
-    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
-        ("a/1.wav", "duplicate"),
-        ("a/3.wav", "missing"),
-        ("a/4.wav", "extra"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("path,speaker\na.wav,x\n", "no column 'emotion' in .*; expected path, emotion"),
-        ("name,emotion,speaker\na.wav,sad,x\n", "no column 'path' .* got name, emotion, speaker"),
-        ("", "no column 'path', 'emotion'"),
-        ("path,emotion,Emotion\na.wav,sad,x\n", "the column 'emotion' is there twice"),
-        ("path,label,class\na.wav,sad,x\n", "'label' and 'class' .* may both be the emotion"),
-        ("path,emotion,speaker\n", "no wav files"),
-        ("path,emotion,speaker\na.wav,sad,x\n", "none of 1 files .* a.wav: there is no such file"),
-    ],
-)
-def test_csv_manifest_that_is_no_use(tmp_path, text, message):
-    (tmp_path / "mine.csv").write_text(text)
-    with pytest.raises(StudyError, match=message) as error:
-        load_manifest(tmp_path, "mine")
-    assert "\n" not in str(error.value)
-
-
-def test_csv_manifest_in_no_encoding(tmp_path):
-    (tmp_path / "mine.csv").write_bytes(b"path,emotion,speaker\n\xff\xfe,sad,x\n")
-    with pytest.raises(StudyError, match="is not a CSV table"):
-        load_manifest(tmp_path, "mine")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
-def test_encodings_of_tables(tmp_path, encoding):
-    lay_out(tmp_path / "a", ["ü1.wav", "2.WAV"])
-    text = "path;emotion;speaker\r\na\\ü1.wav;Ärger;3\r\n.\\a\\2.WAV;traurig;3,0\r\n"
-    (tmp_path / "mine.csv").write_bytes(text.encode(encoding))
-    assert find_corpora(tmp_path) == {"mine": tmp_path / "mine.csv"}
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest[["utterance", "emotion", "speaker"]].values.tolist() == [
-        ["a/2.WAV", "sad", "3"],
-        ["a/ü1.wav", "angry", "3"],
-    ]
-
-
-def test_a_table_of_another_encoding_is_found_and_named(tmp_path):
-    lay_out(tmp_path / "a", ["1.wav"])
-    (tmp_path / "mine.csv").write_bytes("path,emotion\na/1.wav,Ärger\n".encode("latin-1"))
-    assert set(find_corpora(tmp_path)) == {"mine"}
-    with pytest.raises(StudyError, match=r"mine\.csv is not a CSV table in UTF-8: save it"):
-        load_manifest(tmp_path, "mine")
-
-
-@pytest.mark.parametrize("table", ["survey.csv", "survey/metadata.csv"])
-def test_a_table_whose_columns_are_all_foreign_is_found_by_what_they_mean(tmp_path, table):
-    columns = {"clip": "path", "feeling": "emotion", "who": "speaker"}
-    (tmp_path / table).parent.mkdir(exist_ok=True)
-    text = "clip,feeling,who\n1.wav,sad,x\n2.wav,fear,y\n"
-    write_table((tmp_path / table).parent, text, Path(table).name, ["1.wav", "2.wav"])
-    with pytest.raises(StudyError, match="no corpus found"):
-        find_corpora(tmp_path)
-    assert set(find_corpora(tmp_path, columns)) == {"survey"}
-    manifest = load_manifest(tmp_path, "survey", columns=columns, labels={"fear": ""})
-    assert manifest[["emotion", "speaker"]].values.tolist() == [["sad", "x"]]
-    assert manifest.attrs["problems"] == [
-        {"path": "2.wav", "kind": "extra", "reason": "left out by the label map"}
-    ]
-
-
 def test_links_that_lead_nowhere_or_in_a_circle(tmp_path):
     folder = lay_out(tmp_path / "mine", ["rabbia/a.wav", "生气/b.Wav", "Freude/deeper/c.FLAC"])
     (folder / "rabbia" / "loop").symlink_to(folder)
@@ -157,84 +68,6 @@ def deadly(item):
     return inspect(item)
 
 
-def write_table(folder, text, name="mine.csv", recordings=()):
-    """Write a table, and other noise under the name of each recording."""
-    for seed, file in enumerate(recordings):
-        write_wav(folder / file, noise(0.3, seed=seed))
-    (folder / name).write_text(text, encoding="utf-8")
-
-
-@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("suffix", ["csv", "tsv"])
-@pytest.mark.parametrize(
-    "header", [("file", "label", "gender", "speaker_id"), ("wav", "class", "Sex ", "spk")]
-)
-def test_separators_and_names_of_columns(tmp_path, separator, suffix, header):
-    lines = [header, ("a\\1.wav", "Freude", "female", "x"), ("./a/2.wav", "sad", "male", "y")]
-    text = "\n".join(map(separator.join, lines))
-    write_table(tmp_path, text, f"mine.{suffix}", ["a/1.wav", "a/2.wav"])
-    assert set(find_corpora(tmp_path)) == {"mine"}
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest[["emotion", "speaker", "sex", "utterance"]].values.tolist() == [
-        ["happy", "x", "f", "a/1.wav"],
-        ["sad", "y", "m", "a/2.wav"],
-    ]
-
-
-def test_columns_and_labels_of_ones_own(tmp_path):
-    text = "clip,mood,file\n1.wav,3,x\n2.wav,furious,y\n3.wav,sad,z\n"
-    write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
-    manifest = load_manifest(
-        tmp_path,
-        "mine",
-        columns={"clip": "path", "mood": "emotion"},
-        labels={"3": "positive", "furious": "negative", "sad": "negative"},
-    )
-    assert manifest["emotion"].tolist() == ["positive", "negative", "negative"]
-    with pytest.raises(StudyError, match="no column 'clop'"):
-        load_manifest(tmp_path, "mine", columns={"clop": "path"})
-
-
-def test_segments_are_utterances(tmp_path):
-    samples = noise(20, 8000)
-    write_wav(tmp_path / "long.wav", samples, subtype="FLOAT")
-    spans = [(n / 2, n / 2 + 0.5) for n in range(38)]
-    lines = [f"long.wav,{a},{b},{'sad' if a < 5 else 'happy'}" for a, b in spans]
-    lines += ["long.wav,0 days 00:00:19,0 days 00:00:19.250000,fear", "long.wav,19.5,,angry"]
-    lines += ["long.wav,19,25,sad", "long.wav,3,2,sad", "long.wav,x,2,sad"]
-    (tmp_path / "mine.csv").write_text("\n".join(["file,start,end,emotion", *lines]))
-    manifest = load_manifest(tmp_path, "mine")
-    assert len(manifest) == 40 and manifest["utterance"].is_unique
-    assert counts(manifest) == {"sad": 10, "happy": 28, "fear": 1, "angry": 1}
-    assert manifest["utterance"][1] == "long.wav[0.50-1.00]"
-    last = manifest.iloc[-1]
-    assert (last["start"], last["end"], last["duration"]) == (19.5, 20.0, 0.5)
-    assert [p["kind"] for p in manifest.attrs["problems"]] == ["segment"] * 3
-    for row in manifest.itertuples():
-        signal = read_audio(row.path, 8000, row.start, row.end)
-        np.testing.assert_allclose(
-            signal, samples[round(8000 * row.start) : round(8000 * row.end)], atol=1e-6
-        )
-
-
-def test_segments_hold_the_sound_of_their_own_times(tmp_path):
-    samples = noise(6, 8000)
-    write_wav(tmp_path / "long.wav", samples, subtype="FLOAT")
-    spans = [(0, 1.5), (0, 3), (1.5, 4.5)]
-    lines = [f"long.wav,{a},{b},{emotion}" for (a, b), emotion in zip(spans, "abc", strict=True)]
-    (tmp_path / "mine.csv").write_text("\n".join(["path,start,end,emotion", *lines]))
-    manifest = load_manifest(tmp_path, "mine", labels={"a": "sad", "b": "angry", "c": "happy"})
-    assert len(manifest) == 3 and manifest["digest"].is_unique
-    for (start, end), digest in zip(spans, manifest["digest"], strict=True):
-        part = write_wav(
-            tmp_path / "part.wav",
-            samples[8000 * start if start == 0 else 12000 : int(8000 * end)],
-            subtype="FLOAT",
-        )
-        assert inspect((str(part), [(np.nan, np.nan)]))[0]["digest"] == digest
-    assert {note["kind"] for note in manifest.attrs["notes"]} == {"overlap"}
-
-
 def test_copies_are_found_behind_a_whole_file_that_is_left_out(tmp_path):
     for number, name in enumerate(("a", "b")):
         write_wav(tmp_path / f"{name}.wav", np.roll(noise(3, 8000), 777 * number)[number * 900 :])
@@ -246,40 +79,6 @@ def test_copies_are_found_behind_a_whole_file_that_is_left_out(tmp_path):
     left_out = {found["path"]: found["kind"] for found in manifest.attrs["problems"]}
     assert left_out.pop("a.wav") == "overlap" and manifest["emotion"].tolist()[0] == "angry"
     assert manifest["utterance"][0] == "a.wav[0.50-1.50]" and len(manifest) + len(left_out) == 3
-
-
-@pytest.mark.parametrize(
-    ("table", "expected"),
-    [
-        ('path,emotion,text\na.wav,sad,fine\nb.wav,sad,"oh no\nc.wav,angry,well\n', "not a CSV"),
-        ("path,emotion\na.wav,sad\na.wav,xxx\na.wav,xxx\nb.wav,angry", {"b.wav": (None, None)}),
-        ("path,emotion,start\na.wav,sad,-2.5\nb.wav,angry,", {"b.wav": (None, None)}),
-        ("path,emotion,duration\na.wav,sad,short\nb.wav,angry,", {"a.wav": 0, "b.wav": 0}),
-        (
-            'path,emotion,start,end\na.wav,sad,"00:00:01,5","00:00:02,250"\nb.wav,angry,,',
-            {"a.wav[1.50-2.25]": 0, "b.wav": 0},
-        ),
-    ],
-)
-@pytest.mark.parametrize("votes", [False, True])
-def test_tables_that_could_be_misread(tmp_path, table, expected, votes):
-    for number, name in enumerate(("a", "b", "c")):
-        signal = np.random.default_rng(number).normal(0, 0.1, 24_000)
-        write_wav(tmp_path / f"{name}.wav", signal)
-    (tmp_path / "mine.csv").write_text(table)
-    if isinstance(expected, str):
-        with pytest.raises(StudyError, match=expected):
-            load_manifest(tmp_path, "mine", votes=votes)
-        return
-    manifest = load_manifest(tmp_path, "mine", votes=votes)
-    assert set(manifest["utterance"]) == set(expected)
-    assert all("a.wav" in one["path"] for one in manifest.attrs["problems"])
-
-
-def test_a_label_map_writes_emotions_as_the_study_does(tmp_path):
-    lay_out(tmp_path / "mine", ["excited/1.wav", "happy/2.wav", "sad/3.wav"])
-    manifest = load_manifest(tmp_path, "mine", labels={"excited": "Happy", "sad": "Low"})
-    assert counts(manifest) == {"happy": 2, "Low": 1}
 
 
 def lay_out_tree(folder, lengths, seed=0):
@@ -373,55 +172,6 @@ def test_folders_of_speakers_with_the_same_names_are_kept(tmp_path, lengths):
     assert len(manifest) == sum(map(len, lengths)) and manifest.attrs["problems"] == []
 
 
-def test_segments_that_share_a_part_of_their_file_are_noted(tmp_path):
-    write_wav(tmp_path / "a.wav", noise(6))
-    write_wav(tmp_path / "b.wav", noise(6, seed=1))
-    spans = [("a", 0, 2), ("a", 1, 3), ("a", 3, 4), ("b", 2.5, 3), ("b", 4, 5)]
-    rows = [f"{name}.wav,{start},{end},sad" for name, start, end in spans] + ["b.wav,,,sad"]
-    (tmp_path / "mine.csv").write_text("\n".join(["path,start,end,emotion", *rows]))
-    manifest = load_manifest(tmp_path, "mine")
-    assert len(manifest) == 5
-    assert [(n["path"], n["kind"], n["reason"]) for n in manifest.attrs["notes"]] == [
-        ("a.wav[0.00-2.00]", "overlap", "it shares a part of the file with a.wav[1.00-3.00]"),
-        ("a.wav[1.00-3.00]", "overlap", "it shares a part of the file with a.wav[0.00-2.00]"),
-    ]
-    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [("b.wav", "overlap")]
-
-
-TIMED = {
-    "start,duration": ("0,0.5", "0.5,1"),
-    "Offset,Duration": ("0,0.5", "0.5,1"),
-    "start_ms,end_ms": ("0,500", "500,1500"),
-    "begin_time_ms,stop_ms": ("0,500", "500,1500"),
-    "offset_ms,duration": ("0,0.5", "500,1"),
-    "onset,offset": ("0,0.5", "0.5,1.5"),
-    "start_s,end_sec": ("0,0.5", "0.5,1.5"),
-    "start,end,duration": ("0,0.5,9", "0.5,1.5,9"),
-}
-
-
-@pytest.mark.parametrize("header", TIMED)
-def test_times_of_segments_by_their_other_names(tmp_path, header):
-    one, two = TIMED[header]
-    text = f"path,emotion,{header}\nlong.wav,sad,{one}\nlong.wav,happy,{two}\n"
-    write_table(tmp_path, text, recordings=["other.wav"])
-    write_wav(tmp_path / "long.wav", noise(2))
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["utterance"].tolist() == ["long.wav[0.00-0.50]", "long.wav[0.50-1.50]"]
-    assert manifest["duration"].tolist() == [0.5, 1.0]
-
-
-def test_a_duration_alone_is_no_segment_and_a_time_that_is_not_read_is_named(tmp_path):
-    text = "path,duration,start of turn,end_frame,emotion\n1.wav,0.1,2,3,sad\n"
-    write_table(tmp_path, text, recordings=["1.wav"])
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["utterance"].tolist() == ["1.wav"]
-    assert [(n["path"], n["reason"].split(";")[0]) for n in manifest.attrs["notes"]] == [
-        ("mine.csv", "'end_frame' is not read"),
-        ("mine.csv", "'start_of_turn' is not read"),
-    ]
-
-
 def test_what_tells_an_emotion_without_its_sound_is_noted(tmp_path):
     lines = ["path,emotion,speaker"]
     for number, speaker in enumerate("aabbcc"):
@@ -435,165 +185,11 @@ def test_what_tells_an_emotion_without_its_sound_is_noted(tmp_path):
     assert said == ["the speaker alone tells sad apart", "the sampling rate alone tells sad apart"]
 
 
-def test_one_speaker_however_it_is_spelled(tmp_path):
-    spelled = ["03", "3", "3.0", " 03 ", "nan", "None", "unknown", "", "30", "anna"]
-    names = [f"{n}.wav" for n in range(len(spelled))]
-    lines = [f"{name},sad,{speaker}" for name, speaker in zip(names, spelled, strict=True)]
-    write_table(tmp_path, "\n".join(["path,emotion,speaker", *lines]), recordings=names)
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["speaker"].tolist() == ["03"] * 4 + [""] * 4 + ["30", "anna"]
-    (note,) = manifest.attrs["notes"]
-    assert note["kind"] == "speaker" and "are one speaker, 03" in note["reason"]
-
-
-def test_accents_tell_speakers_apart_and_punctuation_no_sentences(tmp_path):
-    said = [
-        ("Thủy", "Es ist kalt"),
-        ("Thúy", "es ist  KALT."),
-        ("thủy", "Es ist alt"),
-        ("かな", "a"),
-    ]
-    said += [("がな", "b")]
-    lines = [f'{n}.wav,sad,{who},"{text}"' for n, (who, text) in enumerate(said)]
-    names = [f"{n}.wav" for n in range(len(said))]
-    write_table(tmp_path, "\n".join(["path,emotion,speaker,text", *lines]), recordings=names)
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["speaker"].nunique() == 4 and manifest["text"].nunique() == 4
-    assert manifest["speaker"][0] == manifest["speaker"][2]
-    assert manifest["text"][0] == manifest["text"][1]
-    assert {note["kind"] for note in manifest.attrs["notes"]} == {"speaker", "text"}
-
-
-def test_starts_without_ends_are_refused_where_several_rows_share_a_file(tmp_path):
-    rows = "path,emotion,start,finish\na.wav,sad,0,1\na.wav,happy,1,2\n"
-    write_table(tmp_path, rows, recordings=["a.wav"])
-    with pytest.raises(StudyError, match=r"expected an end or a duration, got .*finish"):
-        load_manifest(tmp_path, "mine")
-    columns = {"finish": "end"}
-    with pytest.raises(StudyError, match="none of 2 files"):  # they last 0.12 s
-        load_manifest(tmp_path, "mine", columns=columns)
-
-
 def test_a_corpus_whose_folders_contradict_its_names_is_another(tmp_path):
     names = [f"esd/{folder}/0001_{n:06}.wav" for folder in ("Happy", "Sad") for n in (1, 2, 3)]
     lay_out(tmp_path, names)
     with pytest.raises(StudyError, match=r"contradict their folders.*list its files in a manifest"):
         load_manifest(tmp_path, "esd")
-
-
-def test_speakers_of_a_known_corpus_are_spelled_as_it_does(tmp_path):
-    write_table(tmp_path, "path,emotion,speaker\na.wav,sad,3\n", "emodb.csv", ["a.wav"])
-    assert load_manifest(tmp_path, "emodb")["speaker"].tolist() == ["03"]
-
-
-RATERS = "path,emotion\n" + "".join(
-    f"{name}.wav,{word}\n"
-    for name, words in {
-        "most": ("sad", "sad", "happy"),
-        "tie": ("sad", "happy"),
-        "same": ("happy", "joy"),
-    }.items()
-    for word in words
-)
-
-
-def test_rows_that_contradict_each_other_are_left_out(tmp_path):
-    write_table(tmp_path, RATERS, recordings=["most.wav", "tie.wav", "same.wav"])
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["utterance"].tolist() == ["same.wav"]
-    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
-        ("most.wav", "contradiction"),
-        ("same.wav", "duplicate"),
-        ("tie.wav", "contradiction"),
-    ]
-    assert manifest.attrs["problems"][0]["reason"] == "its rows say sad (2), happy (1)"
-
-
-def test_rows_of_raters_vote_where_that_is_asked_for(tmp_path):
-    write_table(tmp_path, RATERS, recordings=["most.wav", "tie.wav", "same.wav"])
-    manifest = load_manifest(tmp_path, "mine", votes=True)
-    assert manifest.set_index("utterance")["emotion"].to_dict() == {
-        "most.wav": "sad",
-        "same.wav": "happy",
-    }
-    assert [p["path"] for p in manifest.attrs["problems"]] == ["tie.wav"]
-    assert [n["path"] for n in manifest.attrs["notes"]] == ["most.wav"]
-
-
-def test_rows_that_name_two_speakers_and_rows_with_too_many_cells(tmp_path):
-    text = "path,emotion,speaker\n1.wav,sad,a\n1.wav,sad,b\n2.wav,sad,a,b\n3.wav,sad,,,\n"
-    write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["utterance"].tolist() == ["3.wav"]
-    assert [p["kind"] for p in manifest.attrs["problems"]] == ["contradiction", "extra"]
-
-
-def test_columns_that_are_not_read(tmp_path):
-    text = "path,,emotion,cells,\n1.wav,a,sad,b,\n"
-    write_table(tmp_path, text, recordings=["1.wav"])
-    assert load_manifest(tmp_path, "mine")["utterance"].tolist() == ["1.wav"]
-
-
-@pytest.mark.parametrize(
-    ("named", "there"),
-    [
-        ("1.wav", "wav/1.wav"),
-        ("audio/A1.WAV", "audio/a1.wav"),
-        ("C:\\data\\1.wav", "wav/1.wav"),
-        ("1", "1.wav"),
-        ("1.mp3", "1.flac"),
-        ("\u00fc.wav", "u\u0308.wav"),
-    ],
-)
-def test_the_file_that_may_have_been_meant_is_named(tmp_path, named, there):
-    write_table(tmp_path, f"path,emotion\n{named},sad\nx.wav,happy\n", recordings=["x.wav", there])
-    (problem,) = load_manifest(tmp_path, "mine").attrs["problems"]
-    assert problem["kind"] == "missing"
-    ours, theirs = ascii(there), ascii(named)
-    meant = f"{ours} on the disk and {theirs} in" if "\u00fc" in named else f"did you mean {there}"
-    assert meant in problem["reason"]
-
-
-def test_a_division_in_a_table_is_named_and_so_is_a_speaker_who_is_none(tmp_path):
-    text = "path,emotion,speaker,Split\n1.wav,sad,NA,train\n2.wav,sad,b,test\n3.wav,fear,,test\n"
-    write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
-    manifest = load_manifest(tmp_path, "mine")
-    assert manifest["speaker"].tolist() == ["", "b", ""]
-    notes = {note["kind"]: note["reason"] for note in manifest.attrs["notes"]}
-    assert "'split' is not read" in notes["column"] and "partition" in notes["column"]
-    assert notes["speaker"] == "'NA' is taken for no speaker"
-
-
-def test_times_of_another_recording_can_be_left_out(tmp_path):
-    text = "path,emotion,StartTime,EndTime\n1.wav,sad,0:16:16,0:16:21\n2.wav,fear,0:20:00,0:21:00\n"
-    write_table(tmp_path, text, recordings=["1.wav", "2.wav"])
-    with pytest.raises(StudyError, match="--columns starttime: endtime:"):
-        load_manifest(tmp_path, "mine")
-    columns = {"StartTime": "", "EndTime": ""}
-    assert len(load_manifest(tmp_path, "mine", columns=columns)) == 2
-
-
-def test_many_rows_that_name_few_files_are_read_once(tmp_path):
-    names = [f"{n}.wav" for n in range(12)]
-    rows = [f"{names[n % 12]},{('sad', 'happy')[n % 12 % 2]},{n % 3}" for n in range(100_000)]
-    write_table(tmp_path, "\n".join(["path,emotion,speaker", *rows]), recordings=names)
-    start = time.process_time()
-    manifest = load_manifest(tmp_path, "mine")
-    assert time.process_time() - start < 20
-    assert len(manifest) == 12 and len(manifest.attrs["problems"]) == 12
-
-
-def test_audiofolder_with_metadata(tmp_path):
-    for split in ("train", "test"):
-        for n in (1, 2):
-            write_wav(tmp_path / "hub" / split / f"{n}.wav", noise(0.3, seed=len(split) + 7 * n))
-        text = "file_name,label\n1.wav,anger\n2.wav,joy\n"
-        write_table(tmp_path / "hub" / split, text, "metadata.csv")
-    manifest = load_manifest(tmp_path, "hub")
-    assert manifest["utterance"].tolist() == [
-        *("test/1.wav", "test/2.wav", "train/1.wav", "train/2.wav")
-    ]
-    assert counts(manifest) == {"angry": 2, "happy": 2}
 
 
 def test_audiofolder_by_class(tmp_path):
@@ -606,60 +202,6 @@ def test_folders_that_contradict_each_other(tmp_path):
     manifest = load_manifest(tmp_path, "mine")
     assert manifest["utterance"].tolist() == ["angry/2.wav"]
     assert "contradict" in manifest.attrs["problems"][0]["reason"]
-
-
-def test_audformat_tables_without_the_package(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "audformat", None)
-    folder = tmp_path / "database"
-    for seed, name in enumerate(("a", "b")):
-        write_wav(folder / "audio" / f"{name}.wav", noise(2, seed=seed))
-    (folder / "db.yaml").write_text("name: database\n")
-    (folder / "db.emotion.csv").write_text(
-        "file,start,end,emotion\n"
-        "audio/a.wav,0 days 00:00:00,0 days 00:00:01.200000,anger\n"
-        "audio/a.wav,0 days 00:00:01.200000,,happiness\n"
-        "audio/b.wav,0 days,,sadness\n"
-    )
-    (folder / "db.files.csv").write_text("file,speaker\naudio/a.wav,3\naudio/b.wav,4\n")
-    check_database(load_manifest(tmp_path, "database"))
-
-
-@pytest.mark.parametrize("storage", ["csv", "parquet", "pkl"])
-def test_audformat_database(tmp_path, storage):
-    audformat = pytest.importorskip("audformat", reason="needs the extra audb")
-    database = audformat.Database("database")
-    database.schemes["emotion"] = audformat.Scheme(labels=["anger", "happiness", "sadness"])
-    database.schemes["speaker"] = audformat.Scheme(
-        labels={3: {"gender": "female"}, 4: {"gender": "male"}}
-    )
-    index = audformat.segmented_index(
-        ["audio/a.wav", "audio/a.wav", "audio/b.wav"],
-        ["0s", "1.2s", "0s"],
-        ["1.2s", None, None],
-    )
-    database["emotion"] = audformat.Table(index)
-    database["emotion"]["emotion"] = audformat.Column(scheme_id="emotion")
-    database["emotion"]["emotion"].set(["anger", "happiness", "sadness"])
-    database["files"] = audformat.Table(audformat.filewise_index(["audio/a.wav", "audio/b.wav"]))
-    database["files"]["speaker"] = audformat.Column(scheme_id="speaker")
-    database["files"]["speaker"].set([3, 4])
-    folder = tmp_path / "database"
-    for seed, name in enumerate(("a", "b")):
-        write_wav(folder / "audio" / f"{name}.wav", noise(2, seed=seed))
-    database.save(str(folder), storage_format=storage)
-    manifest = load_manifest(tmp_path, "database")
-    check_database(manifest)
-    assert manifest["sex"].tolist() == ["f", "f", "m"]
-
-
-def check_database(manifest):
-    assert manifest[["utterance", "emotion", "speaker"]].values.tolist() == [
-        ["audio/a.wav[0.00-1.20]", "angry", "3"],
-        ["audio/a.wav[1.20-2.00]", "happy", "3"],
-        ["audio/b.wav", "sad", "4"],
-    ]
-    assert manifest["duration"].tolist() == pytest.approx([1.2, 0.8, 2.0])
-    assert np.isnan(manifest["start"][2]) and manifest.attrs["problems"] == []
 
 
 @needs_shared
