@@ -47,6 +47,8 @@ class Labels:
         The recording: below the corpus's folder where it can be.
     start, end : float
         Where the utterance starts and ends in it (s); NaN for the whole file.
+    word : str
+        What the corpus calls the emotion: a code, or a word.
     """
 
     emotion: str
@@ -58,6 +60,7 @@ class Labels:
     file: str = ""
     start: float = math.nan
     end: float = math.nan
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -189,7 +192,8 @@ class Corpus:
         text = rules.get("text", "{text}").format(**parts).lower()
         others = [parts[part] for part in parts if part not in ("speaker", "emotion", "code")]
         identity = "/".join((speaker, emotion, *map(_plain, others)))
-        return Labels(emotion, speaker, self.speakers[speaker], text, identity, misplaced)
+        sex = self.speakers[speaker]
+        return Labels(emotion, speaker, sex, text, identity, misplaced, word=code)
 
 
 def _corpus(name: str, facts: dict) -> Corpus:

@@ -136,7 +136,8 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
     """Read ``<emotion>/*.wav``."""
     emotions = {e: part for part in path.parts[:-1] if (e := emotion_named(part, labels))}
     if len(emotions) == 1:
-        return Labels(next(iter(emotions)))
+        ((emotion, word),) = emotions.items()
+        return Labels(emotion, word=word)
     if emotions:
         folders = " and ".join(emotions.values())
         return f"its folders {folders} contradict each other (--emotions FOLDER: passes over one)"

@@ -1,7 +1,8 @@
 """What a folder or a table lists: utterances, what is left out, what is noteworthy."""
 
 import re
-from collections import Counter
+import shlex
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -31,6 +32,23 @@ class Listing:
         for word in labels or ():
             if fold(word) not in there:
                 self.note("", "label", f"the label map has {word!r}, which no utterance has")
+
+    def note_merged(self, labels: Mapping[str, str] | None) -> None:
+        """Note words that are taken for one emotion, unless the label map says so."""
+        words_of: dict[str, Counter[str]] = defaultdict(Counter)
+        for part in self.parts:
+            words_of[part.emotion][fold(part.word)] += 1
+        for emotion, words in words_of.items():
+            if len(words) > 1 and words.keys().isdisjoint(map(fold, labels or ())):
+                listed = " and ".join(
+                    f"{word!r} ({count})" for word, count in sorted(words.items())
+                )
+                other = next(word for word in sorted(words) if word != emotion)
+                apart = shlex.quote(f"{other}:{other}")
+                reason = (
+                    f"{listed} are taken for {emotion} (to keep them apart: --emotions {apart})"
+                )
+                self.note("", "merged", reason)
 
 
 def _line(path: str, kind: str, reason: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ctl_helpers.corpora.listing import Listing, tally
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
 from ctl_helpers.corpora.tables import Reading, is_table, tables_in
-from ctl_helpers.corpora.words import emotion_named, uncased, unknown_words
+from ctl_helpers.corpora.words import emotion_named, fold, uncased, unknown_words
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import parallel_map
 
@@ -34,17 +34,17 @@ _log = logging.getLogger("ctl_helpers")
 
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
-    if entry:  # its codes may be in the map, as well as what they mean
-        labels = {emotion_named(word) or word: label for word, label in (labels or {}).items()}
     files = (folder / file for file in recordings(folder, (".txt",)))
     listing, emotions = Listing(), entry.emotions_in(files) if entry else {}
-    words: set[str] = set()
+    words, mapped = set(), set(map(fold, labels or ()))
     for path in recordings(folder, RECORDINGS, listing):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
-        words.update(path.parts[:-1])
+        words.update(() if entry else path.parts[:-1])
         if entry and isinstance(found, Labels):
-            words.add(found.emotion)
-            emotion = emotion_named(found.emotion, labels)
+            words |= {found.word, found.emotion}
+            # Its own words may be in the map, and what they mean; other corpora's words are not.
+            word = found.word if fold(found.word) in mapped else found.emotion
+            emotion = emotion_named(word, labels)
             found = replace(found, emotion=emotion) if emotion else "left out by the label map"
         if isinstance(found, Labels) and path.suffix.lower() not in READ:
             found = f"{path.suffix} is not read, only {' '.join(READ)}"
@@ -56,6 +56,8 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
         else:
             listing.leave_out(shown, "extra", found)
     listing.note_unused(labels, words)
+    if not entry:
+        listing.note_merged(labels)
     return listing
 
 

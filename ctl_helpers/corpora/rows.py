@@ -56,12 +56,13 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
         else:
             sex = _SEXES.get(row["sex"].casefold(), "")
             said = Labels(emotion, spelled[row["speaker"]], sex, texts[row["text"]])
-            start, end = segment
-            takes[path, segment].append(replace(said, file=path, start=start, end=end))
+            said = replace(said, file=path, start=segment[0], end=segment[1], word=row["emotion"])
+            takes[path, segment].append(said)
     for (path, kind, what), count in unused.items():
         listing.leave_out(path, kind, what + (f" ({count} rows)" if count > 1 else ""))
     for one, rows_of_one in takes.items():
         _add_once(rows_of_one, other[one], reading.votes, listing)
+    listing.note_merged(reading.labels)
     return listing
 
 

@@ -20,7 +20,7 @@ from ctl_helpers.protocols.inside import check_protocol
 from ctl_helpers.runs.run import Run, seeded
 from ctl_helpers.study.settings import Settings, Study, spelled
 
-_WORTH_SAYING = ("telling", "column")  # kinds of notes
+_WORTH_SAYING = ("telling", "column", "speaker", "merged")  # kinds of notes
 
 
 @dataclass(frozen=True)
@@ -144,17 +144,30 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         except StudyError as error:
             plan.problems.append(str(error))
             continue
-        line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
-        if not manifest["speaker"].any():
-            line += "; no speakers are named: training and test may share voices"
-        notes = manifest.attrs["notes"]
-        line += "".join(f"; {one['reason']}" for one in notes if one["kind"] in _WORTH_SAYING)
-        if cropped := sum(one["kind"] == "long" for one in notes):
-            line += f"; {cropped} longer than the signal: cropped to their middle"
-        say(line)
+        say(_line_of(name, manifest))
+    idle = [set(_reasons(manifest, "label")) for manifest in plan.manifests.values()]
+    for reason in sorted(set.intersection(*idle)) if idle else ():
+        say(f"warning: {reason}")
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)
     return plan
+
+
+def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:
+    return [one["reason"] for one in manifest.attrs["notes"] if one["kind"] == kind]
+
+
+def _line_of(name: str, manifest: pd.DataFrame) -> str:
+    """Say of a corpus how large it is, and what may change its scores."""
+    line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
+    if not manifest["speaker"].any():
+        line += "; no speakers are named: training and test may share voices"
+    for kind in _WORTH_SAYING:
+        first, *others = _reasons(manifest, kind) or [""]
+        line += f"; {first}" * bool(first) + f" (and {len(others)} more such)" * bool(others)
+    if cropped := len(_reasons(manifest, "long")):
+        line += f"; {cropped} longer than the signal: cropped to their middle"
+    return line
 
 
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:

@@ -238,6 +238,17 @@ def test_emodb_file_in_another_emotions_folder_is_noted(tmp_path):
     ]
 
 
+def test_a_label_map_of_other_words_leaves_a_known_corpus_as_it_is(tmp_path):
+    lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav", "wav/03a01Wa.wav", "wav/03a04Ad.wav"])
+    others = {"annoyed": "annoyed", "anxious": "", "f": "delighted", "fear": "afraid"}
+    manifest = load_manifest(tmp_path, "emodb", labels=others)
+    assert counts(manifest) == {"delighted": 1, "angry": 1, "afraid": 1}
+    idle = [note["reason"] for note in manifest.attrs["notes"] if note["kind"] == "label"]
+    assert idle == [
+        f"the label map has {word!r}, which no utterance has" for word in ("annoyed", "anxious")
+    ]
+
+
 def test_labels_are_mapped(tmp_path):
     lay_out(tmp_path / "IEMOCAP", [f"{c}/Ses01F_impro01_F00{i}.wav" for i, c in enumerate(
         ("ang", "exc", "hap", "fru", "xxx"))])  # fmt: skip

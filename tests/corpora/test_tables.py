@@ -467,3 +467,23 @@ def check_database(manifest):
     ]
     assert manifest["duration"].tolist() == pytest.approx([1.2, 0.8, 2.0])
     assert np.isnan(manifest["start"][2]) and manifest.attrs["problems"] == []
+
+
+@pytest.mark.parametrize("folders", [False, True])
+def test_words_that_are_taken_for_one_emotion_are_named(tmp_path, folders):
+    words = ["Annoyed", "angry", "sad", "SAD", "angry"]
+    names = [f"{word if folders else 'x'}/{at}.wav" for at, word in enumerate(words)]
+    lay_out(tmp_path / "mine", names)
+    if not folders:
+        rows = "".join(f"{one},{word}\n" for one, word in zip(names, words, strict=True))
+        (tmp_path / "mine" / "manifest.csv").write_text("path,emotion\n" + rows)
+    manifest = load_manifest(tmp_path, "mine")
+    assert counts(manifest) == {"angry": 3, "sad": 2}
+    (note,) = manifest.attrs["notes"]
+    assert note["kind"] == "merged" and note["reason"] == (
+        "'angry' (2) and 'annoyed' (1) are taken for angry "
+        "(to keep them apart: --emotions annoyed:annoyed)"
+    )
+    manifest = load_manifest(tmp_path, "mine", labels={"annoyed": "annoyed"})
+    assert counts(manifest) == {"annoyed": 1, "angry": 2, "sad": 2}
+    assert manifest.attrs["notes"] == []

@@ -272,3 +272,13 @@ def test_what_is_cropped_and_which_column_is_not_read_is_said(plan, tmp_path):
     plan(said=said, methods=[SHALLOW], **settings)
     assert "'split' is not read" in said[0]
     assert "; 4 longer than the signal: cropped to their middle" in said[0]
+
+
+def test_words_of_a_label_map_that_no_corpus_has_are_named(plan, tmp_path):
+    for corpus in ("one", "two"):
+        words = ["sad/1.wav", "sad/2.wav", "happy/3.wav", "happy/4.wav"]
+        lay_out(tmp_path / corpus, [*words, f"grumpy {corpus}/5.wav"])
+    said, emotions = [], {"grumpy one": "angry", "grumpy two": "angry", "hapy": "sad"}
+    settings = {"corpora": str(tmp_path), "names": ["one", "two"], "pairs": "none"}
+    plan(said=said, methods=[SHALLOW], emotions=emotions, **settings)
+    assert said[2:] == ["warning: the label map has 'hapy', which no utterance has"]
