@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import uuid
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,8 @@ class Command:
 
     def start(self):
         options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        options |= {"preexec_fn": partial(signal.signal, signal.SIGINT, signal.SIG_DFL)}
         return subprocess.Popen(
             self.words, cwd=REPOSITORY, env=self.environment, start_new_session=True, **options
         )
