@@ -6,6 +6,7 @@ files (see `archive`). Both are read alike; where a run is in both, its folder c
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from ctl_helpers.runs.store import RunStore, StorePath, canonical, damage, read_
 
 log = logging.getLogger("ctl_helpers")
 
+ASKED = "asked.txt"
+"""File of a report with the names of the runs that its latest study asks for."""
 OPTIMISTIC = "best_test"
 PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
@@ -79,29 +82,42 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        See `load_runs`. Where one split of one condition was run again with the same seed,
-        because a version or the corpus had changed, the run that finished last counts. Splits that
-        a changed corpus no longer has do not count. Runs on synthetic speech count where there are
-        no others.
+        See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
+        labels, its features or a version changed, those count that the latest study asks for, and
+        of the others those that finished last. Splits that a changed corpus no longer has do not
+        count. Runs on synthetic speech count where there are no others.
     """
     runs = load_runs(Path(out) / "runs")
     if not runs["synthetic"].all():
         runs = runs[~runs["synthetic"]]
-    condition = [*CONDITION, "variant", "selection"]
-    runs = runs.sort_values("finished", kind="stable")
-    latest = runs.drop_duplicates([*condition, "split", "seed"], keep="last")
+    runs = runs.assign(asked=runs["run"].isin(_asked_for(out)))
     # The features of a corpus that has changed have another key, whatever else is the same.
-    alike = [latest[key] for key in (*CONDITION, "selection")]
-    alike.append(without(latest["variant"], "features key"))
+    runs = runs.assign(alike=without(runs["variant"], "features key"))
+    runs = runs.sort_values(["asked", "finished"], kind="stable")
+    condition, alike = [*CONDITION, "variant", "selection"], [*CONDITION, "alike", "selection"]
+    superseded = runs.groupby([*alike, "split", "seed"])["asked"].transform("any") & ~runs["asked"]
+    latest = runs[~superseded].drop_duplicates([*condition, "split", "seed"], keep="last")
     size = latest[["of_folds", "of_utterances"]].astype(float).fillna(0)
-    newest = size.groupby(alike).transform("last")
+    newest = size.groupby([latest[key] for key in alike]).transform("last")
     latest = latest[size.eq(newest).all(axis=1)]
     # A speaker of another name is another split; the corpus still has as many.
-    finished = latest.groupby([*condition, "split"])["finished"].max()
-    rank = finished.groupby(level=condition).rank("max", ascending=False).rename("rank")
+    when = latest.assign(when=range(len(latest))).groupby([*condition, "split"])["when"].max()
+    rank = when.groupby(level=condition).rank(ascending=False).rename("rank")
     latest = latest.join(rank, on=[*condition, "split"])
     latest = latest[latest["rank"].le(latest["of_folds"].astype(float).fillna(np.inf))]
-    return latest.drop(columns="rank").sort_index().reset_index(drop=True)
+    return latest[RUN_COLUMNS].sort_index().reset_index(drop=True)
+
+
+def ask_for(out: str | Path, names: Iterable[str]) -> None:
+    """Write down which runs the latest study of a report asks for; see `study_runs`."""
+    written = Path(out) / f".asked.{os.getpid()}"
+    written.write_text("\n".join(sorted(names)))
+    os.replace(written, Path(out) / ASKED)
+
+
+def _asked_for(out: str | Path) -> list[str]:
+    file = Path(out) / ASKED
+    return file.read_text().split() if file.is_file() else []
 
 
 def without(variants: pd.Series, setting: str) -> pd.Series:

@@ -9,6 +9,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import execute_in_parallel
+from ctl_helpers.results.runs import ask_for
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import costs, estimate, sentence
@@ -38,7 +39,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     Returns
     -------
     Report
-        It covers all runs in its folder, those of earlier studies included. What cannot be done (a
+        It covers all runs in its folder, those of earlier studies included; where they exclude
+        each other, as with other labels, this study's count. What cannot be done (a
         corpus that cannot be read, a protocol it does not allow) is named in its problems.
 
     Raises
@@ -57,6 +59,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     for problem in problems:
         say(f"will be left out: {problem}")
     _say_what_is_to_do(study, plan, store, out, say)
+    ask_for(out, {run.name for run in plan.all_runs})
     jobs = study.settings.jobs
     with engine(study.settings.engine, study.settings.scheduler):
         failures = {}

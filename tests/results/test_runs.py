@@ -228,3 +228,21 @@ def test_other_features_of_the_same_utterances_stand_beside_each_other(tmp_path)
         fabricated.add_run(store, **run)
         left = {"x": 1, "y": 2, "z": 1}[key]  # z: the corpus lost utterances
         assert len(results.study_runs(tmp_path)) == left
+
+
+def test_of_runs_that_exclude_each_other_those_of_the_latest_study_count(tmp_path):
+    store, names = RunStore(tmp_path / "runs"), {}
+    for day, (words, key) in enumerate([("fear", "x"), ("angry", "x"), ("fear", "y")], start=1):
+        run = {"corpus": "emodb", "split": "fold 0", "of_folds": 2, "rows": words, "features": key}
+        fabricated.add_run(store, **run, finished=f"2026-01-0{day}T00:00:00Z")
+        (names[words, key],) = set(results.load_runs(store)["run"]) - set(names.values())
+    fabricated.add_run(store, corpus="emodb", split="fold 1", of_folds=2, rows="1", features="x")
+
+    def counting():
+        runs = results.study_runs(tmp_path)
+        return set(runs.loc[runs["split"] == "fold 0", "run"]), set(runs["split"])
+
+    assert counting()[0] == {names["angry", "x"], names["fear", "y"]}
+    for words, key in names:
+        results.ask_for(tmp_path, [names[words, key]])
+        assert counting() == ({names[words, key]}, {"fold 0", "fold 1"})
