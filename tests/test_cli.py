@@ -224,6 +224,24 @@ def test_corpora_audits_each_and_a_bad_one_is_left_out(root, tmp_path, capsys):
     assert "broken" in line
 
 
+def test_a_card_quotes_scores_of_the_same_classes_and_settings_alone(root, tmp_path, capsys):
+    network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
+    at, out = ["--corpora", str(root), "--names", "one"], str(tmp_path / "report")
+    study = ["study", *at, "--methods", network, "--pairs", "none", "--folds", "2", "--out", out]
+    for more in ([], ["--emotions", "sad:"], ["--epochs", "1"]):
+        assert cli.main([*study, "--no-notebooks", "--jobs", "1", *more]) in (0, 1)
+    runs = load_runs(Path(out) / "runs")
+    asked = runs["classes"].str.contains("sad") & (runs["epochs"] > 1)
+    score = 100 * runs.loc[asked, "uar"].mean()
+    model = str(tmp_path / "mine.keras")
+    assert cli.main(["train", *at, "--method", network, "--out", model, "--report", out]) == 0
+    capsys.readouterr()
+    assert cli.main(["predict", "--model", model, "--card", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert len(runs) == 6
+    assert card["scores"] == [f"shuffled k-fold: UAR {score:.1f} % over 2 of 2 folds"]
+
+
 def test_train_then_predict(root, tmp_path, capsys, monkeypatch):
     network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
     model = tmp_path / "mine.keras"

@@ -1,7 +1,9 @@
 """Train a network on whole corpora, for use on other recordings, and save it as one file."""
 
+import json
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,11 @@ from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import NetworkMethod, normalised
 from ctl_helpers.protocols import Problem, classes_of
 from ctl_helpers.results.naming import name_of
-from ctl_helpers.results.runs import load_runs
+from ctl_helpers.results.runs import matching, study_runs
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
 from ctl_helpers.runs.run import Run
+from ctl_helpers.runs.store import canonical
 from ctl_helpers.study.plan import names_of, open_corpora
 from ctl_helpers.study.settings import Study
 
@@ -128,9 +131,13 @@ def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -
 def _scores(problem: Problem, method: NetworkMethod, report: str | Path | None) -> list[str]:
     if report is None:
         return []
-    runs = load_runs(Path(report) / "runs")
-    runs = runs[(runs["corpus"] == problem.corpus) & (runs["method"] == method.name)]
-    runs = runs[(runs["recipe"] == method.recipe.name) & (runs["selection"] == "last")]
+    runs = study_runs(report)
+    same = {"corpus": problem.corpus, "classes": ", ".join(problem.classes), "selection": "last"}
+    runs = matching(runs, same | {"method": method.name, "recipe": method.recipe.name})
+    settings = canonical(asdict(method.recipe)) | {"division": Problem.division}
+    del settings["normalisation"]  # named with the score
+    asked = [settings.items() <= json.loads(variant).items() for variant in runs["variant"]]
+    runs = runs[np.array(asked, bool)]
     return [
         f"{name_of(protocol)}{', per speaker' if kind == 'speaker' else ''}: UAR "
         f"{100 * some.groupby('split')['uar'].mean().mean():.1f} % over "
