@@ -1,5 +1,6 @@
 """Protocols across corpora: one or several labelled sources, an unlabelled target."""
 
+import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from ctl_helpers.protocols.problem import Problem, groups_of, in_order
 
 SCORINGS = ("transductive", "inductive")
 _FACTS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
+_log = logging.getLogger("ctl_helpers")
 LABELS, _HALVES, _PAPER = _FACTS["kinds"], _FACTS["halves"], _FACTS["paper"]
 
 
@@ -100,8 +102,14 @@ def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]
 def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
     if labels not in _HALVES:
         return manifest
-    half_of = {emotion: half for half, some in _HALVES[labels].items() for emotion in some}
+    halves = _HALVES[labels]
+    half_of = {emotion: half for half, some in halves.items() for emotion in [half, *some]}
     mapped = manifest["emotion"].map(half_of)
+    if other := manifest["emotion"][mapped.isna()].unique().tolist():
+        _log.warning(
+            "%s: %d utterances (%s) are in no half of %s, and left out; say --emotions WORD:HALF",
+            *(manifest["corpus"].iloc[0], mapped.isna().sum(), ", ".join(other), labels),
+        )
     return manifest.assign(emotion=mapped)[mapped.notna()]
 
 

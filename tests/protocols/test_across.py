@@ -5,7 +5,8 @@ import pytest
 import soundfile
 from toys import toy_corpus, toy_manifest
 
-from ctl_helpers.corpora import EMOTIONS, load_manifest
+from ctl_helpers.corpora import load_manifest
+from ctl_helpers.corpora.words import WORDS
 from ctl_helpers.errors import StudyError
 from ctl_helpers.protocols import problems_across
 
@@ -82,10 +83,20 @@ def test_arousal_and_valence_keep_every_emotion(manifests, labels, halves):
 
 
 @pytest.mark.parametrize("labels", ["arousal", "valence"])
-def test_every_emotion_of_the_catalogue_is_in_a_half(labels):
-    one, other = (toy_manifest(EMOTIONS, 27, corpus=name) for name in ("one", "other"))
+def test_every_emotion_that_is_known_is_in_a_half(labels, caplog):
+    count = 2 * len(WORDS)
+    one, other = (toy_manifest(tuple(WORDS), count, corpus=name) for name in ("one", "other"))
     (problem,) = problems_across({"one": one, "other": other}, "one", "other", labels=labels)
-    assert len(problem.test) == 27 and len(problem.classes) == 2
+    assert len(problem.test) == count and len(problem.classes) == 2 and not caplog.records
+
+
+def test_a_half_is_in_itself_and_what_is_in_none_is_named(caplog):
+    one = toy_manifest(("positive", "negative", "zeal"), 24, corpus="one")
+    other = toy_manifest(("happy", "sad"), 24, corpus="other")
+    (problem,) = problems_across({"one": one, "other": other}, "one", "other", labels="valence")
+    assert set(problem.classes) == {"negative", "positive"} and len(problem.train) == 16
+    (line,) = caplog.messages
+    assert line.startswith("one: 8 utterances (zeal) are in no half of valence, and left out")
 
 
 def test_inductive_halves_of_the_speakers_score_each_other(manifests):
