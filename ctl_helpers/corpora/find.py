@@ -10,8 +10,15 @@ from pathlib import Path, PurePath, PurePosixPath
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.signals import READ, RECORDINGS
-from ctl_helpers.corpora.tables import Reading, folders_named, is_table, own_table, tables_in
-from ctl_helpers.corpora.words import emotion_named, reason_against
+from ctl_helpers.corpora.tables import (
+    SPLITS,
+    Reading,
+    folders_named,
+    is_table,
+    own_table,
+    tables_in,
+)
+from ctl_helpers.corpora.words import emotion_named, reason_against, uncased
 from ctl_helpers.errors import StudyError
 
 OWN = (
@@ -77,8 +84,8 @@ def _holds(sample: list[PurePosixPath], entry: Corpus) -> bool:
 
 
 def _same_name(name: str) -> str:
-    """Name without case and punctuation."""
-    return "".join(filter(str.isalnum, name.casefold()))
+    """Name without case and punctuation, in whatever form its letters are stored."""
+    return "".join(filter(str.isalnum, uncased(name)))
 
 
 def _is_named(folder: Path, entry: Corpus) -> bool:
@@ -168,6 +175,8 @@ def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Re
     names = {p.name for p in folders}
     folders = [p for p in folders if _name_of(p.name) == p.name or _name_of(p.name) not in names]
     found = {_name_of(folder.name): folder for folder in folders if _is_own(folder, reading)}
+    if not taken and len(found) > 1 and set(map(str.casefold, found)) <= set(SPLITS):
+        return {_name_of(root.name): root}  # the parts of one corpus
     for table in (child for child in children if is_table(child, reading)):
         name = _name_of(table.stem).casefold()
         same = [one for one in found if _same_name(one) == _same_name(name)]

@@ -34,7 +34,7 @@ for _ours, _words in TIMES.items():
         ALIASES[_ours + _ms] = tuple(map("".join, product(_words.split(), ("", "_time"), _units)))
 REQUIRED = ("path", "emotion")
 
-_SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
+SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
 _DATABASE = "db.yaml"
 _DIVISIONS = ("split", "split_set", "partition", "subset", "fold")
 _LIKE_TIMES = ("start", "begin", "onset", "offset", "end", "stop")
@@ -114,7 +114,7 @@ def own_table(folder: Path, reading: Reading) -> list[Path]:
 
 def tables_in(folder: Path, reading: Reading) -> list[Path]:
     """Tables that say what a folder holds: its own, those of its splits, or a database's."""
-    splits = [folder / split / "metadata.csv" for split in _SPLITS]
+    splits = [folder / split / "metadata.csv" for split in SPLITS]
     splits = [table for table in splits if is_table(table, reading)]
     database = [folder / _DATABASE] if (folder / _DATABASE).is_file() else []
     return own_table(folder, reading) or splits or database
@@ -218,7 +218,7 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
     folder = place if place.is_dir() else place.parent
     tables, rows = tables_in(place, reading) if place.is_dir() else [place], []
     if len({table.parent for table in tables} - {folder}):
-        for other in (folder / split for split in _SPLITS):
+        for other in (folder / split for split in SPLITS):
             if other.is_dir() and other not in [table.parent for table in tables]:
                 listing.leave_out(other.name, "folder", "no metadata.csv in it says what it holds")
     for table in tables:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.plugins import load
@@ -342,6 +343,10 @@ def parse(name: str, value: Any, where: str) -> Any:
     return found
 
 
+def _alike(name: str) -> str:
+    return normalize("NFKC", name.casefold())
+
+
 def spelled(name: str, found: Iterable[str]) -> str:
     """Spell the name of a corpus as it was found, whatever its case.
 
@@ -352,7 +357,7 @@ def spelled(name: str, found: Iterable[str]) -> str:
     """
     found = list(found)
     for one in sorted(found, key=lambda one: one != name):
-        if one.casefold() == name.casefold():
+        if _alike(one) == _alike(name):
             return one
     known = ", ".join(found) + " (see --names)" + nearest(name, found)
     raise StudyError(f"corpus {name!r}: expected one of those found: {known}")

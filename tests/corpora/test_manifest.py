@@ -1,6 +1,7 @@
 import os
 import signal
 from collections import Counter
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from layouts import PUBLISHED, counts
 from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest
 from ctl_helpers.corpora.signals import inspect
 from ctl_helpers.errors import StudyError
+from ctl_helpers.study.settings import spelled
+
+PAIR = ("angry", "sad")
 
 COLUMNS = [
     *("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate"),
@@ -185,6 +189,20 @@ def test_what_tells_an_emotion_without_its_sound_is_noted(tmp_path):
     assert said == ["the speaker alone tells sad apart", "the sampling rate alone tells sad apart"]
 
 
+@pytest.mark.parametrize(
+    ("others", "noted"),
+    [(["sad,", "sad,b"], ["the speaker alone tells happy, sad apart"]), (["happy,a"] * 5, [])],
+)
+def test_a_few_exceptions_hide_nothing_that_tells_an_emotion(tmp_path, others, noted):
+    said = [*["sad,a"] * 20, *["happy,b"] * 20, *others]
+    names = [f"{at}.wav" for at in range(len(said))]
+    lay_out(tmp_path / "own", names)
+    lines = map(",".join, zip(names, said, strict=True))
+    (tmp_path / "own" / "manifest.csv").write_text("\n".join(["path,emotion,speaker", *lines]))
+    notes = load_manifest(tmp_path, "own").attrs["notes"]
+    assert [note["reason"].split(":")[0] for note in notes] == noted
+
+
 def test_a_corpus_whose_folders_contradict_its_names_is_another(tmp_path):
     names = [f"esd/{folder}/0001_{n:06}.wav" for folder in ("Happy", "Sad") for n in (1, 2, 3)]
     lay_out(tmp_path, names)
@@ -195,6 +213,20 @@ def test_a_corpus_whose_folders_contradict_its_names_is_another(tmp_path):
 def test_audiofolder_by_class(tmp_path):
     lay_out(tmp_path / "hub", ["train/angry/1.wav", "test/happy/2.wav"])
     assert counts(load_manifest(tmp_path, "hub")) == {"angry": 1, "happy": 1}
+
+
+def test_the_parts_of_an_audiofolder_are_one_corpus_wherever_one_stands(tmp_path):
+    lay_out(tmp_path / "mine", [f"{part}/{e}/1.wav" for part in ("train", "test") for e in PAIR])
+    for root in (tmp_path, tmp_path / "mine"):
+        assert find_corpora(root) == {"mine": tmp_path / "mine"}
+        assert len(load_manifest(root, "mine")) == 4
+
+
+def test_a_corpus_is_found_in_either_form_of_its_letters(tmp_path):
+    lay_out(tmp_path / normalize("NFD", "größe"), ["angry/1.wav", "sad/1.wav"])
+    (found,) = find_corpora(tmp_path)
+    assert spelled(normalize("NFC", "größe"), [found]) == found
+    assert len(load_manifest(tmp_path, normalize("NFC", "größe"))) == 2
 
 
 def test_folders_that_contradict_each_other(tmp_path):
