@@ -127,8 +127,6 @@ def _plain(header: Iterable) -> list[str]:
 def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     """Rename the columns that are read to the names used here."""
     names = [name or f"column {at}" for at, name in enumerate(_plain(header), 1)]
-    if absent := [name for name in reading.named if name not in names]:
-        raise StudyError(f"no column {absent[0]!r} in {table}; got {', '.join(names)}")
     named = [reading.named.get(name, name) for name in names]
     names = [ours or f"{name} (left out)" for ours, name in zip(named, names, strict=True)]
     if "onset" in names and "end" not in names:  # of which the offset is the end
@@ -144,7 +142,7 @@ def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     return names
 
 
-def _table(table: Path, reading: Reading) -> pd.DataFrame:
+def _table(table: Path, reading: Reading, listing: Listing) -> pd.DataFrame:
     """Read a CSV or TSV table; its column "too many" has the cells beyond those of the header."""
     try:
         header, *rows = [cells for cells in _lines(table) if any(map(str.strip, cells))] or [[]]
@@ -153,6 +151,10 @@ def _table(table: Path, reading: Reading) -> pd.DataFrame:
     except (OSError, csv.Error) as error:
         raise StudyError(f"{table} is not a CSV table ({error})") from error
     names = _named(header, reading, table)
+    for absent in [name for name in reading.named if name not in _plain(header)]:
+        if not set(REQUIRED) <= set(names):
+            raise StudyError(f"no column {absent!r} in {table}; got {', '.join(names)}")
+        listing.note(table.name, "column", f"there is no column {absent!r}")  # another's, perhaps
     if absent := [name for name in REQUIRED if name not in names]:
         raise StudyError(
             f"no column {', '.join(map(repr, absent))} in {table}; expected path, emotion "
@@ -163,44 +165,56 @@ def _table(table: Path, reading: Reading) -> pd.DataFrame:
     return pd.DataFrame([dict(zip(names, row, strict=False)) for row in rows])
 
 
-def _audformat(database: Path, reading: Reading) -> pd.DataFrame:
-    """Read the table with emotions of an audformat database, joined with its other tables."""
+def _audformat(database: Path, reading: Reading, listing: Listing) -> pd.DataFrame:
+    """Read the tables with emotions of an audformat database, joined with its other tables."""
     try:
         import audformat
 
-        frames = _frames(audformat.Database.load(str(database.parent)))
+        found = _frames(audformat.Database.load(str(database.parent)))
+        hint = ""
     except ImportError:
         files = sorted(database.parent.glob("db.*.csv"))
-        frames = [pd.read_csv(file, dtype=str, keep_default_na=False) for file in files]
-    for frame in frames:
-        frame.columns = _named(frame.columns, reading, database)
-    frames = [frame.astype(object) for frame in frames if "path" in frame]
-    labelled = [frame for frame in frames if "emotion" in frame]
-    if not labelled:
-        raise StudyError(
-            f"no table of {database} has files and emotions; tables that are not CSV "
-            "are read with the package audformat: pip install 'ctl-helpers[audb]'"
+        found = {file.stem: pd.read_csv(file, dtype=str, keep_default_na=False) for file in files}
+        hint = (
+            "; tables that are not CSV need the package audformat: pip install 'ctl-helpers[audb]'"
         )
-    main = max(labelled, key=len)
-    for frame in frames:
+    for frame in found.values():
+        frame.columns = _named(frame.columns, reading, database)
+    frames = {name: frame.astype(object) for name, frame in found.items() if "path" in frame}
+    labelled = [name for name in frames if "emotion" in frames[name]]
+    if not labelled:
+        columns = "; ".join(f"{name}: {', '.join(frame)}" for name, frame in found.items())
+        raise StudyError(
+            f"no table of {database} has files and emotions (--columns COLUMN:emotion), "
+            f"got {columns or 'none'}{hint}"
+        )
+    largest, *others = sorted(labelled, key=lambda name: -len(frames[name]))
+    main = frames[largest]
+    for name in others:
+        if main["path"].isin(frames[name]["path"]).any():
+            reason = f"its table {name} has emotions of files of another table, and is not read"
+            listing.note(database.name, "column", reason)
+        else:  # a part: train, dev or test
+            main = pd.concat([main, frames[name]], ignore_index=True)
+    for frame in frames.values():
         new = [name for name in ("speaker", "sex", "text") if name in frame and name not in main]
         if new and "start" not in frame and frame["path"].is_unique:
             main = main.merge(frame[["path", *new]], on="path", how="left")
     return main
 
 
-def _frames(database) -> list[pd.DataFrame]:
+def _frames(database) -> dict[str, pd.DataFrame]:
     """Tables of an audformat database; what its schemes say of a speaker becomes columns."""
-    frames = []
-    for table in map(database.__getitem__, database.tables):
+    frames = {}
+    for name, table in ((name, database[name]) for name in database.tables):
         frame = table.get().reset_index()
-        for name, column in table.columns.items():
+        for said, column in table.columns.items():
             scheme = database.schemes.get(column.scheme_id) if column.scheme_id else None
             labels = scheme.labels if scheme and isinstance(scheme.labels, dict) else {}
             facts = pd.DataFrame.from_dict(labels, orient="index", dtype=object)
             for fact in facts.columns.difference(frame.columns):
-                frame[fact] = frame[name].astype(object).map(facts[fact])
-        frames.append(frame)
+                frame[fact] = frame[said].astype(object).map(facts[fact])
+        frames[name] = frame
     return frames
 
 
@@ -222,7 +236,7 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
             if other.is_dir() and other not in [table.parent for table in tables]:
                 listing.leave_out(other.name, "folder", "no metadata.csv in it says what it holds")
     for table in tables:
-        frame = (_audformat if table.name == _DATABASE else _table)(table, reading)
+        frame = (_audformat if table.name == _DATABASE else _table)(table, reading, listing)
         for name in frame.columns.difference(list(ALIASES)):
             if name.startswith(_LIKE_TIMES) or name in ("from", "to", "xmin", "xmax", "length"):
                 meaning = f"if it is a time, say --columns '{name}:start' (end, start_ms ...)"

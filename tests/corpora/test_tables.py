@@ -459,6 +459,41 @@ def test_audformat_database(tmp_path, storage):
     assert manifest["sex"].tolist() == ["f", "f", "m"]
 
 
+@pytest.mark.parametrize("package", [True, False])
+def test_parts_of_an_audformat_database_are_put_together(tmp_path, monkeypatch, package):
+    audformat = pytest.importorskip("audformat", reason="needs the extra audb")
+    database = audformat.Database("parts")
+    tables = {
+        "train": ["train1.wav", "train2.wav"],
+        "test": ["test1.wav"],
+        "raters": ["train1.wav"],
+    }
+    for name, files in tables.items():
+        database[name] = audformat.Table(audformat.filewise_index(files))
+        database[name]["affect"] = audformat.Column()
+        database[name]["affect"].set(["angry", "sad"][: len(files)])
+    lay_out(tmp_path / "parts", ["train1.wav", "train2.wav", "test1.wav"])
+    database.save(str(tmp_path / "parts"), storage_format="csv")
+    if not package:
+        monkeypatch.setitem(sys.modules, "audformat", None)
+    with pytest.raises(StudyError, match=r"--columns COLUMN:emotion.* got .*: path, affect") as e:
+        load_manifest(tmp_path, "parts")
+    assert ("pip install" in str(e.value)) is not package
+    manifest = load_manifest(tmp_path, "parts", columns={"affect": "emotion"})
+    assert counts(manifest) == {"angry": 2, "sad": 1}
+    (note,) = manifest.attrs["notes"]
+    assert "raters has emotions of files of another table" in note["reason"]
+
+
+def test_a_column_that_only_another_table_has_is_no_mistake(tmp_path):
+    write_table(tmp_path, "path,feeling\n1.wav,sad\n", "one.csv", ["1.wav", "2.wav"])
+    write_table(tmp_path, "path,emotion\n2.wav,sad\n", "two.csv")
+    for name, notes in (("one", []), ("two", ["there is no column 'feeling'"])):
+        manifest = load_manifest(tmp_path, name, columns={"feeling": "emotion"})
+        assert counts(manifest) == {"sad": 1}
+        assert [note["reason"] for note in manifest.attrs["notes"]] == notes
+
+
 def check_database(manifest):
     assert manifest[["utterance", "emotion", "speaker"]].values.tolist() == [
         ["audio/a.wav[0.00-1.20]", "angry", "3"],
