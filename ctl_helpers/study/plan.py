@@ -138,13 +138,15 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     for settings in study.blocks.values():
         _check(settings, found)
     wanted = {n: None for settings in study.blocks.values() for n in _corpora_of(settings, found)}
+    shuffled = [s.folds for s in study.blocks.values() if {"kfold", "stratified"} & {*s.protocols}]
+    folds = max(shuffled, default=0)
     for name in wanted:
         try:
             plan.manifests[name] = manifest = load_manifest(root, name, **study.settings.reading)
         except StudyError as error:
             plan.problems.append(str(error))
             continue
-        say(_line_of(name, manifest))
+        say(_line_of(name, manifest, folds))
     idle = [set(_reasons(manifest, "label")) for manifest in plan.manifests.values()]
     for reason in sorted(set.intersection(*idle)) if idle else ():
         say(f"warning: {reason}")
@@ -157,11 +159,14 @@ def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:
     return [one["reason"] for one in manifest.attrs["notes"] if one["kind"] == kind]
 
 
-def _line_of(name: str, manifest: pd.DataFrame) -> str:
+def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
     """Say of a corpus how large it is, and what may change its scores."""
     line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
     if not manifest["speaker"].any():
         line += "; no speakers are named: training and test may share voices"
+    counts = manifest["emotion"].value_counts()
+    if few := [f"{emotion} ({counts[emotion]})" for emotion in counts[counts < folds].index]:
+        line += f"; fewer utterances than {folds} folds: {', '.join(few)}, which not all can test"
     for kind in _WORTH_SAYING:
         first, *others = _reasons(manifest, kind) or [""]
         line += f"; {first}" * bool(first) + f" (and {len(others)} more such)" * bool(others)

@@ -282,3 +282,11 @@ def test_words_of_a_label_map_that_no_corpus_has_are_named(plan, tmp_path):
     settings = {"corpora": str(tmp_path), "names": ["one", "two"], "pairs": "none"}
     plan(said=said, methods=[SHALLOW], emotions=emotions, **settings)
     assert said[2:] == ["warning: the label map has 'hapy', which no utterance has"]
+
+
+def test_an_emotion_that_not_every_fold_can_test_is_named(plan, tmp_path):
+    names = [f"{word}/{at}.wav" for word in ("sad", "happy") for at in range(4)]
+    lay_out(tmp_path / "mine", [*names, "contempt/1.wav", "fear/1.wav", "fear/2.wav"])
+    said, settings = [], {"corpora": str(tmp_path), "names": ["mine"], "pairs": "none"}
+    plan(said=said, methods=[SHALLOW], folds=3, **settings)
+    assert "; fewer utterances than 3 folds: fear (2), contempt (1), which not" in said[0]
