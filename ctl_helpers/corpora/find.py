@@ -118,11 +118,20 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
     return min(named, key=rank, default=None)
 
 
-def _native_corpora(root: Path, folders: list[Path]) -> dict[str, Path]:
+def _has_own_words(folder: Path, reading: Reading) -> bool:
+    """Whether a folder that is not named after a corpus has a table that says what it holds."""
+    named = any(_is_named(folder, entry) for entry in LAYOUTS.values())
+    return not named and bool(own_table(folder, reading))
+
+
+def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[str, Path]:
     """Corpora with known names under root, or root itself, by names of folders, then of files."""
-    samples = {folder: _sample(folder) for folder in folders}
-    filled = [folder for folder in folders if samples[folder]]
-    below = _sample(root)
+    own = [folder for folder in (root, *folders) if _has_own_words(folder, reading)]
+    if root in own:
+        return {}
+    samples = {folder: _sample(folder) for folder in folders if folder not in own}
+    filled = [folder for folder in samples if samples[folder]]
+    below = [path for path in _sample(root) if root / path.parts[0] not in own]
     scattered = len(filled) > 1 or any(len(path.parts) == 1 for path in below[:1])
     named = {e.name: f for e in LAYOUTS.values() if (f := _by_name(samples, e))}
     whole = [e for e in LAYOUTS.values() if _holds(below, e)]
@@ -198,7 +207,7 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
         raise StudyError(f"corpora root {root}: {what}; {expected}") from error
     if not children:
         raise StudyError(f"corpora root {root}: the folder is empty; {expected}")
-    found = _native_corpora(root, [p for p in children if p.is_dir()])
+    found = _native_corpora(root, [p for p in children if p.is_dir()], reading)
     if root not in found.values():
         own = _own_corpora(root, children, set(found.values()), reading)
         tables = {name for name, place in own.items() if name in found and place.is_file()}

@@ -31,6 +31,18 @@ def test_an_exact_name_wins_over_a_similar_one(tmp_path):
     assert find_corpora(tmp_path) == {"emodb": tmp_path / "emodb"}
 
 
+@pytest.mark.parametrize("root", ["", "mine"])
+@pytest.mark.parametrize("others", [[], ["Berlin/wav/03a01Fa.wav"]])
+def test_a_table_of_ones_own_wins_over_names_like_those_of_a_known_corpus(tmp_path, root, others):
+    lay_out(tmp_path, ["mine/03a01Wa.wav", "mine/08b02Na.wav", *others])
+    (tmp_path / "mine" / "manifest.csv").write_text(
+        "path,emotion\n03a01Wa.wav,happy\n08b02Na.wav,sad\n"
+    )
+    known = {"emodb"} if others and not root else set()
+    assert find_corpora(tmp_path / root).keys() == {"mine"} | known
+    assert [*load_manifest(tmp_path / root, "mine")["emotion"]] == ["happy", "sad"]
+
+
 def test_names_that_differ_in_case_or_signs_alone_are_two_corpora(tmp_path):
     names = ["Mine", "mine", "set 1", "set-1"]
     for name in names:
