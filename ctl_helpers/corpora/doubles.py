@@ -123,13 +123,13 @@ def _base_of(stem: str, plain: Collection[tuple[str, ...]]) -> tuple[str, str]:
     return " ".join(words), ""
 
 
-def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> list[dict]:
-    """Keep one of several sets of files that are changed copies of one another.
+def _sets(records: list[dict], labels: Mapping | None) -> dict[tuple[str, str], dict]:
+    """Sort records into sets (folder, and extension of names), by emotion, name and start.
 
-    A set is a folder, without those that name an emotion; of files that are named as changed copies
-    (``3_noisy.wav``, ``augmented/aug_3_0.wav``) those with the same extension of the name.
+    The folder is without those that name an emotion. Of files that are named as changed copies
+    (``3_noisy.wav``, ``augmented/aug_3_0.wav``) those with the same extension are a set.
     """
-    plain, trees = defaultdict(set), defaultdict(dict)
+    plain, sets = defaultdict(set), defaultdict(dict)
     for record in records:
         *folders, name = PurePosixPath(record["file"]).parts
         record["tree"] = "/".join(f for f in folders if not emotion_named(f, labels))
@@ -143,25 +143,30 @@ def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> l
             base, ending = _base_of(stem, plain[record["emotion"]])
         record["set"] = (record["tree"], ending)
         start = 0.0 if math.isnan(record["start"]) else record["start"]
-        trees[record["set"]][record["emotion"], base, start] = record
+        sets[record["set"]][record["emotion"], base, start] = record
+    return sets
 
-    def rank(key: tuple[str, str]) -> tuple:
-        tree, ending = key
-        is_plain = tree.casefold().split("/")[-1] in _PLAIN
-        depth = tree.count("/") + bool(tree)
-        return bool(ending), bool(_DERIVED.search(tree)), not is_plain, depth, key
 
+def _plainest(key: tuple[str, str]) -> tuple:
+    """Order of sets: the first is the one that the others may be copies of."""
+    tree, ending = key
+    is_plain = tree.casefold().split("/")[-1] in _PLAIN
+    depth = tree.count("/") + bool(tree)
+    return bool(ending), bool(_DERIVED.search(tree)), not is_plain, depth, key
+
+
+def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> list[dict]:
+    """Keep one of several sets of files that are changed copies of one another."""
+    sets = _sets(records, labels)
     kept: list[tuple[str, str]] = []
-    for key in sorted(trees, key=rank):
-        said = any(record["said"] for record in trees[key].values())
-        others = kept if said or len(trees) <= _MANY else ()
-        found = ((one, _parallel(trees[one], trees[key], said)) for one in others)
+    for key in sorted(sets, key=_plainest):
+        said = any(record["said"] for record in sets[key].values())
+        others = kept if said or len(sets) <= _MANY else ()
+        found = ((one, _parallel(sets[one], sets[key], said)) for one in others)
         like, sign = next(((one, sign) for one, sign in found if sign), (("", ""), ""))
         if sign:
-            count, name = len(trees[key]), "/".join(filter(None, key)) or "."
-            reason = (
-                f"{count} files with the names of {'/'.join(filter(None, like)) or '.'}, {sign}"
-            )
+            name, other = ("/".join(filter(None, one)) or "." for one in (key, like))
+            reason = f"{len(sets[key])} files with the names of {other}, {sign}"
             listing.leave_out(name, "folder", reason)
         else:
             kept.append(key)

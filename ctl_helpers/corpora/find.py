@@ -30,6 +30,7 @@ OWN = (
 TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
 """Suffixes of tables that are not read."""
 
+_EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
 _log = logging.getLogger("ctl_helpers")
 
@@ -124,13 +125,19 @@ def _has_own_words(folder: Path, reading: Reading) -> bool:
     return not named and bool(own_table(folder, reading))
 
 
+def _by_files(samples: dict[Path, list], entry: Corpus, root: Path) -> dict[str, Path]:
+    """Folder whose files are named as those of a corpus; root if there are several, or none."""
+    holding = [folder for folder, sample in samples.items() if _holds(sample, entry)]
+    return {entry.name: holding[0] if len(holding) == 1 else root} if holding else {}
+
+
 def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[str, Path]:
     """Corpora with known names under root, or root itself, by names of folders, then of files."""
     own = [folder for folder in (root, *folders) if _has_own_words(folder, reading)]
     if root in own:
         return {}
     samples = {folder: _sample(folder) for folder in folders if folder not in own}
-    filled = [folder for folder in samples if samples[folder]]
+    filled = [folder for folder, sample in samples.items() if sample]
     below = [path for path in _sample(root) if root / path.parts[0] not in own]
     scattered = len(filled) > 1 or any(len(path.parts) == 1 for path in below[:1])
     named = {e.name: f for e in LAYOUTS.values() if (f := _by_name(samples, e))}
@@ -138,13 +145,12 @@ def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[s
     for entry in whole:
         if scattered and _is_named(root, entry) and named.keys() <= {entry.name}:
             return {entry.name: root}
-    found = dict(named)
-    for entry in LAYOUTS.values():
-        holding = [f for f in filled if f not in named.values() and _holds(samples[f], entry)]
-        if entry.name not in named and holding:
-            found[entry.name] = holding[0] if len(holding) == 1 else root
     if len(whole) == 1 and not named and all(_holds(samples[f], whole[0]) for f in filled):
         return {whole[0].name: root}
+    unnamed = {folder: samples[folder] for folder in filled if folder not in named.values()}
+    found = dict(named)
+    for entry in LAYOUTS.values():
+        found = _by_files(unnamed, entry, root) | found
     return found or {entry.name: root for entry in whole}
 
 
@@ -176,10 +182,10 @@ def _name_of(word: str) -> str:
 
 def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Reading) -> dict:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
-    by_emotion = [p for p in children if p.is_dir() and emotion_named(p.name, reading.labels)]
+    folders = [p for p in children if p.is_dir() and p not in taken]
+    by_emotion = (p for p in folders if emotion_named(p.name, reading.labels))
     if not taken and (tables_in(root, reading) or any(map(_sample, by_emotion))):
         return {_name_of(root.name): root}
-    folders = [p for p in children if p.is_dir() and p not in taken]
     # Of one+two and one-two, which would be called alike, the first is not understood.
     names = {p.name for p in folders}
     folders = [p for p in folders if _name_of(p.name) == p.name or _name_of(p.name) not in names]
@@ -187,46 +193,73 @@ def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Re
     if not taken and len(found) > 1 and set(map(str.casefold, found)) <= set(SPLITS):
         return {_name_of(root.name): root}  # the parts of one corpus
     for table in (child for child in children if is_table(child, reading)):
-        name = _name_of(table.stem).casefold()
-        same = [one for one in found if _same_name(one) == _same_name(name)]
-        if same and found[same[0]].name in folders_named(table, reading):
-            found[same[0]] = table
-        elif not same:
-            found[name if name in CATALOGUE else _name_of(table.stem)] = table
+        found |= _by_table(table, found, reading)
     return found
 
 
-def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
-    """Corpora under a folder by name, and a line on what holds recordings but is none."""
-    expected = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
+def _by_table(table: Path, found: Mapping[str, Path], reading: Reading) -> dict[str, Path]:
+    """Corpus of a table, unless a folder is called alike whose files it does not name."""
+    name = _name_of(table.stem)
+    for one in found:
+        if _same_name(one) == _same_name(name):
+            return {one: table} if found[one].name in folders_named(table, reading) else {}
+    known = name.casefold()
+    return {known if known in CATALOGUE else name: table}
+
+
+def _children(root: Path) -> list[Path]:
+    """Visible files and folders of a root, which has to be there."""
     try:
         children = sorted(p for p in root.iterdir() if not p.name.startswith((".", "__")))
     except OSError as error:
         what = "not a folder" if root.exists() else "no such folder"
         what = error.strerror if root.is_dir() else what
-        raise StudyError(f"corpora root {root}: {what}; {expected}") from error
+        raise StudyError(f"corpora root {root}: {what}; {_EXPECTED}") from error
     if not children:
-        raise StudyError(f"corpora root {root}: the folder is empty; {expected}")
+        raise StudyError(f"corpora root {root}: the folder is empty; {_EXPECTED}")
+    return children
+
+
+def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Path]:
+    """Folder or table of each corpus: a table that names the files of a known one comes first."""
     found = _native_corpora(root, [p for p in children if p.is_dir()], reading)
-    if root not in found.values():
-        own = _own_corpora(root, children, set(found.values()), reading)
-        tables = {name for name, place in own.items() if name in found and place.is_file()}
-        says = {name for name in tables if found[name].name in folders_named(own[name], reading)}
-        found = own | found | {name: own[name] for name in says}
+    if root in found.values():
+        return found
+    own = _own_corpora(root, children, set(found.values()), reading)
+    for name, place in own.items():
+        listed = folders_named(place, reading) if name in found and place.is_file() else ()
+        if name not in found or found[name].name in listed:
+            found[name] = place
+    return found
+
+
+def _not_understood(
+    root: Path, children: list[Path], found: Mapping[str, Path], reading: Reading
+) -> str:
+    """Say what holds recordings or rows but is no part of a corpus; "" if nothing does."""
     own = own_table(root, reading) if root in found.values() else []
     tables = [*(place for place in found.values() if place.is_file()), *own]
     used = {root / name for table in tables for name in folders_named(table, reading)}
     used |= {*found.values(), *own}
-    others = [p for p in children if p not in used] if own or root not in used else []
+    if root in used and not own:
+        return ""
     kinds = (*RECORDINGS, ".csv", ".tsv", *TABLES)
     strange = [
         place.name
-        for place in others
-        if place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None)
+        for place in children
+        if place not in used
+        and (place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None))
     ]
-    line = f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
+    return f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
+
+
+def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
+    """Corpora under a folder by name, and a line on what holds recordings but is none."""
+    children = _children(root)
+    found = _places(root, children, reading)
+    line = _not_understood(root, children, found, reading)
     if not found:
-        raise StudyError(f"corpora root {root}: no corpus found; {expected}{line}")
+        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{line}")
     # The table of a corpus's folder, where there is one, says what counts.
     found = {name: [*own_table(place, reading), place][0] for name, place in found.items()}
     return dict(sorted(found.items())), line

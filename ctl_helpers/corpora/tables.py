@@ -227,6 +227,28 @@ def _file(path: str, above: Path, folder: Path) -> str:
     return (os.path.relpath(whole, folder) if inside else whole) if path else ""
 
 
+def _note_unread(frame: pd.DataFrame, name: str, listing: Listing) -> None:
+    """Note columns that look like times or divisions under names that are not known."""
+    for column in frame.columns.difference(list(ALIASES)):
+        if column.startswith(_LIKE_TIMES) or column in ("from", "to", "xmin", "xmax", "length"):
+            meaning = f"if it is a time, say --columns '{column}:start' (end, start_ms ...)"
+            listing.note(name, "column", f"{column!r} is not read; {meaning}")
+        if column in _DIVISIONS:
+            meaning = "a division of your own is --protocols partition:FOLDER"
+            listing.note(name, "column", f"{column!r} is not read; {meaning}")
+
+
+def _check_ends(frame: pd.DataFrame, name: str) -> None:
+    """Refuse rows that start somewhere in one file and end nowhere."""
+    known = {column.removesuffix("_ms") for column in frame.columns}
+    endless = "start" in known and known.isdisjoint({"end", "duration"})
+    if endless and frame["path"].duplicated().any():
+        raise StudyError(
+            f"{name}: several rows name one file and have a start; expected an end or a "
+            f"duration, got the columns {', '.join(frame.columns)}; say --columns NAME:end"
+        )
+
+
 def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str]]:
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if place.is_dir() else place.parent
@@ -237,20 +259,8 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
                 listing.leave_out(other.name, "folder", "no metadata.csv in it says what it holds")
     for table in tables:
         frame = (_audformat if table.name == _DATABASE else _table)(table, reading, listing)
-        for name in frame.columns.difference(list(ALIASES)):
-            if name.startswith(_LIKE_TIMES) or name in ("from", "to", "xmin", "xmax", "length"):
-                meaning = f"if it is a time, say --columns '{name}:start' (end, start_ms ...)"
-                listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
-            if name in _DIVISIONS:
-                meaning = "a division of your own is --protocols partition:FOLDER"
-                listing.note(table.name, "column", f"{name!r} is not read; {meaning}")
-        known = {name.removesuffix("_ms") for name in frame.columns}
-        endless = "start" in known and known.isdisjoint({"end", "duration"})
-        if endless and frame["path"].duplicated().any():
-            raise StudyError(
-                f"{table.name}: several rows name one file and have a start; expected an end or a "
-                f"duration, got the columns {', '.join(frame.columns)}; say --columns NAME:end"
-            )
+        _note_unread(frame, table.name, listing)
+        _check_ends(frame, table.name)
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
             row = {name: str(value).strip() for name, value in row.items()}

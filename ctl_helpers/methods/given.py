@@ -97,6 +97,14 @@ class GivenMethod(Method):
 
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Look the predictions of the test part up."""
+        rows, classes = self._rows(problem), list(problem.classes)
+        if "predicted" in rows and f"p_{classes[0]}" not in rows:
+            return Outcome({"last": self._certain(rows["predicted"].astype(str), classes)})
+        where = f"{self.label}, {problem.place}"
+        return Outcome({"last": self._probabilities(rows, classes, where)})
+
+    def _rows(self, problem: Problem) -> pd.DataFrame:
+        """Rows of the test part, in its order."""
         table = self.table
         if "split" in table:
             table = table[table["split"] == problem.split]
@@ -111,27 +119,29 @@ class GivenMethod(Method):
                 f"{self.label}, {problem.place} {problem.split}: expected a prediction for each of "
                 f"{len(wanted)} utterances, got {what}"
             )
-        table, classes = table.loc[wanted], list(problem.classes)
-        if "predicted" in table and f"p_{classes[0]}" not in table:
-            if unknown := sorted(set(table["predicted"].astype(str)) - set(classes)):
-                raise StudyError(
-                    f"{self.label}: expected predictions among {', '.join(classes)}, got "
-                    f"{unknown[0]!r}"
-                )
-            table = pd.get_dummies(table["predicted"].astype(str)).reindex(columns=classes)
-            return Outcome({"last": table.fillna(0).to_numpy(float)})
+        return table.loc[wanted]
+
+    def _certain(self, predicted: pd.Series, classes: list[str]) -> np.ndarray:
+        """Probabilities of 1 for the emotions that are predicted."""
+        if unknown := sorted(set(predicted) - set(classes)):
+            raise StudyError(
+                f"{self.label}: expected predictions among {', '.join(classes)}, got {unknown[0]!r}"
+            )
+        return (predicted.to_numpy()[:, None] == np.array(classes)).astype(float)
+
+    def _probabilities(self, rows: pd.DataFrame, classes: list[str], where: str) -> np.ndarray:
+        """Probabilities that sum to 1; counts of votes, say, become shares."""
         columns = [f"p_{name}" for name in classes]
-        if absent := [column for column in columns if column not in table]:
+        if absent := [column for column in columns if column not in rows]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
-        probabilities = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
-        where = f"{self.label}, {problem.place}"
-        if others := sorted(set(table.filter(regex="^p_").columns) - set(columns)):
+        if others := sorted(set(rows.filter(regex="^p_").columns) - set(columns)):
             _warn_once(
                 f"{where}: {', '.join(others)} is of no emotion among the classes here; the others "
                 "are scaled to sum to 1"
             )
+        probabilities = rows[columns].apply(pd.to_numeric, errors="coerce").to_numpy(float)
         likeliest = np.array(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
-        said = table.get("predicted", pd.Series(likeliest, table.index))
+        said = rows.get("predicted", pd.Series(likeliest, rows.index))
         if differ := int((said.isin(classes) & said.ne(likeliest)).sum()):
             _warn_once(
                 f"{where}: the column predicted is not the likeliest emotion of {differ} rows; its "
@@ -147,4 +157,4 @@ class GivenMethod(Method):
                 f"{where}: rows sum to {sums.min():.3g} to {sums.max():.3g} and are scaled to 1; "
                 "of logits give the softmax"
             )
-        return Outcome({"last": probabilities / sums})  # counts of votes, say, become shares
+        return probabilities / sums
