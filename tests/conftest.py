@@ -43,9 +43,10 @@ def lay_out(folder: Path, names: Iterable[str]) -> Path:
 
 
 @pytest.fixture(scope="session")
-def miniature(tmp_path_factory) -> Path:
-    """Folder of the miniature corpora, made once for all tests; read only."""
-    return make_miniature(tmp_path_factory.mktemp("corpora") / "miniature")
+def miniature(tmp_path_factory, worker_id) -> Path:
+    """Folder of the miniature corpora, made once for all tests in all processes; read only."""
+    own = tmp_path_factory.getbasetemp()
+    return make_miniature((own if worker_id == "master" else own.parent) / "miniature")
 
 
 @pytest.fixture(scope="session")

@@ -186,7 +186,12 @@ def own(signal_, rate):
 
 @pytest.mark.parametrize(
     ("count", "jobs", "deaths", "left_out"),
-    [(40, 2, 1, 0), (40, 2, 10_000, 1), (6, 2, 10_000, 1), (6, 1, 10_000, 1)],
+    [
+        (40, 2, 1, 0),
+        (6, 1, 10_000, 1),
+        pytest.param(40, 2, 10_000, 1, marks=pytest.mark.slow),
+        pytest.param(6, 2, 10_000, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_a_recording_whose_process_dies_is_tried_again_then_left_out(
     tmp_path, count, jobs, deaths, left_out

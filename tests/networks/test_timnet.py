@@ -127,7 +127,7 @@ def test_embedding_is_the_weighted_sum_of_the_levels():
 
 
 def test_every_weight_learns_in_a_batch_of_any_size():
-    model = timnet(40, 39, 4)
+    model = timnet(40, 39, 4, levels=3)
     model.compile("adam", "categorical_crossentropy", jit_compile=False)
     step = backend.training_step(model, features(), labels())
     first = float(step(features(), labels())["loss"])
