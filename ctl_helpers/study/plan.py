@@ -204,10 +204,14 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
 
 
 def _problems_inside(manifest: pd.DataFrame, protocol: str, settings: Settings) -> list[Problem]:
-    """Make the problems of a protocol for every seed of the division."""
+    """Make the problems of a protocol for every seed of the division, those that are alike once."""
     asked = (manifest, protocol, settings.folds)
-    made = (problems_inside(*asked, division, settings.only) for division in settings.divisions)
-    return list(chain.from_iterable(made))
+    problems: dict[tuple, Problem] = {}
+    for division in settings.divisions:
+        for one in problems_inside(*asked, division, settings.only):
+            # Of whole speakers, say, every seed makes the same parts.
+            problems.setdefault((one.split, one.train.tobytes(), one.test.tobytes()), one)
+    return list(problems.values())
 
 
 @contextmanager

@@ -75,7 +75,7 @@ def test_protocols_seeds_and_divisions_multiply(plan):
     rows = asked(found, "kind", "protocol", "division", "split", "seed")
     assert len(rows) == len(set(rows))
     networks = [row for row in rows if row[0] == "network"]
-    assert len(networks) == 2 * 2 * 2 + 2 * 3 * 2  # folds and speakers, divisions, seeds
+    assert len(networks) == 2 * 2 * 2 + 3 * 2  # folds, divisions, seeds; of speakers one division
     assert {row[4] for row in rows if row[0] == "shallow"} == {0}  # they draw nothing
 
 
