@@ -12,11 +12,15 @@ import pandas as pd
 from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.tables import TIMES, Reading, rows_in
-from ctl_helpers.corpora.words import emotion_named, reason_against, uncased
+from ctl_helpers.corpora.words import emotion_named, fold, reason_against, uncased
 
 _TIMES = [ours + ms for ours in TIMES for ms in ("", "_ms")]
 _NOBODY = {"", "nan", "none", "null", "na", "n/a", "<na>", "nat", "unknown", "?", "-"}
-_SEXES = {"m": "m", "male": "m", "man": "m", "f": "f", "female": "f", "woman": "f", "w": "f"}
+_SEXES = {
+    "m": "m male man mann männlich homme masculin uomo maschio hombre masculino 男 男性",
+    "f": "f female woman w frau weiblich femme féminin donna femmina mujer femenino 女 女性",
+}
+_SEX_OF = {fold(word): sex for sex, words in _SEXES.items() for word in words.split()}
 
 
 def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> Listing:
@@ -54,7 +58,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
             said = (f"{name} {row[name]!r}" for name in _TIMES if row[name])
             unused[path, "segment", f"no segment: {', '.join(said)}"] += 1
         else:
-            sex = _SEXES.get(row["sex"].casefold(), "")
+            sex = _SEX_OF.get(fold(row["sex"]), "")
             said = Labels(emotion, spelled[row["speaker"]], sex, texts[row["text"]])
             said = replace(said, file=path, start=segment[0], end=segment[1], word=row["emotion"])
             takes[path, segment].append(said)

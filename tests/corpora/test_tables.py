@@ -113,7 +113,7 @@ def write_table(folder, text, name="mine.csv", recordings=()):
     "header", [("file", "label", "gender", "speaker_id"), ("wav", "class", "Sex ", "spk")]
 )
 def test_separators_and_names_of_columns(tmp_path, separator, suffix, header):
-    lines = [header, ("a\\1.wav", "Freude", "female", "x"), ("./a/2.wav", "sad", "male", "y")]
+    lines = [header, ("a\\1.wav", "Freude", "weiblich", "x"), ("./a/2.wav", "sad", "male", "y")]
     text = "\n".join(map(separator.join, lines))
     write_table(tmp_path, text, f"mine.{suffix}", ["a/1.wav", "a/2.wav"])
     assert set(find_corpora(tmp_path)) == {"mine"}
