@@ -46,10 +46,9 @@ study: $(READY)
 	$(RUN) -m ctl_helpers study $(if $(FILE),"$(FILE)") \
 	    $(if $(CORPORA),--corpora "$(CORPORA)") $(ARGS)
 
-# A file of tests stays in one process, since what its tests share is made once. Three of them keep
-# two cores busy, as some tests wait for processes of their own.
+# A file of tests stays in one process, since what its tests share is made once.
 test: $(READY)
-	$(RUN) -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(RUN) -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 test-slow: $(READY)
 	$(RUN) -m pytest -m slow $(ARGS)

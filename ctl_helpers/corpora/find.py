@@ -125,12 +125,6 @@ def _has_own_words(folder: Path, reading: Reading) -> bool:
     return not named and bool(own_table(folder, reading))
 
 
-def _by_files(samples: dict[Path, list], entry: Corpus, root: Path) -> dict[str, Path]:
-    """Folder whose files are named as those of a corpus; root if there are several, or none."""
-    holding = [folder for folder, sample in samples.items() if _holds(sample, entry)]
-    return {entry.name: holding[0] if len(holding) == 1 else root} if holding else {}
-
-
 def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[str, Path]:
     """Corpora with known names under root, or root itself, by names of folders, then of files."""
     own = [folder for folder in (root, *folders) if _has_own_words(folder, reading)]
@@ -147,10 +141,11 @@ def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[s
             return {entry.name: root}
     if len(whole) == 1 and not named and all(_holds(samples[f], whole[0]) for f in filled):
         return {whole[0].name: root}
-    unnamed = {folder: samples[folder] for folder in filled if folder not in named.values()}
+    unnamed = [folder for folder in filled if folder not in named.values()]
     found = dict(named)
-    for entry in LAYOUTS.values():
-        found = _by_files(unnamed, entry, root) | found
+    for entry in (e for e in LAYOUTS.values() if e.name not in named):
+        if holding := [folder for folder in unnamed if _holds(samples[folder], entry)]:
+            found[entry.name] = holding[0] if len(holding) == 1 else root
     return found or {entry.name: root for entry in whole}
 
 

@@ -166,7 +166,8 @@ def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
         line += "; no speakers are named: training and test may share voices"
     counts = manifest["emotion"].value_counts()
     if few := [f"{emotion} ({counts[emotion]})" for emotion in counts[counts < folds].index]:
-        line += f"; fewer utterances than {folds} folds: {', '.join(few)}, which not all can test"
+        listed = ", ".join(few)
+        line += f"; not every fold can test {listed}: fewer utterances than {folds} folds"
     for kind in _WORTH_SAYING:
         first, *others = _reasons(manifest, kind) or [""]
         line += f"; {first}" * bool(first) + f" (and {len(others)} more such)" * bool(others)

@@ -344,6 +344,7 @@ def parse(name: str, value: Any, where: str) -> Any:
 
 
 def _alike(name: str) -> str:
+    # As corpora.words.uncased, which would load all that reads corpora, also for --help.
     return normalize("NFKC", name.casefold())
 
 
