@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import joblib
-from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
 from tqdm import tqdm
 
 from ctl_helpers.errors import StudyError, check_choice
 
 ENGINES = ("local", "dask")
 _WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
+_GROWTH = 10**9  # bytes that a worker may grow by before a new one takes its place
 _ABANDONED = 3600  # seconds without a change, after which nobody can be making a folder any more
 _WATCH = "ends with its parent"
 _log = logging.getLogger("ctl_helpers")
@@ -117,7 +118,7 @@ def parallel_map(
     if jobs is not None and jobs < 1:
         raise StudyError(f"jobs: expected a whole number from 1 or None for all cores, got {jobs}")
     with warnings.catch_warnings():
-        # joblib replaces a worker whose memory has grown, as it does over a few trainings.
+        # joblib replaces a worker whose memory has grown, as it does over many trainings.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         results = _surviving(function, items, jobs, apart, guarded, dead, description)
         return list(progress(results, len(items), description, unit))
@@ -196,6 +197,8 @@ def _work(item: Any, function: Callable, parent: int) -> Any:
 
     Workers of joblib otherwise wait minutes for the next task of a study that was killed.
     """
+    # joblib's 300 MB are less than TensorFlow needs: each worker would import it twice.
+    process_executor._MAX_MEMORY_LEAK_SIZE = _GROWTH
     if os.getppid() == parent and not any(t.name == _WATCH for t in threading.enumerate()):
         threading.Thread(target=_watch, args=[parent], name=_WATCH, daemon=True).start()
     return function(item)

@@ -7,6 +7,7 @@ import time
 from functools import partial
 
 import joblib
+import numpy as np
 import pytest
 
 from ctl_helpers.errors import StudyError
@@ -40,6 +41,20 @@ def test_work_that_is_to_be_apart_is_done_in_new_processes_that_end():
         assert len(pids) <= (jobs or os.cpu_count()) and os.getpid() not in pids
         assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
     assert os.getpid() in {pid for _, pid in parallel_map(slow_first, range(2), jobs=1)}
+
+
+kept = []
+
+
+def grow(size):
+    kept.append(np.ones(size // 8))
+    time.sleep(1.1)  # joblib looks once a second
+    return os.getpid()
+
+
+def test_a_worker_that_grows_as_an_import_of_tensorflow_does_stays():
+    sizes = (8, 8, 600_000_000, 600_000_000, 8, 8, 8, 8)
+    assert len(set(parallel_map(grow, sizes, jobs=2))) == 2
 
 
 def test_nothing_to_do():
