@@ -207,7 +207,10 @@ def grouped(
 
 def matching(frame: pd.DataFrame, values: Mapping[str, Any]) -> pd.DataFrame:
     """Pick the rows that have these values."""
-    return frame[frame[list(values)].eq(pd.Series(dict(values))).all(axis=1)]
+    kept = np.full(len(frame), True)
+    for column, value in values.items():
+        kept &= frame[column].eq(value).to_numpy(bool)
+    return frame[kept]
 
 
 def as_named(runs: pd.DataFrame, free: tuple[str, ...] = ()) -> pd.DataFrame:
