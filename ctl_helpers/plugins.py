@@ -49,9 +49,9 @@ def is_reference(text: str) -> bool:
     return bool(_REFERENCE.fullmatch(text))
 
 
-def own_file(name: str | Path) -> Path:
+def own_file(name: str | os.PathLike) -> Path:
     """Find a user's file: from the working directory, or from that of the notebook's study."""
-    path = Path(name)
+    path = Path(os.path.expanduser(name))
     return path if path.exists() else Path(os.environ.get(STUDY_FOLDER, "")) / path
 
 
@@ -72,14 +72,15 @@ def load(reference: str) -> Any:
     if match is None:
         raise StudyError(f"{reference!r}: expected FILE.py:NAME or PACKAGE.MODULE:NAME")
     place, name = match["module"], match["name"]
+    is_file = place.endswith(".py")
+    if is_file and not own_file(place).is_file():
+        raise StudyError(f"{reference}: expected a file {place}, found none")
     try:
         with without_chatter():
-            is_file = place.endswith(".py")
             module = _from_file(own_file(place)) if is_file else importlib.import_module(place)
-    except FileNotFoundError as error:
-        raise StudyError(f"{reference}: expected a file {place}, found none") from error
     except (Exception, SystemExit) as error:  # whatever the user's own code may raise
-        raise StudyError(f"{reference}: cannot import {place} ({error!r})") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StudyError(f"{reference}: cannot import {place} ({reason})") from error
     if not hasattr(module, name):
         raise StudyError(f"{reference}: expected {name!r} in {place}, found no such name")
     return getattr(module, name)

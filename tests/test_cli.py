@@ -229,18 +229,20 @@ def test_a_card_quotes_scores_of_the_same_classes_and_settings_alone(root, tmp_p
     at, out = ["--corpora", str(root), "--names", "one"], str(tmp_path / "report")
     study = ["study", *at, "--methods", network, "--pairs", "none", "--folds", "2", "--out", out]
     study += ["--only", "0"]
-    for more in ([], ["--emotions", "sad:"], ["--epochs", "1"]):
+    for more in ([], ["--emotions", "sad:"], ["--epochs", "1"], ["--folds", "3"]):
         assert cli.main([*study, "--no-notebooks", "--jobs", "1", *more]) in (0, 1)
     runs = load_runs(Path(out) / "runs")
-    asked = runs["classes"].str.contains("sad") & (runs["epochs"] > 1)
-    score = 100 * runs.loc[asked, "uar"].mean()
+    asked = runs[runs["classes"].str.contains("sad") & (runs["epochs"] > 1)]
+    scores = 100 * asked.set_index("folds")["uar"]
     model = str(tmp_path / "mine.keras")
     assert cli.main(["train", *at, "--method", network, "--out", model, "--report", out]) == 0
     capsys.readouterr()
     assert cli.main(["predict", "--model", model, "--card", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
-    assert len(runs) == 3
-    assert card["scores"] == [f"shuffled k-fold: UAR {score:.1f} % over 1 of 2 folds"]
+    assert len(runs) == 4
+    assert card["scores"] == [
+        f"shuffled k-fold: UAR {scores[folds]:.1f} % over 1 of {folds} folds" for folds in (2, 3)
+    ]
 
 
 def test_train_then_predict(root, tmp_path, capsys, monkeypatch):

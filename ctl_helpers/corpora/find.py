@@ -93,7 +93,7 @@ def _is_named(folder: Path, entry: Corpus) -> bool:
     """Whether whole words of a folder's name (`EmoDB 2.0`, not `TurkishEmoDB`) are a corpus's."""
     words = re.findall(r"[^\W_]+", folder.name.casefold())
     starts = range(len(words))
-    runs = {"".join(words[i:j]).rstrip("0123456789") for i in starts for j in range(i + 1, 9)}
+    runs = {"".join(words[i:j]).rstrip("0123456789") for i in starts for j in range(i + 1, i + 9)}
     return not runs.isdisjoint(entry.folders)
 
 
@@ -202,6 +202,11 @@ def _by_table(table: Path, found: Mapping[str, Path], reading: Reading) -> dict[
     return {known if known in CATALOGUE else name: table}
 
 
+def _absolute(root: str | Path) -> Path:
+    """Write a path in full, so that ``..`` has the name of the folder that it is."""
+    return Path(os.path.abspath(os.path.expanduser(root)))
+
+
 def _children(root: Path) -> list[Path]:
     """Visible files and folders of a root, which has to be there."""
     try:
@@ -291,7 +296,7 @@ def find_corpora(
     StudyError
         If there is no such folder, or no corpus in it.
     """
-    root = Path(root).expanduser().absolute()
+    root = _absolute(root)
     found, strange = _look(root, Reading(labels, columns))
     if strange:
         _log.warning("corpora root %s%s", root, strange)
@@ -300,7 +305,7 @@ def find_corpora(
 
 def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
     """Find the name as spelled and the folder (or table) of a corpus asked for by name."""
-    root = Path(root).expanduser().absolute()
+    root = _absolute(root)
     tables = [table for suffix in (".csv", ".tsv") if (table := root / (name + suffix)).is_file()]
     try:
         found, strange = _look(root, reading)

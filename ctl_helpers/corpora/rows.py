@@ -37,7 +37,7 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     """
     listing = Listing()
     rows = rows_in(place, reading, listing)
-    spelled = _speakers({row["speaker"] for row in rows}, speakers, listing)
+    spelled = _speakers(dict.fromkeys(row["speaker"] for row in rows), speakers, listing)
     texts = _sentences({row["text"] for row in rows}, listing)
     words = {row["emotion"] for row in rows}
     emotions = {word: emotion_named(word, reading.labels) for word in words}

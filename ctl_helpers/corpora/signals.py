@@ -190,8 +190,10 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     """
     path, segments = item
     try:
-        if not os.path.isfile(path):
+        if not os.path.lexists(path):
             found = {"kind": "missing", "reason": "there is no such file"}
+        elif not os.path.isfile(path):
+            found = {"kind": "unreadable", "reason": "it is no file, but a pipe or a broken link"}
         elif os.path.getsize(path) == 0:
             found = {"kind": "empty", "reason": "the file has no bytes"}
         else:

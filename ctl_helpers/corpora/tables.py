@@ -168,16 +168,10 @@ def _table(table: Path, reading: Reading, listing: Listing) -> pd.DataFrame:
 def _audformat(database: Path, reading: Reading, listing: Listing) -> pd.DataFrame:
     """Read the tables with emotions of an audformat database, joined with its other tables."""
     try:
-        import audformat
-
-        found = _frames(audformat.Database.load(str(database.parent)))
-        hint = ""
-    except ImportError:
-        files = sorted(database.parent.glob("db.*.csv"))
-        found = {file.stem: pd.read_csv(file, dtype=str, keep_default_na=False) for file in files}
-        hint = (
-            "; tables that are not CSV need the package audformat: pip install 'ctl-helpers[audb]'"
-        )
+        found, hint = _loaded(database)
+    except Exception as error:  # whatever audformat, YAML or pandas say of a broken file
+        reason = " ".join(str(error).split())[:200]
+        raise StudyError(f"{database}: expected an audformat database, got: {reason}") from error
     for frame in found.values():
         frame.columns = _named(frame.columns, reading, database)
     frames = {name: frame.astype(object) for name, frame in found.items() if "path" in frame}
@@ -201,6 +195,18 @@ def _audformat(database: Path, reading: Reading, listing: Listing) -> pd.DataFra
         if new and "start" not in frame and frame["path"].is_unique:
             main = main.merge(frame[["path", *new]], on="path", how="left")
     return main
+
+
+def _loaded(database: Path) -> tuple[dict[str, pd.DataFrame], str]:
+    """Tables of an audformat database, and what to install if there should be more of them."""
+    try:
+        import audformat
+    except ImportError:
+        files = sorted(database.parent.glob("db.*.csv"))
+        found = {file.stem: pd.read_csv(file, dtype=str, keep_default_na=False) for file in files}
+        hint = "tables that are not CSV need the package audformat: pip install 'ctl-helpers[audb]'"
+        return found, f"; {hint}"
+    return _frames(audformat.Database.load(str(database.parent))), ""
 
 
 def _frames(database) -> dict[str, pd.DataFrame]:
@@ -271,6 +277,7 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
 def folders_named(table: Path, reading: Reading) -> set[str]:
     """First folders (or files) in the paths of a table; none if it cannot be read."""
     try:
-        return {row["path"].split("/")[0] for row in rows_in(table, reading, Listing())}
+        named = {row["path"].split("/")[0] for row in rows_in(table, reading, Listing())}
+        return named - {"", "."}  # of rows without a path, or outside the folder
     except StudyError:
         return set()

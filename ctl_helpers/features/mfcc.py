@@ -64,7 +64,7 @@ def _pitch(padded: np.ndarray, first: int, end: int, settings: FeatureSettings) 
 
 def _moments(tracks: np.ndarray, first: int, end: int, settings: FeatureSettings) -> np.ndarray:
     weights = tracks[first:end, 0] + _UNVOICED if settings.pitch else np.ones(end - first)
-    level = tracks[:, TRACKS if settings.pitch else 0]
+    level = tracks[:, settings.column_of(0)]
     level -= np.average(level[first:end], weights=weights)
     values = np.pad(tracks, ((0, 0), (0, 2 * tracks.shape[1])))  # padding does not move
     values[first:end] = local_moments(tracks[first:end], settings.moments, weights)

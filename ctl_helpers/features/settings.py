@@ -83,6 +83,10 @@ class FeatureSettings:
         tracks = self.n_mfcc + (TRACKS if self.pitch else 0)
         return 3 * tracks if self.moments else tracks
 
+    def column_of(self, coefficient: int) -> int:
+        """Column of an MFCC, or of its mean where there are moments."""
+        return coefficient + (TRACKS if self.pitch else 0)
+
     @property
     def frames(self) -> int:
         """Frames per utterance, once `samples` is known."""

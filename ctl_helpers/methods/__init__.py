@@ -27,7 +27,7 @@ from ctl_helpers.networks import ADAPTATIONS, NETWORKS
 from ctl_helpers.networks.recipes import RECIPES, check_fields, recipe
 from ctl_helpers.plugins import is_reference
 
-__all__ = ["SELECTIONS", "Method", "Outcome", "parse"]
+__all__ = ["SELECTIONS", "Method", "Outcome", "parse", "split_members"]
 
 OWN = "own"  # the normalisation that a recipe names itself
 NORMALISATIONS = (OWN, *OF_RECIPES)
@@ -73,7 +73,7 @@ def parse(
     text = text.strip()
     check_fields(changes or {})
     if match := _FUSION.fullmatch(text):
-        words = _split(match[2])
+        words = split_members(match[2])
         members = tuple(parse(word, normalisation, "last", changes, across) for word in words)
         if len(members) < 2:
             raise StudyError(f"method {text!r}: expected two members or more")
@@ -119,8 +119,8 @@ def _meant(text: str) -> str:
     return nearest(re.split(r"[+/]", text)[-1 if "+" in text else 0], known)
 
 
-def _split(text: str) -> list[str]:
-    """Split at the commas that are outside of parentheses."""
+def split_members(text: str) -> list[str]:
+    """Split the members of a fusion at the commas that are outside of parentheses."""
     words, depth = [""], 0
     for character in text:
         depth += (character == "(") - (character == ")")

@@ -109,7 +109,8 @@ class GivenMethod(Method):
         if "split" in table:
             table = table[table["split"] == problem.split]
         if "corpus" in table:
-            table = table[table["corpus"].isin(problem.manifest["corpus"].str.casefold())]
+            tested = problem.manifest["corpus"].iloc[problem.test].str.casefold()
+            table = table[table["corpus"].isin(tested)]
         table = table.set_index("utterance")
         wanted = problem.manifest["utterance"].iloc[problem.test]
         missing = [name for name in wanted if name not in table.index]

@@ -3,7 +3,7 @@
 import math
 import sys
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,8 @@ class Recipe:
             for name in names.split():
                 values = self.resampled if name == "resampled" else (getattr(self, name),)
                 for value in values:
+                    if value is None:  # the default of gamma
+                        continue
                     valid = isinstance(value, kind) and not isinstance(value, bool)
                     if not (valid and least <= value <= most):
                         got = f"got {getattr(self, name)!r}"
@@ -134,10 +136,16 @@ _BOUNDS = (  # fields, kind, least, most, what a message says
     ("epochs batch_size", int, 1, _INFINITE, "a number from 1"),
     ("shift", int, 0, _INFINITE, "a number from 0"),
     ("strength weight_decay", _NUMBER, 0, _INFINITE, "a number from 0"),
-    ("averaging cutmix smoothing", _NUMBER, 0, 1, "a share from 0 to 1"),
-    ("learning_rate epsilon reversal_steps", _NUMBER, _TINY, _INFINITE, "a number above 0"),
+    ("averaging cutmix smoothing beta_1 beta_2", _NUMBER, 0, 1, "a share from 0 to 1"),
+    ("learning_rate epsilon reversal_steps gamma", _NUMBER, _TINY, _INFINITE, "a number above 0"),
     ("resampled", _NUMBER, 0.5, 2, "a list of factors from 0.5 to 2"),
 )
+_KINDS = {  # of the fields that are no numbers
+    "settings": (Mapping, "a mapping, such as {attention: null}"),
+    "network": (str, "a name"),
+    "features": (str, "a name"),
+    "resampled": (list | tuple, "a list of factors from 0.5 to 2"),
+}
 _CHOICES = {
     "normalisation": NORMALISATIONS,
     "padding": ("kept", "zeroed"),
@@ -146,13 +154,16 @@ _CHOICES = {
 }
 
 
-def check_fields(names: Iterable[str]) -> None:
-    """Raise a StudyError for the name of a field that recipes do not have."""
+def check_fields(changes: Mapping[str, Any]) -> None:
+    """Raise a StudyError for a field that recipes do not have, or a value of another kind."""
     known = [one.name for one in fields(Recipe)]
-    for name in names:
+    for name, value in changes.items():
         if name not in known:
             hint = nearest(name, known) or f"; they have {', '.join(known)}"
             raise StudyError(f"recipes have no field {name!r}{hint}")
+        kind, expected = _KINDS.get(name, (object, ""))
+        if value is not None and not isinstance(value, kind):
+            raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
 
 
 _FACTS = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols.problem import Split
 
 _log = logging.getLogger("ctl_helpers")
@@ -47,7 +48,7 @@ def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Sp
     Ma et al., EmoBox: Multilingual Multi-corpus Speech Emotion Recognition Toolkit and Benchmark,
     Interspeech 2024.
     """
-    folder = Path(folder)
+    folder = own_file(folder)
     folds = sorted(
         (int(match[1]), child)
         for child in folder.glob("fold*")

@@ -9,7 +9,6 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.findings import Findings, findings
 from ctl_helpers.report.markup import CAPTIONS, escape_markdown
-from ctl_helpers.results.naming import label_of
 from ctl_helpers.runs.store import write_text
 
 START, END = "<!-- results -->", "<!-- /results -->"
@@ -81,9 +80,9 @@ def small_section(found: Findings) -> str:
     inside = found.inside[~found.inside["optimistic"].eq(True)]
     networks = inside[inside["kind"].eq("network") & inside["protocol"].eq("kfold")]
     shown = pd.concat([tables.first_look(found.scores, _ROWS), networks])
-    picked = {label_of(row) for row in shown.to_dict("records")}
-    inside = inside[[label_of(row) in picked for row in inside.to_dict("records")]]
     if len(inside):
-        parts.append(cells.as_table(tables.at_a_glance(inside)).markdown())
+        table, picked = map(tables.at_a_glance, (inside, shown))
+        table = table[table["method"].isin(picked["method"])]
+        parts.append(cells.as_table(table).markdown())
         parts.append(CAPTIONS["notes"]["readme"].format(**CAPTIONS["notes"]))
     return "\n\n".join(filter(None, parts))

@@ -13,14 +13,13 @@ import pandas as pd
 from ctl_helpers.features import SECONDS
 from ctl_helpers.results import naming
 from ctl_helpers.results.published import published_beside
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, SPEAKERS_APART, grouped
 from ctl_helpers.results.statistics import Interval, calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
 
-SCORE_OF = {"emotion": "recall", "speaker": "uar"}
 SHUFFLED, HELD_OUT = "shuffled", "held out"
-_HELD_OUT = ("loso", "grouped")  # partitions are read from files: what they hold out varies
 _PROTOCOLS = {"grouped": "groups held out", "stratified": "shuffled, stratified"}
+_PROTOCOLS |= {"strangers": "speakers and sentences held out"}
 _COUNTS = ("utterances", "of_utterances", "folds", "of_folds", "seeds")
 _WORDS, _SAID = [*CONDITION, "kind", "selection"], ["reported_by", "citation", "note"]
 
@@ -69,7 +68,7 @@ def condition_of(protocol: str) -> str:
     """Say whether a protocol shuffles utterances, holds speakers out, or neither for certain."""
     if protocol in ("kfold", "stratified"):
         return SHUFFLED
-    return HELD_OUT if protocol in _HELD_OUT else naming.name_of(protocol)
+    return HELD_OUT if protocol in SPEAKERS_APART else naming.name_of(protocol)
 
 
 def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
@@ -244,10 +243,11 @@ def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") 
     pandas.DataFrame
         A row per condition, a column per emotion or speaker, in percent.
     """
-    rows = [
-        row | scores_by(mine, by).set_index(by)[SCORE_OF[by]].to_dict()
-        for row, mine in _conditions(runs, predictions)
-    ]
+    rows = []
+    for row, mine in _conditions(runs, predictions):
+        keys = [mine[key] for key in dict.fromkeys([by, "emotion"])]
+        recall = mine["emotion"].eq(mine["predicted"]).groupby(keys).mean()
+        rows.append(row | (100 * recall.groupby(level=0).mean()).to_dict())
     return pd.DataFrame(rows)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ctl_helpers.features import SECONDS
+from ctl_helpers.methods import split_members
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC
 
 DAGGER = "†"
@@ -36,7 +37,7 @@ def name_of(identifier: str) -> str:
         return NAMES[identifier]
     if fused := re.fullmatch(r"(\w+)\((.+)\)", identifier):
         mean = fused[1].replace("geometric", "geometric mean")
-        return f"{mean} of {', '.join(map(name_of, fused[2].split(', ')))}"
+        return f"{mean} of {', '.join(map(name_of, split_members(fused[2])))}"
     if identifier.startswith("given:"):
         return identifier.removeprefix("given:")
     for mark, joint in (("+", " + "), ("/", " ")):

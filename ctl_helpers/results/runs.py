@@ -27,6 +27,7 @@ log = logging.getLogger("ctl_helpers")
 ASKED = "asked.txt"
 """File of a report with the names of the runs that its latest study asks for."""
 OPTIMISTIC = "best_test"
+SPEAKERS_APART = ("loso", "grouped", "strangers")  # protocols that hold speakers out, by their name
 PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
 _STORED = ("spec", "record")
@@ -34,7 +35,8 @@ _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "o
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
     *("uar", "war", "utterances", "train_utterances", *_RECORDED[:4]),
-    *("reported", "variant", "folds", "of_folds", "of_utterances", "synthetic", "finished"),
+    *("reported", "variant", "folds", "of_folds", "of_utterances"),
+    *("synthetic", "held_out", "finished"),
 ]
 
 
@@ -236,7 +238,7 @@ def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple
 
 def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     problem, method = spec["problem"], spec["method"]
-    recipe = method.get("recipe") or {}
+    recipe, across = method.get("recipe") or {}, bool(problem.get("source"))
     varies = {key: problem.get(key) for key in ("folds", "division")}
     varies |= {"features key": method.get("features"), **recipe}
     row = {key: problem.get(key) or "" for key in ("corpus", "source", "target")} | {
@@ -249,6 +251,7 @@ def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[
         "train_utterances": int(record["utterances"]["train"]),
         "variant": json.dumps(varies, sort_keys=True),
         "synthetic": bool(record.get("synthetic")),
+        "held_out": record.get("held_out", across or problem["protocol"] in SPEAKERS_APART),
         "finished": record.get("environment", {}).get("finished", ""),
         **{key: record.get(key) for key in _RECORDED},
     }

@@ -205,8 +205,9 @@ def distances(store: StorePath, runs: pd.DataFrame, before: Space | None = None)
     kept = _with_embeddings(store, runs)
     rows = []
     if before is not None and len(kept):
-        found = proxy_a_distance(before.points, before.labels["corpus"])
         place = kept.iloc[0][["source", "target"]].to_dict()
+        of_source = before.labels["corpus"].isin(place["source"].split("+"))
+        found = proxy_a_distance(before.points, of_source)
         rows.append({**place, "method": BEFORE, "distance": found})
     for row, group in grouped(kept, _CONDITION):
         each = [
@@ -248,7 +249,8 @@ def svm_on_features(run: str | Path, split: str = "random", repeats: int = 10) -
     """
     space = run_space(run)
     corpora = space.labels["corpus"]
-    target = (corpora == corpora.iloc[-1]).to_numpy()
+    # The source comes first, under one name; a run inside a corpus has none.
+    target = (corpora.ne(corpora.iloc[0]) | (corpora.nunique() == 1)).to_numpy()
     points, labels = space.points[target], space.labels[target]
     if split == "speaker" and labels["speaker"].nunique() < 2:
         raise StudyError(f"{run}: expected two speakers or more, got one")

@@ -7,7 +7,6 @@ from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, grouped
 from ctl_helpers.results.statistics import Interval, bootstrap_interval, mean_interval
 
 _SCORES = ("uar", "war", "pooled_uar")
-_HELD_OUT = ("loso", "grouped", "strangers")
 SUMMARY_COLUMNS = [
     *(*CONDITION, "kind", "selection", "variant", "optimistic"),
     *(f"{score}{end}" for score in _SCORES for end in ("", "_low", "_high")),
@@ -147,5 +146,5 @@ def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, 
     mine = predictions.merge(group[["run", "selection"]])
     if mine["run"].nunique() < len(group):
         return {}
-    held_out = group["source"].ne("").all() or group["protocol"].isin(_HELD_OUT).all()
+    held_out = group["held_out"].eq(True).all()
     return pooled_interval(mine, over_speakers=held_out).columns("pooled_uar", 1)

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -194,7 +195,8 @@ def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
         except MemoryError:
             return f"{_where(run)}: out of memory; try --jobs 1"
         except Exception as error:  # of a network or classifier of the user's own, say
-            write_text(file, traceback.format_exc())
+            with suppress(StudyError):  # a disk that is full costs the traceback alone
+                write_text(file, traceback.format_exc())
             reason = " ".join(str(error).split())[:200]
             return f"{_where(run)}: {type(error).__name__}: {reason} (see {file})"
     return ""
@@ -242,6 +244,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         "of_folds": problem.of_folds,
         "of_utterances": problem.of_utterances,
         "synthetic": problem.synthetic,
+        "held_out": problem.held_out,
         "seconds": round(time.time() - started, 2),
         "peak_memory_mb": peak_memory(),
         "environment": describe_environment(),
@@ -334,11 +337,16 @@ def describe_environment() -> dict:
     return described
 
 
-def _commit() -> str | None:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+def _commit() -> str:
+    """Name the commit of this package; "" where it is installed, be it inside a repository."""
+    own = _git("ls-files", Path(__file__).name)
+    return own and _git("describe", "--always", "--dirty", "--abbrev=12")
+
+
+def _git(*words: str) -> str:
     here = Path(__file__).parent
     try:
-        done = subprocess.run(command, cwd=here, capture_output=True, text=True, timeout=10)
+        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+        return ""
+    return done.stdout.strip()

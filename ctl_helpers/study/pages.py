@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS
 from ctl_helpers.report.notebooks import Notebook
 from ctl_helpers.results.naming import method_of, name_of, title_of
@@ -92,7 +93,9 @@ def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Not
 
 
 def page_of(group: Group, runs: Sequence[Run]) -> tuple[str, list[str], str]:
-    """Say which notebook shows these runs, what sets its page apart, and its title."""
+    """Say which notebook shows these runs of networks, what sets its page apart, and its title."""
+    if group.kind not in _PARAMETERS:
+        raise StudyError(f"expected a network, such as cpac/quick, got {group.label}")
     said = (*group.place, *dict.fromkeys(group.label.split("/")))
     said += (group.protocol, group.normalisation, group.labels)
     words = [word for word in said if word not in _USUAL]

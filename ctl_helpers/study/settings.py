@@ -4,6 +4,7 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -20,6 +21,10 @@ def _word(value: Any) -> str:
     if isinstance(value, str | int | Path) and not isinstance(value, bool) and str(value).strip():
         return str(value)
     raise ValueError("a word")
+
+
+def _place(value: Any) -> str:
+    return os.path.expanduser(_word(value))
 
 
 def _words(value: Any) -> tuple[str, ...]:
@@ -133,7 +138,7 @@ class Settings:
     """The settings of a study, or of one block of it. ``--help`` says what each means."""
 
     corpora: str | None = _option(
-        None, _word, "folder that holds the corpora; by default the miniature ones", "FOLDER"
+        None, _place, "folder that holds the corpora; by default the miniature ones", "FOLDER"
     )
     names: tuple[str, ...] = _option((), _words, "which corpora; by default all that are found")
     emotions: Mapping[str, str] = _option(
@@ -203,7 +208,7 @@ class Settings:
         ({},), _changes, "fields of the recipes to change; a run for each entry", "FIELD=VALUE,..."
     )
     notebooks: bool = _option(True, _flag, "execute the notebooks that show the runs")
-    out: str = _option("reports", _word, "folder of the report and its runs", "FOLDER")
+    out: str = _option("reports", _place, "folder of the report and its runs", "FOLDER")
     jobs: int | None = _option(None, _count, "processes; by default one per core", "N")
     engine: str = _option("local", _word, "local or dask", known="ctl_helpers.parallel:ENGINES")
     scheduler: str | None = _option(None, _word, "of Dask, such as tcp://host:8786", "ADDRESS")

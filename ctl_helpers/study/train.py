@@ -141,6 +141,6 @@ def _scores(problem: Problem, method: NetworkMethod, report: str | Path | None) 
     return [
         f"{name_of(protocol)}{', per speaker' if kind == 'speaker' else ''}: UAR "
         f"{100 * some.groupby('split')['uar'].mean().mean():.1f} % over "
-        f"{some['split'].nunique()} of {some['of_folds'].iloc[0]:.0f} folds"
-        for (protocol, kind), some in runs.groupby(["protocol", "normalisation"])
+        f"{some['split'].nunique()} of {folds:.0f} folds"
+        for (protocol, kind, folds), some in runs.groupby(["protocol", "normalisation", "of_folds"])
     ]

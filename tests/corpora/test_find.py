@@ -121,6 +121,7 @@ def test_corpus_with_nothing_of_use(tmp_path):
     ("folder", "found"),
     [
         *(("EmoDB 2.0", True), ("Berlin_EmoDB", True), ("emodb2", True), ("my emodb copy", True)),
+        ("The Berlin Database of the Emotional Speech of Ten German Actors (EmoDB)", True),
         *(("TurkishEmoDB", False), ("memodb", False), ("berliner", False)),
     ],
 )
@@ -144,6 +145,21 @@ def test_folders_by_emotion_in_words_of_your_own_are_a_corpus(tmp_path, place):
     assert find_corpora(root, labels=labels) == {name: root / place}
     emotions = load_manifest(root, name, labels=labels)["emotion"]
     assert emotions.tolist() == ["angry", "angry", "happy"]
+
+
+def test_a_root_above_the_working_directory_has_the_name_of_its_folder(tmp_path, monkeypatch):
+    root = tmp_path / "speech"
+    lay_out(root, ["angry/a.wav", "sad/b.wav"])
+    monkeypatch.chdir(root / "sad")
+    assert find_corpora("..") == {"speech": root}
+
+
+def test_rows_without_a_path_hide_nothing_that_is_not_understood(tmp_path, caplog):
+    lay_out(tmp_path, ["files/a.wav", "files/b.wav", "mystery/c.wav"])
+    rows = "path,emotion\nfiles/a.wav,sad\nfiles/b.wav,angry\n,sad\n/elsewhere/1.wav,sad\n"
+    (tmp_path / "mine.csv").write_text(rows)
+    assert set(find_corpora(tmp_path)) == {"mine"}
+    assert "not understood: mystery" in caplog.text
 
 
 def test_what_is_not_understood_is_named(tmp_path, caplog):

@@ -431,6 +431,22 @@ def test_audformat_tables_without_the_package(tmp_path, monkeypatch):
     check_database(load_manifest(tmp_path, "database"))
 
 
+@pytest.mark.parametrize("package", [True, False])
+@pytest.mark.parametrize("broken", ["name: [", "- a", 'file,emotion\n"a.wav,sad\n'])
+def test_a_broken_audformat_database_is_named(tmp_path, monkeypatch, package, broken):
+    if package:
+        pytest.importorskip("audformat", reason="needs the extra audb")
+    else:
+        monkeypatch.setitem(sys.modules, "audformat", None)
+    (folder := tmp_path / "database").mkdir()
+    lines = broken.startswith("file")
+    (folder / "db.yaml").write_text("name: database\n" if lines else broken)
+    (folder / "db.emotion.csv").write_text(broken if lines else "file\n")
+    with pytest.raises(StudyError, match=r"db\.yaml") as caught:
+        load_manifest(tmp_path, "database")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("storage", ["csv", "parquet", "pkl"])
 def test_audformat_database(tmp_path, storage):
     audformat = pytest.importorskip("audformat", reason="needs the extra audb")

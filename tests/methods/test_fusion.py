@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from toys import Toys
 
+from ctl_helpers.methods import parse
 from ctl_helpers.results.archive import write_archive
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.run import compute
@@ -79,6 +80,16 @@ def test_a_fusion_has_the_seeds_of_its_members(toys):
     one, other = fused(toys, "mean", only=[0], seeds=(0, 1))
     assert one.name != other.name and [run.seed for run in one.members] == [0, 0]
     assert [run.seed for run in other.members] == [1, 0]  # a classifier draws nothing
+
+
+def test_a_fusion_hears_the_test_voices_if_a_member_does():
+    for text, expected in (
+        ("mean(cpac/independent, compare+linear)", "speaker"),
+        ("mean(cpac/modern, mean(compare+linear, cpac/independent))", "speaker"),
+        ("mean(cpac/released, compare+linear)", "mixed"),
+        ("mean(cpac/modern, compare+linear)", "global"),
+    ):
+        assert parse(text).spec()["recipe"]["normalisation"] == expected
 
 
 def test_a_fusion_may_be_a_member(store, toys):

@@ -7,15 +7,15 @@ from toys import toy_manifest
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
-from ctl_helpers.protocols import problems_inside
+from ctl_helpers.protocols import problems_across, problems_inside
 
 MANIFEST = toy_manifest(("angry", "sad"), 12)
 PROBLEMS = problems_inside(MANIFEST, "kfold", 2)
 
 
-def predictions(**more):
-    p = np.random.default_rng(0).dirichlet([1, 1], len(MANIFEST))
-    frame = pd.DataFrame({"utterance": MANIFEST["utterance"], "p_sad": p[:, 0], "p_angry": p[:, 1]})
+def predictions(manifest=MANIFEST, seed=0, **more):
+    p = np.random.default_rng(seed).dirichlet([1, 1], len(manifest))
+    frame = pd.DataFrame({"utterance": manifest["utterance"], "p_sad": p[:, 0], "p_angry": p[:, 1]})
     return frame.assign(**more)
 
 
@@ -98,6 +98,16 @@ def test_splits_and_corpora_tell_predictions_of_one_utterance_apart(tmp_path):
     method, _ = given(tmp_path, both)
     elsewhere = problems_inside(toy_manifest(corpus="elsewhere"), "kfold", 2)[0]
     assert not method.suits(elsewhere)
+
+
+def test_across_corpora_predictions_of_the_source_do_not_count(tmp_path):
+    manifests = {name: toy_manifest(corpus=name) for name in ("one", "two")}
+    (problem,) = problems_across(manifests, "one", "two")
+    frames = [predictions(m, seed, corpus=n) for seed, (n, m) in enumerate(manifests.items())]
+    _, found = given(tmp_path, pd.concat(frames), problem)
+    np.testing.assert_allclose(found[:, 1], frames[1]["p_sad"], atol=1e-12)
+    with pytest.raises(StudyError, match=r"got none for 000\.wav"):
+        given(tmp_path, pd.concat([frames[0], frames[1][1:]]), problem)
 
 
 def test_the_content_names_the_run_and_the_place_does_not(tmp_path):

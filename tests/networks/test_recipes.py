@@ -71,6 +71,12 @@ def test_a_change_is_a_copy_whose_name_says_it():
         ({"padding": "mirrored"}, "padding: expected one of kept, zeroed"),
         ({"schedule": "step"}, "schedule: expected one of constant"),
         ({"normalisation": "zscore"}, "normalisation: expected one of none"),
+        ({"beta_1": 2}, "beta_1: expected a share from 0 to 1, got 2"),
+        ({"gamma": "high"}, "gamma: expected a number above 0, got 'high'"),
+        ({"settings": 3}, "settings: expected a mapping, such as .*, got 3"),
+        ({"resampled": 1.1}, "resampled: expected a list of factors from 0.5 to 2, got 1.1"),
+        ({"network": 3}, "network: expected a name, got 3"),
+        ({"features": 3}, "features: expected a name, got 3"),
     ],
 )
 def test_mistakes_are_named_in_one_line(changes, expected):

@@ -1,6 +1,7 @@
 import os
 import re
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import fabricated
@@ -15,6 +16,7 @@ from ctl_helpers.report import cells, tables
 from ctl_helpers.results import runs as results
 from ctl_helpers.results.naming import DAGGER, part_of
 from ctl_helpers.results.statistics import calibration
+from ctl_helpers.results.summaries import summary
 from ctl_helpers.runs.store import RunStore
 
 
@@ -67,6 +69,23 @@ def test_at_a_glance_has_a_row_per_method_and_a_column_per_corpus_and_condition(
     assert wide.loc["CPAC (Ye et al. 2023)"].tolist() == ["88.3", "", "86.9", ""]
     across = tables.at_a_glance(table[table["source"] != ""])
     assert list(across)[2:] == ["CASIA → EmoDB", "EmoDB → CASIA"] and len(across) == 3
+
+
+def test_speakers_and_sentences_held_out_have_a_column_of_their_own(tmp_path):
+    store = RunStore(tmp_path)
+    for protocol, kind in product(("loso", "strangers"), ("global", "speaker")):
+        for split in range(4):
+            run = {"corpus": "emodb", "protocol": protocol, "split": f"part {split}"}
+            recipe = fabricated.recipe("modern", kind)
+            fabricated.add_run(store, **run, recipe=recipe, of_folds=4)
+    runs = results.load_runs(tmp_path)
+    table = tables.ours_beside_published(runs)
+    wide = tables.at_a_glance(table[table["reported_by"] == "this study"])
+    both = ("held out", "speakers and sentences held out")
+    columns = [f"EmoDB, {name}{own}" for name in both for own in ("", ", per speaker")]
+    assert sorted(list(wide)[2:]) == sorted(columns) and len(wide) == 1
+    pooled = summary(runs, results.load_predictions(tmp_path, runs)).set_index("protocol")
+    assert runs["held_out"].all() and (pooled.loc["strangers", "pooled_uar_low"] > 0).all()
 
 
 def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):

@@ -19,6 +19,12 @@ from ctl_helpers.runs.store import RunStore
         ("TIM-Net", "", "", "TIM-Net"),
         ("timnet", "timnet", "global", "TIM-Net"),
         ("mean(cpac/modern, compare+rbf)", "", "", "mean of CPAC modern, ComParE + SVM (RBF)"),
+        (
+            "mean(mean(cpac/modern, mfcc+rbf), timnet/timnet)",
+            "",
+            "",
+            "mean of mean of CPAC modern, MFCC statistics + SVM (RBF), TIM-Net",
+        ),
         ("given:theirs.csv", "", "", "theirs.csv"),
     ],
 )

@@ -1,5 +1,8 @@
 """Spaces before and after adaptation, and the distance of corpora in them."""
 
+import json
+import shutil
+
 import fabricated
 import numpy as np
 import pandas as pd
@@ -7,8 +10,10 @@ import pytest
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features
+from ctl_helpers.networks.recipes import TRANSFER_RECIPES
 from ctl_helpers.results import spaces
 from ctl_helpers.results.runs import load_predictions, load_runs
+from ctl_helpers.runs.store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +124,33 @@ def test_distances_per_method_with_the_interval_over_seeds(store, tmp_path):
     assert row["distance_low"] < min(found) <= max(found) < row["distance_high"]
     assert len(spaces.distances(store, runs)) == 6
     assert spaces.distances(tmp_path, runs, before).empty
+
+
+def test_sides_of_several_corpora_are_a_source_and_a_target(tmp_path):
+    recipe = fabricated.recipe("released", recipes=TRANSFER_RECIPES)
+    pair = {"source": "casia+ravdess", "target": "emodb", "protocol": "transductive"}
+    pair |= {"method": "source-only", "split": "all", "recipe": recipe}
+    run = fabricated.add_run(RunStore(tmp_path), **pair)
+    points, corpora = cloud(50.0, (90, 60))
+    corpora = corpora.astype("U7")
+    corpora[:30] = "ravdess"
+    before = spaces.Space(points, pd.DataFrame({"corpus": corpora, "emotion": "sad"}))
+    table = spaces.distances(tmp_path, load_runs(tmp_path), before)
+    assert table["distance"].iloc[0] == 2 and len(table) == 2
+    told = pd.read_csv(run / "predictions.csv")
+    told["corpus"] = np.resize(["emodb", "savee"], len(told))  # a target of two
+    told.to_csv(run / "predictions.csv", index=False)
+    space = spaces.run_space(run)
+    of_target = space.labels["corpus"] != "casia+ravdess"
+    of_target = spaces.Space(space.points[of_target], space.labels[of_target])
+    found = spaces.svm_on_features(run, repeats=3)
+    alone = tmp_path / "alone"
+    shutil.copytree(run, alone)
+    spec = json.loads((alone / "spec.json").read_text())
+    spec["problem"]["source"] = ""
+    (alone / "spec.json").write_text(json.dumps(spec))
+    told.assign(corpus="emodb").to_csv(alone / "predictions.csv", index=False)
+    pd.testing.assert_frame_equal(found, spaces.svm_on_features(alone, repeats=3))
 
 
 def test_the_svm_on_labelled_targets_stands_beside_the_published_one(store, tmp_path):

@@ -81,12 +81,18 @@ def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs
     files = [write_wav(tmp_path / name, samples) for name, samples in bad.items()]
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "text.wav").write_text("no sound")
+    (tmp_path / "folder").mkdir()
     os.mkfifo(tmp_path / "pipe.wav")  # nobody will ever write into it
     files += [tmp_path / name for name in ("empty.wav", "text.wav", "pipe.wav")]
     files.append(files[0].rename(tmp_path / os.fsdecode(b"gr\xfcn.wav")))
     write_wav(files[0], np.zeros(8000))
-    table, _, problems = predict_files(model, [*files, good], jobs=2)
+    os.mkfifo(tmp_path / "folder" / "pipe.wav")
+    (tmp_path / "folder" / "gone.wav").symlink_to(tmp_path / "nothing.wav")
+    words = [*files, tmp_path / "folder", good]
+    files += [tmp_path / "folder" / name for name in ("pipe.wav", "gone.wav")]
+    table, _, problems = predict_files(model, words, jobs=2)
     assert table["file"].tolist() == [str(good)]
+    assert sum("it is no file, but a pipe or a broken link" in line for line in problems) == 2
     assert sorted(line.split(": ")[0] for line in problems) == sorted(map(str, files))
     assert all("\n" not in line for line in problems)
 

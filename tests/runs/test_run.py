@@ -74,6 +74,7 @@ def test_a_run_folder_holds_specification_record_and_predictions(store, toys):
         expected = {"train": 12, "validation": 0, "adapt": 0, "test": 12}
         assert record["utterances"] == expected
         assert (record["epochs"], record["of_folds"], record["of_utterances"]) == (2, 2, 24)
+        assert record["held_out"] is False  # shuffled
         assert record["seconds"] > 0 and record["parameters"] == 4 * 6 + 6 + 6 * 2 + 2
         assert record["peak_memory_mb"] > 50
         where = record["environment"]

@@ -240,6 +240,10 @@ def test_what_cannot_be_opened_is_said_in_a_line(tmp_path):
     with pytest.raises(StudyError, match="expected methods of one recipe"):
         methods = ["source-only/quick", "caam-mdd/released"]
         open_across(None, "emodb", "casia", methods, out=str(tmp_path))
+    with pytest.raises(StudyError, match=r"expected methods for .*emodb:casia.*, got cpac/quick"):
+        open_across(None, "emodb", "casia", ["cpac/quick"], out=str(tmp_path))
+    with pytest.raises(StudyError, match="expected a network, such as cpac/quick, got mfcc"):
+        open_inside(None, "emodb", "mfcc+linear", out=str(tmp_path))
 
 
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)

@@ -79,6 +79,12 @@ def test_words_of_a_command_line_are_values_as_in_yaml():
     assert (found.protocols, found.only, found.folds) == ((), (0, 2), 3)
 
 
+def test_a_home_folder_is_meant_by_its_sign_in_yaml_too(written, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    found = read_study(written("corpora: ~/ser\nout: ~/reports\n")).settings
+    assert (found.corpora, found.out) == (f"{tmp_path}/ser", f"{tmp_path}/reports")
+
+
 def test_an_empty_word_leaves_a_class_out(written):
     assert read_study(None, {"emotions": ["fear:", "exc:happy"]}).settings.emotions == {
         "fear": "",

@@ -106,7 +106,7 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
 @styled
 def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> Figure:
     """Draw the recall of each emotion or the UAR of each speaker, the weakest at the bottom."""
-    table, score = tables.scores_by(predictions, by), tables.SCORE_OF[by]
+    table, score = tables.scores_by(predictions, by), "uar" if by == "speaker" else "recall"
     table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
     names = enumerate(table[by])
     table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]

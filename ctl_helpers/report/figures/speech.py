@@ -106,7 +106,7 @@ def class_balance(manifest: pd.DataFrame) -> Figure:
 
 @styled
 def normalisation_effect(
-    values: Mapping[str, ArrayLike], manifest: pd.DataFrame, by: str = "speaker"
+    values: Mapping[str, ArrayLike], manifest: pd.DataFrame, by: str = "speaker", column: int = 1
 ) -> Figure:
     """Show what a normalisation does to MFCC 1: its mean per utterance, by speaker or corpus.
 
@@ -118,12 +118,14 @@ def normalisation_effect(
         A row per utterance.
     by
         ``"speaker"`` or ``"corpus"``: a box each.
+    column
+        Which of the coefficients is MFCC 1; see `features.FeatureSettings.column_of`.
     """
     groups = manifest[by].map(name_of).to_numpy(str)
     names = sorted(set(groups))
     figure, axes = panels(1, len(values), max(2.4, 0.24 * len(names) + 1), 3.2)
     for ax, (kind, array) in zip(axes[0], values.items(), strict=True):
-        level = array[:][:, :, 1].mean(axis=1)
+        level = array[:][:, :, column].mean(axis=1)
         look = {"fliersize": 2, "linewidth": 0.8, "order": names, "color": BLUE, "ax": ax}
         seaborn.boxplot(x=groups, y=level, boxprops={"alpha": 0.45}, **look)
         if np.ptp(level) < 0.01:  # what is left is rounding: do not blow it up

@@ -117,9 +117,10 @@ def mfcc_step_by_step(
     filters.plot(kilohertz, steps.mel[::8].T / steps.mel.max(), lw=0.7, color=BLUE, alpha=0.6)
     filters.set(ylim=(0, 4), yticks=[], xlim=(0, 5))
     values = steps.coefficients[t]
-    smooth = scipy.fft.idct(values[:_ENVELOPE], n=len(steps.mel), norm="ortho")
+    kept = values[:_ENVELOPE]
+    smooth = scipy.fft.idct(kept, n=len(steps.mel), norm="ortho")
     bands.plot(steps.decibels[t], lw=1, color=ORANGE, label=f"{len(steps.mel)} mel bands")
-    bands.plot(smooth, color="black", lw=1.3, label=f"what {_ENVELOPE} coefficients keep")
+    bands.plot(smooth, color="black", lw=1.3, label=f"what {len(kept)} coefficients keep")
     bands.set(title="4  sum over mel filters, logarithm", xlabel="mel band", ylabel="dB")
     bands.legend(loc="lower left", fontsize=7.5)
     column.bar(np.arange(1, len(values)), values[1:], color=ORANGE)

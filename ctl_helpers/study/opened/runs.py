@@ -114,7 +114,7 @@ class OpenedInside(Opened):
         train = problem.train
         if method.selection == "validation":
             train, _ = validation_part(train, problem.manifest, problem.held_out, seed=run.seed)
-        inputs = normalised(problem, method.recipe, train)[problem.test[[utterance]]]
+        inputs = normalised(problem, method.recipe, train, run.seed)[problem.test[[utterance]]]
         return inputs[0], self.honest[self.honest["run"] == run.name].iloc[utterance]
 
     @cached_property
@@ -285,13 +285,14 @@ def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], R
     study = Study(settings, {"": settings})
     open_corpora(study, print)
     plan, out = plan_study(study), Path(settings.out)
-    if plan.problems and not plan.runs:
-        raise StudyError("; ".join(plan.problems))
+    if not plan.runs:
+        said = f"expected methods for {settings.pairs or settings.names}, got {', '.join(methods)}"
+        raise StudyError("; ".join(plan.problems) or said)
     (group, runs), *others = plan.runs.items()
     if others:
         raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
+    notebook, words, title = page_of(group, runs)
     store = RunStore(out / "runs")
     if failures := compute(runs, store, settings.jobs):
         raise StudyError("; ".join(dict.fromkeys(failures.values())))
-    notebook, words, title = page_of(group, runs)
     return Page(out, page_name(notebook, words), runs[0].problem.synthetic), title, runs, store
