@@ -3,8 +3,8 @@
 import logging
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,30 +65,17 @@ def problems_across(
     kept = [side[side["emotion"].isin(classes)] for side in kept]
     manifest = pd.concat(kept, ignore_index=True)
     manifest.attrs = {}
-    rows = np.arange(len(kept[0]), len(manifest))
-    common = Problem(
-        manifest,
-        classes,
-        np.arange(len(kept[0])),
-        rows,
-        scoring,
-        "all",
-        adapt=rows,
-        source=source,
-        target=target,
-        held_out=True,
-        of_folds=1,
-        of_utterances=len(rows),
-        labels=labels,
-        division=0,
-    )
-    if scoring == "transductive":
-        return [common]
-    first = _half_of_the_speakers(kept[1], seed)
-    halves = [(rows[first], rows[~first]), (rows[~first], rows[first])]
+    train, rows = np.split(np.arange(len(manifest)), [len(kept[0])])
+    parts, division = {"all": (rows, rows)}, 0
+    if scoring == "inductive":
+        first, division = _half_of_the_speakers(kept[1], seed), seed
+        parts = {"half 0": (rows[first], rows[~first]), "half 1": (rows[~first], rows[first])}
+    common: dict[str, Any] = {"source": source, "target": target, "held_out": True}
+    common |= {"of_folds": len(parts), "of_utterances": len(rows), "labels": labels}
+    common |= {"division": division, "memo": {}}
     return [
-        replace(common, split=f"half {i}", adapt=adapt, test=test, of_folds=2, division=seed)
-        for i, (adapt, test) in enumerate(halves)
+        Problem(manifest, classes, train, test, scoring, split, adapt=adapt, **common)
+        for split, (adapt, test) in parts.items()
     ]
 
 
