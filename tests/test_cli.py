@@ -16,14 +16,16 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import REPOSITORY, noise, write_wav
-from fabricated import fill
+from fabricated import add_run, fill
 from toys import NETWORK, PROTOCOL, toy_corpus, write_code
 
 from ctl_helpers import cli
 from ctl_helpers.corpora import load_manifest
+from ctl_helpers.methods import parse
 from ctl_helpers.protocols import make_splits
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.model import MODEL, load_network
+from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.opened import open_corpus
 
 COMMANDS = ("study", "splits", "corpora", "train", "predict", "archive", "results")
@@ -227,19 +229,21 @@ def test_corpora_audits_each_and_a_bad_one_is_left_out(root, tmp_path, capsys):
 def test_a_card_quotes_scores_of_the_same_classes_and_settings_alone(root, tmp_path, capsys):
     network = f"{write_code(tmp_path, 'mine.py', NETWORK)}:network/quick"
     at, out = ["--corpora", str(root), "--names", "one"], str(tmp_path / "report")
-    study = ["study", *at, "--methods", network, "--pairs", "none", "--folds", "2", "--out", out]
-    study += ["--only", "0"]
-    for more in ([], ["--emotions", "sad:"], ["--epochs", "1"], ["--folds", "3"]):
-        assert cli.main([*study, "--no-notebooks", "--jobs", "1", *more]) in (0, 1)
-    runs = load_runs(Path(out) / "runs")
-    asked = runs[runs["classes"].str.contains("sad") & (runs["epochs"] > 1)]
-    scores = 100 * asked.set_index("folds")["uar"]
+    said = parse(network).spec()
+    asked = {"corpus": "one", "split": "fold 0", "classes": ["angry", "happy", "sad"]}
+    asked |= {"folds": 2, "method": said["name"], "recipe": said["recipe"]}
+    other = said["recipe"] | {"epochs": 1}
+    for more in ({}, {"classes": ["angry", "happy"]}, {"recipe": other}, {"folds": 3}):
+        add_run(RunStore(tmp_path / "report" / "runs"), **asked | more)
+    runs = load_runs(tmp_path / "report" / "runs")
+    wanted = runs["classes"].str.contains("sad") & ~runs["variant"].str.contains('"epochs": 1,')
+    scores = 100 * runs[wanted].set_index("folds")["uar"]
     model = str(tmp_path / "mine.keras")
     assert cli.main(["train", *at, "--method", network, "--out", model, "--report", out]) == 0
     capsys.readouterr()
     assert cli.main(["predict", "--model", model, "--card", "--json"]) == 0
     card = json.loads(capsys.readouterr().out)
-    assert len(runs) == 4
+    assert len(runs) == 4 and sorted(scores.index) == [2, 3]
     assert card["scores"] == [
         f"shuffled k-fold: UAR {scores[folds]:.1f} % over 1 of {folds} folds" for folds in (2, 3)
     ]

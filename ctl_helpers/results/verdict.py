@@ -37,9 +37,10 @@ def verdict(runs: pd.DataFrame) -> pd.DataFrame:
         of_folds, seeds, verdict (see `naming.RULES`).
     """
     rows, runs = [], as_named(measured_alike(runs))
+    ran = set(zip(runs["method"], runs["recipe"], strict=True))
     for claim in published().to_dict("records"):
         method, recipes = TESTED_BY.get(claim["method"], ("", ()))
-        for recipe in recipes:
+        for recipe in (recipe for recipe in recipes if (method, recipe) in ran):
             asked = {key: claim[key] for key in PLACE} | {"method": method, "recipe": recipe}
             ours = matching(runs, asked)
             last, best = (matching(ours, {"selection": one}) for one in ("last", OPTIMISTIC))
