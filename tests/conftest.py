@@ -10,6 +10,10 @@ import soundfile
 
 from ctl_helpers.corpora import make_miniature
 
+# Tests run side by side, a process per core: more threads in each would only take turns.
+for _threads in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(_threads, "1")
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("CTL_SHARED", REPOSITORY.parent / "shared"))
 """Folder with real corpora and golden vectors, which is not part of the repository."""

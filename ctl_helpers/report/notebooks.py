@@ -12,16 +12,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.parallel import cores, environment, parallel_map
 from ctl_helpers.plugins import STUDY_FOLDER
-from ctl_helpers.report import cells, figures
+from ctl_helpers.report import cells
 from ctl_helpers.report.markup import template
 from ctl_helpers.runs.store import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
@@ -74,9 +77,11 @@ class Page:
     name: str
     synthetic: bool = False
 
-    def figure(self, figure: Figure, name: str):
+    def figure(self, figure: "Figure", name: str):
         """Keep a figure as PNG and SVG, and hand the picture back to be shown."""
         from IPython.display import Image
+
+        from ctl_helpers.report import figures
 
         folder = Path(self.out) / "figures"
         png, _ = figures.save_figure(figure, folder, page_name(self.name, name.split("-")))
