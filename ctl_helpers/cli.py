@@ -60,8 +60,10 @@ emotion and speaker."""
 _PREDICT_TEXT = """\
 Predict the emotion of recordings, and the probability of each emotion, with the network that comes
 with this package (EmoDB: acted German speech) or one that `ctl-mtnet train` or a study has made.
-Long recordings are divided into windows, with times. Recordings are wav, flac, ogg, opus, mp3 or
-aiff, as libsndfile reads them; convert m4a and others first (ffmpeg -i my.m4a my.wav)."""
+A recording of more than one and a half windows is divided into windows, each overlapping half of
+the one before; of one that is a little longer than a window the middle is heard. Recordings are
+wav, flac, ogg, opus, mp3 or aiff, as libsndfile reads them; convert m4a and others first (ffmpeg
+-i my.m4a my.wav)."""
 _STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 
@@ -189,8 +191,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
     sub.add_argument("--window", metavar="SECONDS", type=float, help="length of a window")
-    sub.add_argument("--json", action="store_true", help="print JSON in place of a table or text")
-    sub.add_argument("--csv", action="store_true", help="print CSV in place of a table")
+    form = sub.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print JSON, a line per row, or the card")
+    form.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
     sub.add_argument("--card", action="store_true", help="print what is known about the model")
     sub = command("archive", _archive, "pack the runs of a report into three small files")
@@ -283,7 +286,11 @@ def _train(parsed: argparse.Namespace) -> int:
     (seed,) = parse("seeds", parsed.seed, "--seed")
     study = read_study(None, _given(parsed))
     model = train_network(study, parsed.out, method, seed, parsed.report)
-    print(f"model: {model}, trained on all utterances, so none is left to score it: see `study`")
+    print(f"model: {model}, trained on all utterances, so none is left to score it")
+    print(
+        "how well this recipe learns from such speech, and whether a smaller one does better: "
+        f"{_PROGRAM} study --methods {method} cpac/quick --pairs none, with the same corpora"
+    )
     if load_network(model)[1]["features"]:
         print(f"try it: {_PROGRAM} predict --model {model} FILE")
     else:
@@ -331,7 +338,7 @@ def _predict(parsed: argparse.Namespace) -> int:
             timeline(table).savefig(parsed.plot, dpi=160)
         except OSError as error:
             raise StudyError(f"predict: cannot write {parsed.plot} ({error.strerror})") from error
-    return _left_out(problems)
+    return _left_out(problems) if len(table) else 2 * _left_out(problems)
 
 
 def _from_stdin(folder: str) -> Path:

@@ -279,7 +279,7 @@ def test_train_then_predict(root, tmp_path, capsys, monkeypatch):
     assert alone == {name: pytest.approx(value) for name, value in rows[0].items()} | {"file": "-"}
     assert cli.main(["predict", "--model", str(model), "-", "-"]) == 2
     assert "expected one recording on standard input" in capsys.readouterr().err
-    assert cli.main(["predict", "--model", str(model), bad, "--json"]) == 1
+    assert cli.main(["predict", "--model", str(model), bad, "--json"]) == 2  # nothing was done
     assert capsys.readouterr().out == ""
     assert cli.main(["predict", "--model", str(model), *files, "--csv"]) == 0
     assert capsys.readouterr().out.splitlines()[0] == "file,emotion,angry,happy,sad"

@@ -22,7 +22,8 @@ from ctl_helpers.corpora.words import emotion_named, reason_against, uncased
 from ctl_helpers.errors import StudyError
 
 OWN = (
-    "<emotion>/*.wav or a manifest.csv with the columns path and emotion; "
+    "<emotion>/*.wav or a manifest.csv with the columns path and emotion (others as --columns "
+    "NAME:path NAME:emotion); "
     f"your own words as --emotions WORD:EMOTION; read are {' '.join(READ)}"
 )
 """What a user's own corpus may look like."""

@@ -3,7 +3,7 @@
 import io
 import logging
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -62,8 +62,11 @@ class GivenMethod(Method):
         """The predictions, text but for the probabilities."""
         words = dict.fromkeys(["utterance", "split", "corpus"], str)
         try:
-            header = pd.read_csv(io.BytesIO(self._content), header=None, nrows=1, dtype=str)
-            table = pd.read_csv(io.BytesIO(self._content), dtype=words)
+            first = self._content.partition(b"\n")[0]
+            sign = max(b",;\t|", key=first.count)
+            read = partial(pd.read_csv, sep=chr(sign), decimal="," if sign == ord(";") else ".")
+            header = read(io.BytesIO(self._content), header=None, nrows=1, dtype=str)
+            table = read(io.BytesIO(self._content), dtype=words)
         except ValueError as error:
             raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
         names = header.iloc[0]
@@ -115,11 +118,11 @@ class GivenMethod(Method):
         wanted = problem.manifest["utterance"].iloc[problem.test]
         missing = [name for name in wanted if name not in table.index]
         if missing or table.index.duplicated().any():
-            what = f"none for {missing[0]}" if missing else "several for one utterance"
-            raise StudyError(
-                f"{self.label}, {problem.place} {problem.split}: expected a prediction for each of "
-                f"{len(wanted)} utterances, got {what}"
+            what = (
+                f"none for {len(missing)}, such as {missing[0]}" if missing else "several for one"
             )
+            asked = f"expected a prediction for each of {len(wanted)} utterances"
+            raise StudyError(f"{asked}, got {what}")
         return table.loc[wanted]
 
     def _certain(self, predicted: pd.Series, classes: list[str]) -> np.ndarray:

@@ -9,7 +9,15 @@ from ctl_helpers.features import SECONDS
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import CAPTIONS, Table
 from ctl_helpers.results import comparisons, questions
-from ctl_helpers.results.naming import OURS, RULES, label_of, method_of, name_of, place_of
+from ctl_helpers.results.naming import (
+    OURS,
+    RULES,
+    label_of,
+    method_of,
+    name_of,
+    part_of,
+    place_of,
+)
 from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, verdict
@@ -115,9 +123,10 @@ def _leak(inside: pd.DataFrame) -> str:
         if ours.empty:
             return ""
         best = ours.loc[ours["uar"].idxmax()].to_dict()
+        said = ", ".join(filter(None, (label_of(best), part_of(best))))
         return (
             f"The best score inside a corpus is a UAR of {best['uar']:.1f} % on {place_of(best)} "
-            f"({label_of(best)}), where chance is {tables.chance_of(best):.1f} %."
+            f"({said}), where chance is {tables.chance_of(best):.1f} %."
         )
     drop = both[tables.SHUFFLED] - both[tables.HELD_OUT]
     means = drop.groupby("corpus").mean()

@@ -150,11 +150,12 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     -------
     pandas.DataFrame
         Rows of the table in the order of corpora, with columns label and condition (shuffled, held
-        out). A label names the protocol where a corpus has several of one condition and it is
-        neither ``kfold`` nor ``loso``. Optimistic rows, and label sets other than emotions, are
-        left out.
+        out). A label says how much of the protocol ran where it is not all, and names it where a
+        corpus has several of one condition and it is neither ``kfold`` nor ``loso``. Optimistic
+        rows, and label sets other than emotions, are left out.
     """
-    labels = [naming.label_of(row) for row in table.to_dict("records")]
+    rows = table.to_dict("records")
+    labels = [", ".join(filter(None, (naming.label_of(r), naming.part_of(r)))) for r in rows]
     table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
@@ -185,9 +186,11 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per corpus and label that has both; columns `SHUFFLED` and `HELD_OUT`, in percent.
+        A row per corpus and label that has both, all folds of each; columns `SHUFFLED` and
+        `HELD_OUT`, in percent.
     """
-    scores = first_look(table, most=len(table))
+    whole = [not naming.part_of(row) for row in table.to_dict("records")]
+    scores = first_look(table[np.array(whole, bool)], most=len(table))
     both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
     return both.reindex(columns=[SHUFFLED, HELD_OUT]).dropna()
 

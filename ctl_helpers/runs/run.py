@@ -88,25 +88,29 @@ def seeded(problem: Problem, method: Method, seed: int) -> Run:
     return Run(problem, method, seed if method.seeded else 0)
 
 
-def stored_as(run: Run, store: RunStore) -> str:
-    """Name under which a store holds the last epoch of a run, or the run's own if it does not.
-
-    A training that watched its test part has the same last epoch as one that did not.
-    """
+def _watched(run: Run) -> str:
+    """Name the training that watches its test part and ends as a run does; "" for other runs."""
     method: Any = run.method
-    if method.selection == "last" and isinstance(method, NetworkMethod):
-        watched = replace(run, method=replace(method, selection="best_test"))
-        if not store.has(run.name) and store.has(watched.name):
-            return watched.name
-    return run.name
+    if method.selection != "last" or not isinstance(method, NetworkMethod):
+        return ""
+    return replace(run, method=replace(method, selection="best_test")).name
+
+
+def stored_as(run: Run, store: RunStore) -> str:
+    """Name under which a store holds the last epoch of a run, or the run's own if it does not."""
+    watched = _watched(run)
+    return watched if not store.has(run.name) and watched and store.has(watched) else run.name
 
 
 def missing_of(runs: Iterable[Run], store: RunStore) -> list[Run]:
     """List the runs that a store does not hold, each once, and before them what they need."""
+    runs = list(runs)
+    wanted = {run.name for run in runs}
     found: dict[str, Run] = {}
     for run in runs:
         if not store.has(run.name):
             needed = [one for one in run.members if not store.has(stored_as(one, store))]
+            needed = [one for one in needed if _watched(one) not in wanted]  # it will be there
             for one in (*missing_of(needed, store), run):
                 found.setdefault(one.name, one)
     return list(found.values())
@@ -144,7 +148,11 @@ def compute(
     failures |= {run.name: line for run, line in zip(alone, said, strict=True)}
     for run in missing:
         if run.members:  # in this process: a mean takes no time
-            failed = [one.method.label for one in run.members if failures.get(one.name)]
+            failed = [
+                one.method.label
+                for one in run.members
+                if failures.get(one.name) or failures.get(_watched(one))
+            ]
             failures[run.name] = (
                 f"{_where(run)}: its member {failed[0]} failed"
                 if failed

@@ -152,7 +152,15 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         say(f"warning: {reason}")
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)
+    changed = [settings for settings in study.blocks.values() if any(settings.changes)]
+    methods = [method for settings in changed for *_, method in _methods(settings, across=False)]
+    if changed and not any(map(_has_recipe, methods)):
+        plan.problems.append("changes: none of its methods is a network, whose recipe they change")
     return plan
+
+
+def _has_recipe(method: Method) -> bool:
+    return isinstance(method, NetworkMethod) or any(map(_has_recipe, method.members))
 
 
 def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:

@@ -71,7 +71,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     complete = [g for g, runs in plan.runs.items() if failed.isdisjoint(run.name for run in runs)]
     notebooks = list_notebooks(study, plan, complete, out)
     missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
-    say(f"{len(missing)} of {len(notebooks)} notebooks to execute")
+    if missing:
+        say(f"executing {len(missing)} of {len(notebooks)} notebooks")
     if not notebooks and any((out / "notebooks").glob("*.html")):
         say("tables and notebooks are of earlier runs; without --no-notebooks they are made anew")
     problems += execute_in_parallel(missing, out, jobs)

@@ -83,7 +83,7 @@ def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -
     return found
 
 
-def _mapping(value: Any) -> dict[str, str]:
+def _mapping(value: Any, example: str = "pairs such as file:path") -> dict[str, str]:
     if isinstance(value, Mapping):
         if other := [
             key for key in value if isinstance(key, bool) or not isinstance(key, str | int)
@@ -92,7 +92,7 @@ def _mapping(value: Any) -> dict[str, str]:
         found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
     else:
         words = [value] if isinstance(value, str) else value
-        found = _pairs(words, ":", "pairs such as excited:happy", empty=True)
+        found = _pairs(words, ":", example, empty=True)
     spelled: dict[str, str] = {}  # Positive and positive are one
     return {k: spelled.setdefault(v.strip().casefold(), v.strip()) for k, v in found.items()}
 
@@ -101,7 +101,7 @@ def _labels(value: Any) -> dict[str, str]:
     """Read a label map, in which all spellings of a word (Happy, happy) mean one label."""
     from ctl_helpers.corpora.words import fold
 
-    found, seen = _mapping(value), {}
+    found, seen = _mapping(value, "pairs such as excited:happy"), {}
     for word, label in found.items():
         if seen.setdefault(fold(word), label) != label:
             raise ValueError(f"one label for a word, of which {word!r} is another spelling")
@@ -303,13 +303,16 @@ def _read_yaml(file: Path) -> dict:
         """Refuses a key that is there twice, of which the last would count without a word."""
 
         def construct_mapping(self, node, deep=False):
-            keys = [key.value for key, _ in node.value]
-            if twice := [key for key in keys if keys.count(key) > 1 and key != "<<"]:
-                raise yaml.YAMLError(f"the key {twice[0]!r} twice,{node.start_mark}")
+            seen = set()
+            for key, _ in node.value:
+                if str(key.value) in seen and key.value != "<<":
+                    raise yaml.YAMLError(f"the key {key.value!r} twice, {key.start_mark}")
+                seen.add(str(key.value))
             return super().construct_mapping(node, deep)
 
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Once)
+        with file.open(encoding="utf-8") as text:
+            content = yaml.load(text, Once)
     except FileNotFoundError as error:
         raise StudyError(f"study {file}: no such file") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -73,6 +73,9 @@ def test_a_member_that_watched_its_test_part_is_not_trained_again(toys, store, t
     assert compute([fusion], watched, jobs=1) == {}
     there = {path.name for path in watched.root.iterdir()}
     assert there == {training.name, fusion.name, fusion.members[1].name}
+    together = RunStore(tmp_path / "together")
+    assert compute([fusion, training], together, jobs=1) == {}
+    assert {path.name for path in together.root.iterdir()} == there
     np.testing.assert_array_equal(probabilities(watched, fusion), probabilities(store, fusion))
 
 

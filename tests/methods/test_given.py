@@ -106,8 +106,17 @@ def test_across_corpora_predictions_of_the_source_do_not_count(tmp_path):
     frames = [predictions(m, seed, corpus=n) for seed, (n, m) in enumerate(manifests.items())]
     _, found = given(tmp_path, pd.concat(frames), problem)
     np.testing.assert_allclose(found[:, 1], frames[1]["p_sad"], atol=1e-12)
-    with pytest.raises(StudyError, match=r"got none for 000\.wav"):
+    with pytest.raises(StudyError, match=r"got none for 1, such as 000\.wav"):
         given(tmp_path, pd.concat([frames[0], frames[1][1:]]), problem)
+
+
+def test_semicolons_tabs_and_decimal_commas_are_read(tmp_path):
+    frame = predictions()
+    expected = frame.iloc[PROBLEMS[0].test][["p_angry", "p_sad"]]
+    for sign, decimal in ((";", ","), (";", "."), ("\t", "."), ("|", ".")):
+        frame.to_csv(tmp_path / "other.csv", index=False, sep=sign, decimal=decimal)
+        found = parse(f"given:{tmp_path / 'other.csv'}").run(PROBLEMS[0], 0, tmp_path)
+        np.testing.assert_allclose(found.probabilities["last"], expected, atol=1e-12)
 
 
 def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
@@ -121,8 +130,11 @@ def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda f: f.iloc[1:], "a prediction for each of 6 utterances, got none for 000.wav"),
-        (lambda f: pd.concat([f, f.iloc[:1]]), "got several for one utterance"),
+        (
+            lambda f: f.iloc[1:],
+            "a prediction for each of 6 utterances, got none for 1, such as 000.wav",
+        ),
+        (lambda f: pd.concat([f, f.iloc[:1]]), "got several for one"),
         (lambda f: f.drop(columns="p_angry"), "expected a column p_angry, found none"),
         (lambda f: f.assign(p_sad=np.nan), "expected probabilities of 0 or more"),
         (lambda f: f.assign(p_sad=-0.5), "expected probabilities of 0 or more"),

@@ -88,6 +88,19 @@ def test_speakers_and_sentences_held_out_have_a_column_of_their_own(tmp_path):
     assert runs["held_out"].all() and (pooled.loc["strangers", "pooled_uar_low"] > 0).all()
 
 
+def test_what_ran_in_part_is_labelled_so_and_not_compared_with_other_folds(tmp_path):
+    store = RunStore(tmp_path)
+    for protocol, ran in (("kfold", 2), ("loso", 4)):
+        for split in range(ran):
+            run = {"corpus": "emodb", "protocol": protocol, "split": f"part {split}"}
+            recipe = fabricated.recipe("modern", "global")
+            fabricated.add_run(store, **run, recipe=recipe, of_folds=4)
+    table = tables.ours_beside_published(results.load_runs(tmp_path))
+    labels = tables.first_look(table).query("reported_by == 'this study'")["label"].tolist()
+    assert sorted(labels) == ["CPAC modern", "CPAC modern, 2 of 4 folds"]
+    assert tables.side_by_side(table).empty
+
+
 def test_the_best_honest_score_of_each_place_is_bold(runs, tmp_path):
     table = tables.ours_beside_published(runs)
     shown = cells.as_text(table)

@@ -88,6 +88,14 @@ def test_normalisations_are_conditions_that_come_once(plan):
     assert len(found.runs) == 4 and len(found.all_runs) == 8
 
 
+def test_changes_that_change_no_method_are_named(plan):
+    asked = {"names": ["one"], "changes": [{"batch_size": 8}], "pairs": []}
+    (line,) = plan(methods=[SHALLOW], **asked).problems
+    assert line == "changes: none of its methods is a network, whose recipe they change"
+    for method in ("cpac/modern", f"mean(cpac/modern, {SHALLOW})"):
+        assert plan(methods=[SHALLOW, method], **asked).problems == []
+
+
 def test_changes_are_conditions_of_their_own(plan):
     changes = [{}, {"settings": {"attention": None}}, {"epochs": 7}]
     found = plan(names=["one"], methods=["cpac/quick"], changes=changes, pairs=[])

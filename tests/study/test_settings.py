@@ -118,6 +118,7 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("names: [[a]]", "names: expected a word"),
         ("notebooks: maybe", "notebooks: expected true or false, got 'maybe'"),
         ("emotions: [excited]", "emotions: expected pairs such as excited:happy"),
+        ("columns: [clip=path]", "columns: expected pairs such as file:path"),
         ("emotions: ['a:b:c']", "emotions: expected pairs such as excited:happy"),
         ("emotions: ['a:x', 'a:y']", "emotions: expected every word once"),
         ("emotions: {no: neutral}", "emotions: expected words, in quotes where YAML reads"),
