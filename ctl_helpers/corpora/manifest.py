@@ -125,7 +125,8 @@ def _by_stem(folder: Path) -> dict[str, str]:
 def _meant(file: str, there: Mapping[str, str]) -> str:
     """Say which file may have been meant: in another folder, case, format or Unicode form."""
     name = PurePosixPath(file)
-    if not (other := there.get(uncased(name.stem)) or there.get(uncased(name.name))):
+    other = there.get(uncased(name.stem)) or there.get(uncased(name.name))
+    if other in (None, file):  # a link that leads nowhere has its own name
         return ""
     if normalize("NFC", other) == normalize("NFC", file):
         return f"; it is written {other!a} on the disk and {file!a} in the table"

@@ -190,10 +190,10 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
     """
     path, segments = item
     try:
-        if not os.path.lexists(path):
+        if not os.path.exists(path):  # or a link that leads nowhere
             found = {"kind": "missing", "reason": "there is no such file"}
         elif not os.path.isfile(path):
-            found = {"kind": "unreadable", "reason": "it is no file, but a pipe or a broken link"}
+            found = {"kind": "unreadable", "reason": "it is no file, but a pipe, say"}
         elif os.path.getsize(path) == 0:
             found = {"kind": "empty", "reason": "the file has no bytes"}
         else:

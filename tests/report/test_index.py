@@ -47,7 +47,7 @@ def tell(out, name, notebook, title):
 def report(tmp_path_factory):
     """Runs of known corpora and of one whose names are an attack, a page and a figure of each."""
     out = tmp_path_factory.mktemp("report")
-    store = fabricated.fill(out / "runs", folds=3)
+    store = fabricated.fill(out / "runs")
     for fold in range(3):
         run = {"corpus": HOSTILE["corpus"], "classes": HOSTILE["emotions"]}
         recipe = fabricated.recipe(HOSTILE["recipe"])
@@ -229,7 +229,7 @@ def test_an_index_of_nothing_and_of_one_run(tmp_path):
     assert "0 runs" in text and SYNTHETIC not in text
     fabricated.add_run(RunStore(tmp_path / "runs"), split="fold 0", corpus="emodb")
     text = write_index(tmp_path).read_text()
-    said = r"The best score inside a corpus is a UAR of [\d.]+\u00a0% on EmoDB \(CPAC\), where"
+    said = r"The best score inside a corpus is a UAR of [\d.]+\u00a0% on EmoDB \(CPAC, 54 of 540"
     assert re.search(said, text)
     assert "shuffled folds: voices known" in text and "held-out speakers" not in text
 
