@@ -287,10 +287,8 @@ def _train(parsed: argparse.Namespace) -> int:
     study = read_study(None, _given(parsed))
     model = train_network(study, parsed.out, method, seed, parsed.report)
     print(f"model: {model}, trained on all utterances, so none is left to score it")
-    print(
-        "how well this recipe learns from such speech, and whether a smaller one does better: "
-        f"{_PROGRAM} study --methods {method} cpac/quick --pairs none, with the same corpora"
-    )
+    methods = " ".join(dict.fromkeys([method, "cpac/quick"]))
+    print(f"how well recipes learn from this speech: {_PROGRAM} study --methods {methods} ...")
     if load_network(model)[1]["features"]:
         print(f"try it: {_PROGRAM} predict --model {model} FILE")
     else:
@@ -338,7 +336,8 @@ def _predict(parsed: argparse.Namespace) -> int:
             timeline(table).savefig(parsed.plot, dpi=160)
         except OSError as error:
             raise StudyError(f"predict: cannot write {parsed.plot} ({error.strerror})") from error
-    return _left_out(problems) if len(table) else 2 * _left_out(problems)
+    status = _left_out(problems)
+    return status if len(table) else 2
 
 
 def _from_stdin(folder: str) -> Path:

@@ -193,7 +193,7 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
         if not os.path.exists(path):  # or a link that leads nowhere
             found = {"kind": "missing", "reason": "there is no such file"}
         elif not os.path.isfile(path):
-            found = {"kind": "unreadable", "reason": "it is no file, but a pipe, say"}
+            found = {"kind": "unreadable", "reason": "it is a folder or a pipe, not a file"}
         elif os.path.getsize(path) == 0:
             found = {"kind": "empty", "reason": "the file has no bytes"}
         else:

@@ -12,10 +12,9 @@ from ctl_helpers.results import comparisons, questions
 from ctl_helpers.results.naming import (
     OURS,
     RULES,
-    label_of,
+    label_with_part_of,
     method_of,
     name_of,
-    part_of,
     place_of,
 )
 from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
@@ -123,10 +122,9 @@ def _leak(inside: pd.DataFrame) -> str:
         if ours.empty:
             return ""
         best = ours.loc[ours["uar"].idxmax()].to_dict()
-        said = ", ".join(filter(None, (label_of(best), part_of(best))))
         return (
             f"The best score inside a corpus is a UAR of {best['uar']:.1f} % on {place_of(best)} "
-            f"({said}), where chance is {tables.chance_of(best):.1f} %."
+            f"({label_with_part_of(best)}), where chance is {tables.chance_of(best):.1f} %."
         )
     drop = both[tables.SHUFFLED] - both[tables.HELD_OUT]
     means = drop.groupby("corpus").mean()

@@ -154,8 +154,7 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
         corpus has several of one condition and it is neither ``kfold`` nor ``loso``. Optimistic
         rows, and label sets other than emotions, are left out.
     """
-    rows = table.to_dict("records")
-    labels = [", ".join(filter(None, (naming.label_of(r), naming.part_of(r)))) for r in rows]
+    labels = [naming.label_with_part_of(row) for row in table.to_dict("records")]
     table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]

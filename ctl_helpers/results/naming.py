@@ -107,6 +107,11 @@ def part_of(row: Mapping[str, Any]) -> str:
     return ""
 
 
+def label_with_part_of(row: Mapping[str, Any]) -> str:
+    """Return `label_of` a row, and how much of its protocol ran where it is not all of it."""
+    return ", ".join(filter(None, (label_of(row), part_of(row))))
+
+
 def named_apart(table: pd.DataFrame) -> pd.DataFrame:
     """Add to the recipe's name what is needed where one name stands for several settings.
 

@@ -60,7 +60,8 @@ def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFra
         ``utterances`` counts the test part, ``variant`` (JSON of all settings) tells apart runs of
         the same names whose settings, features or division differ, ``of_folds`` and
         ``of_utterances`` say how many the whole protocol has, ``synthetic`` whether the speech is,
-        ``finished`` when the run was. Damaged runs are left out; one warning names them.
+        ``held_out`` whether no speaker of the test part was trained on, ``finished`` when the run
+        was. Damaged runs are left out; one warning names them.
 
     Raises
     ------

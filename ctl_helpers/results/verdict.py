@@ -40,7 +40,9 @@ def verdict(runs: pd.DataFrame) -> pd.DataFrame:
     ran = set(zip(runs["method"], runs["recipe"], strict=True))
     for claim in published().to_dict("records"):
         method, recipes = TESTED_BY.get(claim["method"], ("", ()))
-        for recipe in (recipe for recipe in recipes if (method, recipe) in ran):
+        for recipe in recipes:
+            if (method, recipe) not in ran:
+                continue
             asked = {key: claim[key] for key in PLACE} | {"method": method, "recipe": recipe}
             ours = matching(runs, asked)
             last, best = (matching(ours, {"selection": one}) for one in ("last", OPTIMISTIC))

@@ -92,7 +92,7 @@ def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs
     files += [tmp_path / "folder" / name for name in ("pipe.wav", "gone.wav")]
     table, _, problems = predict_files(model, words, jobs=2)
     assert table["file"].tolist() == [str(good)]
-    assert sum("it is no file, but a pipe, say" in line for line in problems) == 1
+    assert sum("it is a folder or a pipe, not a file" in line for line in problems) == 1
     assert sum(line.endswith("gone.wav: there is no such file") for line in problems) == 1
     assert sorted(line.split(": ")[0] for line in problems) == sorted(map(str, files))
     assert all("\n" not in line for line in problems)
