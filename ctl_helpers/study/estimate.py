@@ -1,6 +1,7 @@
 """How long runs will take: from the seconds of past runs, or from a few timed steps."""
 
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ctl_helpers.runs.run import Run, missing_of
 from ctl_helpers.runs.store import RunStore
 
 _STEP = 0.01  # seconds an utterance of a network that cannot be timed
+_WORTH_TIMING = 60.0  # seconds, at that rate; to time a network's steps takes some ten
 _SHALLOW = 3.0  # seconds of a shallow run that has never been timed; its features come on top
 
 
@@ -34,18 +36,21 @@ def estimate(runs: Iterable[Run], store: RunStore) -> tuple[int, float]:
     seconds : float
         On one core.
     """
-    missing = missing_of(runs, store)
-    past = _past_seconds(store)
+    missing, rates = missing_of(runs, store), _past_seconds(store)
+    work: dict = defaultdict(float)
+    for run in missing:
+        work[_key(run)] += run.method.work(run.problem)
     new = {_key(r): r for r in missing if isinstance(r.method, NetworkMethod)}
-    new = {key: run for key, run in new.items() if key not in past}
+    new = {key: run for key, run in new.items() if key not in rates}
+    long = {key: run for key, run in new.items() if work[key] * _STEP > _WORTH_TIMING}
     # In a process that ends: a network's memory would else stay until the study ends.
     untimed: dict = {"apart": True, "dead": lambda run: _STEP}
-    timed = parallel_map(_time_steps, new.values(), 1, "timing", **untimed)
-    past |= dict(zip(new, timed, strict=True))
+    timed = parallel_map(_time_steps, long.values(), 1, "timing", **untimed)
+    rates |= dict.fromkeys(new, _STEP) | dict(zip(long, timed, strict=True))
     total = 0.0
     for run in missing:
-        work, key = run.method.work(run.problem), _key(run)
-        total += past[key] * work if key in past else _SHALLOW * bool(work)
+        amount, key = run.method.work(run.problem), _key(run)
+        total += rates[key] * amount if key in rates else _SHALLOW * bool(amount)
     return len(missing), total
 
 

@@ -242,7 +242,11 @@ def some(signal, rate):
 
 @pytest.mark.parametrize(
     ("dies", "jobs"),
-    [(False, 1), (True, 2), pytest.param(True, 1, marks=pytest.mark.slow)],
+    [
+        (False, 1),
+        pytest.param(True, 2, marks=pytest.mark.slow),
+        pytest.param(True, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_utterances_without_features_cost_themselves_alone(tmp_path, cache, caplog, dies, jobs):
     corpus = toy_corpus(tmp_path / "corpora", "toy", utterances=8)

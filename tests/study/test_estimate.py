@@ -44,13 +44,17 @@ def test_a_block_costs_what_its_runs_took(toys, tmp_path):
 
 def test_networks_that_never_ran_are_timed_and_nothing_is_left_behind(toys, tmp_path):
     store = RunStore(tmp_path / "runs")
-    runs = toys.runs(epochs=10)
+    runs = toys.runs(epochs=10_000)
     count, seconds = estimate(runs, store)
-    longer = estimate(toys.runs(epochs=10_000), store)[1]
-    assert count == 2 and 0 < seconds < longer
+    assert count == 2 and 0 < seconds < 2400  # 240 000 times ten milliseconds if it is not timed
     assert not store.root.exists()
-    both = [*runs, *toys.runs(f"mean({toys.network}, {toys.classifier})", epochs=10)]
+    both = [*runs, *toys.runs(f"mean({toys.network}, {toys.classifier})", epochs=10_000)]
     assert len(missing_of(both, store)) == 6  # means and their members, each once
+
+
+def test_what_takes_less_than_the_timing_is_not_timed(toys, tmp_path):
+    runs = toys.runs(epochs=10)
+    assert estimate(runs, RunStore(tmp_path)) == (2, pytest.approx(240 * 0.01))
 
 
 def test_vectors_side_by_side_are_timed_as_one_frame(toys, tmp_path):
@@ -79,9 +83,9 @@ def deadly(frames, coefficients, classes):
 
 def test_networks_that_cannot_be_used_do_not_end_the_estimate(toys, tmp_path):
     write_code(toys.folder, "faults.py", FAULTS)
-    runs = toys.runs(settings={"nonsense": 1})
+    runs = toys.runs(settings={"nonsense": 1}, epochs=10_000)
     for name in ("slim", "nothing", "deadly"):
-        runs += toys.runs(f"{toys.folder}/faults.py:{name}/released")
+        runs += toys.runs(f"{toys.folder}/faults.py:{name}/released", epochs=10_000)
     assert estimate(runs, RunStore(tmp_path))[0] == 8
 
 
