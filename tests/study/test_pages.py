@@ -3,6 +3,8 @@
 import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import browser
@@ -49,13 +51,30 @@ FIGURES = {
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def no_backend(tmp_path_factory):
+    """A folder for PYTHONPATH, with which no backend can be imported."""
+    folder = tmp_path_factory.mktemp("none")
+    for backend in ("keras", "tensorflow"):
+        (folder / f"{backend}.py").write_text("raise SystemError('nothing is to be trained')")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory, no_backend):
     """A study, as small as they come, and the notebooks that tell it."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "tiny.yaml").write_text(STUDY)
-    study = read_study(folder / "tiny.yaml", {"out": str(folder / "reports")})
-    found = run_study(study, lambda line: None)
-    assert found.problems == ()
+    out = folder / "reports"
+    study = read_study(folder / "tiny.yaml", {"out": str(out)})
+    bare = read_study(folder / "tiny.yaml", {"out": str(out), "notebooks": False})
+    assert run_study(bare, lambda line: None).problems == ()
+    plan = plan_study(study)
+    notebooks = list_notebooks(study, plan, plan.runs, out)
+    with environment(PYTHONPATH=no_backend):
+        assert execute(notebooks, out) == [""] * len(notebooks)
+    said = []
+    assert run_study(study, said.append).problems == ()  # nothing is left but the index
+    assert not any("executing" in line for line in said)
     return study
 
 
@@ -202,11 +221,11 @@ def test_a_notebook_has_the_parameters_it_is_given(report, notebooks):
         assert set(notebook.parameters) <= names
 
 
-def test_reading_what_is_there_starts_no_backend(report, notebooks, tmp_path):
-    for backend in ("keras", "tensorflow"):
-        (tmp_path / f"{backend}.py").write_text("raise SystemError('nothing is to be trained')")
-    with environment(PYTHONPATH=str(tmp_path)):
-        assert execute([notebooks[INSIDE]], report) == [""]
+def test_reading_what_is_there_starts_no_backend(report, notebooks, no_backend):
+    with environment(PYTHONPATH=no_backend):  # as when the notebooks were executed
+        done = subprocess.run([sys.executable, "-c", "import keras"], stderr=subprocess.PIPE)
+    assert b"nothing is to be trained" in done.stderr
+    assert all(notebook.is_done(report) for notebook in notebooks.values())
 
 
 def test_blocks_that_differ_in_folds_alone_have_a_page_each(tmp_path):
