@@ -79,7 +79,7 @@ def test_network_learns_as_keras_own_layers():
     before = stock.get_weights()
     for model in (ours, stock):
         # One step of plain descent at rate 1 is the gradient itself.
-        model.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy", jit_compile=False)
+        model.compile(keras.optimizers.SGD(1.0), "categorical_crossentropy", run_eagerly=True)
         model.train_on_batch(features(frames=140), labels())
     after = stock_weights(stock, ours)  # the moving statistics among them
     for weight, was, found in zip(stock.weights, before, after, strict=True):
