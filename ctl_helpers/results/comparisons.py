@@ -68,13 +68,15 @@ def compare(
                 f"{dict(reference)}, got {found}; name more of {', '.join(keys)}"
             )
         for key, other in grouped(here.drop(base.index), keys):
-            found = _differences(other, base, predictions)
+            found = differences(other, base, predictions)
             rows += [where | key | found] if found else []
     return named_apart(pd.DataFrame(rows)).drop(columns="variant", errors="ignore")
 
 
-def _differences(other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None) -> dict:
-    """Return the columns of tests, or none where the two share nothing that can be tested."""
+def differences(
+    other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None = None
+) -> dict:
+    """Test one condition against another: a row of `compare`, {} if too little is of both."""
     unit = unit_of(base)
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T

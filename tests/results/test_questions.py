@@ -1,11 +1,13 @@
 """Goals, choices, seconds of a new voice and divisions, on invented runs of known scores."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
+from scipy import stats
 from toys import variant
 
 from ctl_helpers.results import questions as module
@@ -39,7 +41,7 @@ def test_a_goal_is_reached_by_the_method_that_it_names():
     others += [{"corpus": "casia", "recipe": "other"}, {"normalisation": "speaker"}]
     others += [{"variant": variant("modern", epochs=99)}, {"variant": variant("modern", 3)}]
     rows = [row for other in others for row in folds(better, **modern | other)]
-    (row,) = goals(pd.concat([runs, table(rows, normalisation="global")])).to_dict("records")
+    row, _ = goals(pd.concat([runs, table(rows, normalisation="global")])).to_dict("records")
     assert row["place"] == "EmoDB" and row["method"] == "CPAC modern"
     assert row["uar"] == pytest.approx(90) and row["uar_low"] < 90 < row["uar_high"]
     assert (row["goal"], row["reached"], row["folds"], row["of_folds"]) == (90, "yes", 10, 10)
@@ -47,6 +49,22 @@ def test_a_goal_is_reached_by_the_method_that_it_names():
     less = table(folds(good - 0.01, **modern), normalisation="global")
     assert goals(less)["reached"].tolist() == ["no"]
     assert goals(runs.iloc[:0]).empty
+
+
+@pytest.mark.parametrize(("gain", "ahead"), [(0.02, "yes"), (0.001, "no"), (-0.02, "no")])
+def test_one_method_is_ahead_of_another_by_the_whole_interval(gain, ahead):
+    place = {"corpus": "emodb", "method": "cpac", "protocol": "kfold"}
+    noise = np.random.default_rng(0).normal(0, 0.01, 10)
+    rows = folds(np.linspace(0.7, 0.8, 10) + noise + gain, **place, recipe="modern")
+    rows += folds(np.linspace(0.7, 0.8, 10), **place, recipe="released")
+    found = goals(table(rows, normalisation="global")).set_index("goal").loc[0]
+    assert found["uar"] == pytest.approx(100 * (noise.mean() + gain))
+    t, rho = stats.t.ppf(0.975, 9), 54 / 481  # Nadeau and Bengio
+    half = 100 * t * noise.std(ddof=1) * math.sqrt(1 / 10 + rho)
+    assert [found["uar_low"], found["uar_high"]] == pytest.approx(
+        [found["uar"] - half, found["uar"] + half]
+    )
+    assert found["reached"] == ahead == ("yes" if found["uar_low"] > 0 else "no")
 
 
 def test_goals_name_what_the_reference_computes():
@@ -57,6 +75,8 @@ def test_goals_name_what_the_reference_computes():
     for goal in asked.to_dict("records"):
         block = study.blocks[goal["block"]]
         assert goal["method"] in (*block.methods, module.CHOSEN)
+        if goal["ahead_of"]:
+            assert goal["ahead_of"] in study.blocks["released, shuffled"].methods
         corpora = {name for place in goal["places"].split() for name in place.split(":")}
         assert corpora <= set(block.names)
         assert goal["protocol"] in (*block.protocols, *block.scorings)
