@@ -69,9 +69,11 @@ def _score(goal: dict, place: str, runs: pd.DataFrame, chosen: pd.DataFrame) -> 
         mine = matching(chosen, {"source": name_of(source), "target": name_of(target)})
         return {"place": place, "uar": mine["uar"].iloc[0]} if len(mine) else {}
     asked = {"source": source, "target" if source else "corpus": target, "labels": "emotion"}
-    asked |= {"selection": "last"} | {key: goal[key] for key in ("protocol", "normalisation")}
+    asked |= {"selection": "last", "protocol": goal["protocol"]}
     label = runs["method"] + ("/" + runs["recipe"]).where(runs["recipe"].ne(""), "")
-    mine, other = (matching(runs[label.eq(goal[key])], asked) for key in ("method", "ahead_of"))
+    mine = runs[label.eq(goal["method"]) & runs["normalisation"].eq(goal["normalisation"])]
+    mine = matching(mine, asked)
+    other = matching(as_named(runs[label.eq(goal["ahead_of"])]), asked)
     if mine.empty or (goal["ahead_of"] and other.empty):
         return {}
     score = {"place": place_of(mine.iloc[0].to_dict())} | extent(mine)
