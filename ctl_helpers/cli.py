@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        _check_folder()
+        _check_place()
         status = parsed.command(parsed)
         sys.stdout.flush()
         return status
@@ -110,7 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _check_folder() -> None:
+def _check_place() -> None:
+    if sys.platform == "win32":
+        raise StudyError("system: expected Linux or macOS, got Windows; use WSL")
     try:
         os.getcwd()
     except FileNotFoundError as error:

@@ -326,6 +326,14 @@ def test_channels_first_in_kerass_own_settings_change_nothing(root, tmp_path, ca
     assert done.stdout == capsys.readouterr().out and "emotion" in done.stdout
 
 
+def test_windows_is_one_line():
+    code = "import sys; from ctl_helpers import cli; sys.platform = 'win32'; "
+    code += "sys.exit(cli.main(['corpora']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "error: system: expected Linux or macOS, got Windows; use WSL\n"
+
+
 def test_an_unknown_backend_is_one_line(root):
     words = [sys.executable, "-m", "ctl_helpers", "predict", str(root / "one" / "000.wav")]
     environment = os.environ | {"KERAS_BACKEND": "mxnet"}
