@@ -328,7 +328,7 @@ def test_channels_first_in_kerass_own_settings_change_nothing(root, tmp_path, ca
 
 def test_windows_is_one_line():
     code = "import sys; from ctl_helpers import cli; sys.platform = 'win32'; "
-    code += "sys.exit(cli.main(['corpora']))"
+    code += "sys.exit(cli.main(['corpora', '.']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "error: system: expected Linux or macOS, got Windows; use WSL\n"
