@@ -367,6 +367,12 @@ def test_splits_say_who_trains_and_who_tests(root, capsys):
         assert mine.tolist() == manifest["utterance"].iloc[split.test].tolist()
 
 
+def test_splits_need_a_protocol(root, capsys):
+    assert cli.main(["splits", "--corpora", str(root), "--protocols", "none"]) == 2
+    said = "error: splits: expected protocols inside a corpus, got none\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_raters_vote_where_that_is_asked_for(tmp_path, capsys):
     folder = toy_corpus(tmp_path, "rated", utterances=8) / "rated"
     table = pd.read_csv(folder / "manifest.csv", dtype=str)

@@ -206,7 +206,7 @@ def with_versions(
     manifest : DataFrame
         A row per utterance.
     **rows
-        Only, failed and seed, as for `normalise`.
+        Train, only, failed and seed, as for `normalise`.
     """
 
     def like_these(version: Features) -> Normalised:

@@ -163,7 +163,7 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray, seed: int = 
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
     rows = {"only": only, "failed": problem.failed, "seed": seed}
     inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, **rows)
-    return with_versions(inputs, versions, manifest, **rows)
+    return with_versions(inputs, versions, manifest, train=train, **rows)
 
 
 def card(problem: Problem, recipe: Recipe, inputs: Normalised) -> dict[str, Any]:

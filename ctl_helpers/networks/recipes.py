@@ -124,6 +124,8 @@ class Recipe:
         own = self.settings if changes.get("network", self.network) == self.network else {}
         changes["settings"] = {**own, **changes.get("settings", {})}
         new = {k: v for k, v in changes.items() if v != getattr(self, k)}
+        if tuple(new.get("resampled", ())) == self.resampled:  # a list of the same
+            new.pop("resampled", None)
         said = [f"{k}={v}" for k, v in new.items() if k not in ("settings", "normalisation")]
         settings = new.get("settings", {}).items()
         said += [f"{k}={v}" for k, v in settings if self.settings.get(k, ...) != v]

@@ -179,7 +179,9 @@ def _transfer(across: pd.DataFrame, chosen: pd.DataFrame) -> str:
     pairs = ours.groupby(["source", "target"]).ngroups
     means = ours.groupby("name").agg(uar=("uar", "mean"), pairs=("uar", "size"))
     means = means[means["pairs"] == means["pairs"].max()]
-    best, where = means["uar"].idxmax(), f"{pairs} pair{'s' * (pairs > 1)}"
+    best, ran = means["uar"].idxmax(), int(means["pairs"].max())
+    chances = [tables.chance_of(row) for _, row in ours[ours["name"].isin(means.index)].iterrows()]
+    chance = " to ".join(sorted({f"{one:.0f}" for one in (min(chances), max(chances))}))
     words = []
     row = ours[ours["name"] == best].iloc[0]
     plain = method_of({**row, "method": "source-only"})
@@ -188,10 +190,9 @@ def _transfer(across: pd.DataFrame, chosen: pd.DataFrame) -> str:
     if len(chosen) == pairs:
         words.append(f"a method chosen without the target's labels {chosen['uar'].mean():.1f} %")
     words.append(f"the best in hindsight {means.loc[best, 'uar']:.1f} % ({best})")
-    chance = tables.chance_of(ours.iloc[0])
     return (
-        f"Across corpora ({where}, with the target's speech but not its labels, chance "
-        f"{chance:.0f} %) {', '.join(words)}."
+        f"Across corpora ({ran} pair{'s' * (ran > 1)}, with the target's speech but not its "
+        f"labels, chance {chance} %) {', '.join(words)}."
     )
 
 

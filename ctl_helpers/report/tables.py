@@ -212,16 +212,16 @@ def scores_by(predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
     """
     rows = []
     for row, part in grouped(predictions.sort_values(["corpus", by]), ["corpus", by]):
-        seeds, count = part["seed"].nunique(), len(part)
+        utterances, count = part["utterance"].nunique(), len(part)  # each may be tested again
         hits = (part["emotion"] == part["predicted"]).sum()
-        share = proportion_interval(hits / seeds, count / seeds)
+        share = proportion_interval(hits / count * utterances, utterances)
         if by == "speaker":
-            row |= {"sex": part["sex"].iloc[0], "utterances": part["utterance"].nunique()}
+            row |= {"sex": part["sex"].iloc[0], "utterances": utterances}
             row |= pooled_interval(part).columns("uar") | share.columns("war")
         else:
             where = predictions["corpus"] == row["corpus"]
             called = (predictions["predicted"][where] == row["emotion"]).sum()
-            row |= {"utterances": count // seeds} | share.columns("recall")
+            row |= {"utterances": utterances} | share.columns("recall")
             row["precision"] = 100 * hits / called if called else np.nan
             row["f1"] = 200 * hits / (count + called)
         rows.append(row)

@@ -15,6 +15,7 @@ from ctl_helpers.results.summaries import extent, fold_interval
 CHOSEN = "chosen by other pairs"  # a method for each target; see RULES in naming
 _METHOD = ["method", "recipe", "normalisation"]
 _ALIKE = [*CONDITION, "selection", "settings"]  # of runs that differ in the division alone
+_VOICE = ["corpus", "protocol", "method", "recipe", "selection", "settings"]
 _KNOWN = {"global": "none"} | {kind: f"{n:.0f} s" for kind, n in SECONDS.items()}
 _KNOWN |= {"speaker": "all"}  # of a speaker, by the normalisation
 
@@ -36,6 +37,7 @@ def goals(runs: pd.DataFrame) -> pd.DataFrame:
         ("yes", "no"), and the block of the reference that has it.
     """
     table = pd.read_csv(Path(__file__).with_name("goals.csv"), keep_default_na=False)
+    runs = runs[runs["protocol"].ne("kfold") | runs["of_folds"].eq(10)]  # as published
     runs = as_named(runs, free=("normalisation",))
     chosen = chosen_by_other_pairs(runs)
     rows = [_row(goal, runs, chosen) for goal in table.to_dict("records")]
@@ -79,7 +81,8 @@ def _score(goal: dict, place: str, runs: pd.DataFrame, chosen: pd.DataFrame) -> 
     score = {"place": place_of(mine.iloc[0].to_dict())} | extent(mine)
     if not goal["ahead_of"]:
         return score | fold_interval(mine, "uar").columns("uar")
-    found = differences(mine, other)
+    if not (found := differences(mine, other)):
+        return {}
     return score | {f"uar{end}": found[f"difference{end}"] for end in ("", "_low", "_high")}
 
 
@@ -178,7 +181,8 @@ def seconds_of_a_new_voice(runs: pd.DataFrame) -> pd.DataFrame:
         one for each seed, the lowest and the highest), and all of it.
     """
     inside = runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)]
-    keys = ["corpus", "protocol", "method", "recipe", "selection", "normalisation"]
+    inside = inside.assign(settings=without(inside["variant"], "normalisation"))
+    keys = [*_VOICE, "normalisation"]
     draws = (100 * inside.groupby([*keys, "seed"])["uar"].mean()).groupby(level=keys)
     means, lows, highs = (
         table.unstack().reindex(columns=list(_KNOWN)).rename(columns=_KNOWN)
@@ -187,7 +191,7 @@ def seconds_of_a_new_voice(runs: pd.DataFrame) -> pd.DataFrame:
     some = [_KNOWN[kind] for kind in SECONDS]
     means = means.join(lows[some].add_suffix("_low")).join(highs[some].add_suffix("_high"))
     means = means[means[some].notna().any(axis=1)].reset_index()
-    return _as_written(means).drop(columns=["recipe", "selection"]).rename_axis(columns=None)
+    return _as_written(means).drop(columns=_VOICE[3:]).rename_axis(columns=None)
 
 
 def _as_written(table: pd.DataFrame) -> pd.DataFrame:

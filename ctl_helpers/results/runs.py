@@ -6,7 +6,6 @@ files (see `archive`). Both are read alike; where a run is in both, its folder c
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -20,7 +19,14 @@ import pandas as pd
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
-from ctl_helpers.runs.store import RunStore, StorePath, canonical, damage, read_archive
+from ctl_helpers.runs.store import (
+    RunStore,
+    StorePath,
+    canonical,
+    damage,
+    read_archive,
+    write_text,
+)
 
 log = logging.getLogger("ctl_helpers")
 
@@ -94,8 +100,9 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     if not runs["synthetic"].all():
         runs = runs[~runs["synthetic"]]
     runs = runs.assign(asked=runs["run"].isin(_asked_for(out)))
-    # The features of a corpus that has changed have another key, whatever else is the same.
-    runs = runs.assign(alike=without(runs["variant"], "features key"))
+    # What changed has another hash, a corpus its features' and a file its content's; the rest is
+    # the same.
+    runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
     runs = runs.sort_values(["asked", "finished"], kind="stable")
     condition, alike = [*CONDITION, "variant", "selection"], [*CONDITION, "alike", "selection"]
     superseded = runs.groupby([*alike, "split", "seed"])["asked"].transform("any") & ~runs["asked"]
@@ -113,9 +120,7 @@ def study_runs(out: str | Path) -> pd.DataFrame:
 
 def ask_for(out: str | Path, names: Iterable[str]) -> None:
     """Write down which runs the latest study of a report asks for; see `study_runs`."""
-    written = Path(out) / f".asked.{os.getpid()}"
-    written.write_text("\n".join(sorted(names)))
-    os.replace(written, Path(out) / ASKED)
+    write_text(Path(out) / ASKED, "\n".join(sorted(names)))
 
 
 def _asked_for(out: str | Path) -> list[str]:
@@ -123,9 +128,9 @@ def _asked_for(out: str | Path) -> list[str]:
     return file.read_text().split() if file.is_file() else []
 
 
-def without(variants: pd.Series, setting: str) -> pd.Series:
-    """Leave a setting out of the column ``variant`` of runs."""
-    found = [json.loads(variant) | {setting: None} for variant in variants]
+def without(variants: pd.Series, *settings: str) -> pd.Series:
+    """Leave settings out of the column ``variant`` of runs."""
+    found = [json.loads(variant) | dict.fromkeys(settings) for variant in variants]
     return pd.Series([json.dumps(one, sort_keys=True) for one in found], variants.index, str)
 
 
@@ -153,7 +158,8 @@ def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]
             *(root, len(damaged), " ".join(", ".join([*damaged[:20], *more]).split())),
         )
     for row in read_archive(root.parent):
-        if wanted is None or row["run"] in wanted:
+        there = wanted is None or row["run"] in wanted
+        if there and row["spec"].get("format") == FORMAT:
             found.setdefault(row["run"], row)
     return list(found.values())
 
@@ -230,7 +236,9 @@ def as_named(runs: pd.DataFrame, free: tuple[str, ...] = ()) -> pd.DataFrame:
 def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple) -> bool:
     settings = json.loads(variant)
     recipes = TRANSFER_RECIPES if kind == "adaptation" else RECIPES
-    own = canonical(asdict(recipes[recipe])) if recipe in recipes else {}
+    if recipe and recipe not in recipes:  # a changed one, as its name says
+        return False
+    own = canonical(asdict(recipes[recipe])) if recipe else {}
     if own and settings.get("network") != own["network"]:  # another one has its own settings
         free = (*free, "network", "settings")
     usual = across or settings.get("division") == Problem.division
@@ -240,14 +248,19 @@ def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple
 def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[dict[str, Any]]:
     problem, method = spec["problem"], spec["method"]
     recipe, across = method.get("recipe") or {}, bool(problem.get("source"))
-    varies = {key: problem.get(key) for key in ("folds", "division")}
+    halved = problem["protocol"] == "inductive"  # by each seed into halves of its own
+    varies = {"folds": problem.get("folds")}
+    varies |= {"division": None if halved else problem.get("division")}
     varies |= {"features key": method.get("features"), **recipe}
+    for hashed in ("members", "source"):  # of these the name tells which; the rest is no setting
+        varies.pop(hashed, None)
     row = {key: problem.get(key) or "" for key in ("corpus", "source", "target")} | {
         **{"run": run, "protocol": problem["protocol"], "split": problem["split"]},
         **{"labels": problem.get("labels", "emotion"), "classes": ", ".join(problem["classes"])},
         **{"method": method["name"], "kind": method["kind"], "recipe": recipe.get("name", "")},
         "normalisation": recipe.get("normalisation", "none"),
-        **{"seed": int(spec["seed"]), "reported": spec["selection"], "folds": problem.get("folds")},
+        "seed": int(problem["division"] if halved else spec["seed"]),
+        **{"reported": spec["selection"], "folds": problem.get("folds")},
         "utterances": int(record["utterances"]["test"]),
         "train_utterances": int(record["utterances"]["train"]),
         "variant": json.dumps(varies, sort_keys=True),

@@ -129,10 +129,12 @@ def pooled_interval(predictions: pd.DataFrame, *, over_speakers: bool = False) -
     Returns
     -------
     Interval
-        Mean over seeds: they predict the same utterances, so more seeds do not narrow it.
+        Mean over seeds, and over divisions or inner folds that test an utterance again: these do
+        not narrow it.
     """
     intervals = []
-    for _, part in predictions.groupby("seed"):
+    turn = predictions.groupby(["seed", "corpus", "utterance"]).cumcount()
+    for _, part in predictions.groupby(["seed", turn]):
         speakers = part["corpus"] + " " + part["speaker"] if over_speakers else None
         found = bootstrap_interval(part["emotion"], part["predicted"], speakers=speakers)
         intervals.append(found)

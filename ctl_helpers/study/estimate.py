@@ -86,7 +86,7 @@ def sentence(count: int, seconds: float, jobs: int | None = None) -> str:
     """
     if not count:
         return "no runs to compute: all are there"
-    used = jobs or cores()
+    used = min(jobs or cores(), count)
     seconds /= used
     unit, size = ("hours", 3600) if seconds > 5400 else ("minutes", 60)
     amount = f"{seconds / size:.0f} {unit}" if seconds >= 90 else "a minute or two"

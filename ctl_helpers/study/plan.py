@@ -361,6 +361,8 @@ def list_splits(study: Study) -> pd.DataFrame:
                 place = {"protocol": protocol, "division": problem.division}
                 place |= {"split": problem.split, "part": part}
                 tables.append(rows.assign(**place))
+    if not tables:
+        raise StudyError("splits: expected protocols inside a corpus, got none")
     columns = ["corpus", "protocol", "division", "split", "part"]
     columns += ["utterance", "emotion", "speaker"]
     return pd.concat(tables, ignore_index=True)[columns]

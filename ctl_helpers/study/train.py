@@ -94,7 +94,7 @@ def train_network(
 
 
 def _whole_problem(study: Study) -> Problem:
-    """Make a problem that trains on everything; a few rows are predicted, and not looked at."""
+    """Make a problem that trains on everything; its predictions are not looked at."""
     (root, found), settings = open_corpora(study, print), study.settings
     names = names_of(settings, found)
     manifests = [load_manifest(root, name, **settings.reading) for name in names]
@@ -104,7 +104,7 @@ def _whole_problem(study: Study) -> Problem:
         "corpus": "+".join(manifest["corpus"].unique()),
         "length": samples_of(settings.seconds),
     }
-    return Problem(manifest, classes, rows, rows[:1], "whole", "all", **more)
+    return Problem(manifest, classes, rows, rows, "whole", "all", **more)
 
 
 def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -> dict:

@@ -9,6 +9,7 @@ from toys import CHANGES, NETWORK, toy_features, toy_manifest, write_code
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
+from ctl_helpers.methods.network import normalised
 from ctl_helpers.networks import build, training
 from ctl_helpers.networks.backend import prepare
 from ctl_helpers.networks.cpac import with_embedding
@@ -104,6 +105,15 @@ def test_training_sees_resampled_recordings_and_scoring_does_not(method, tmp_pat
     assert outcome.history[0]["loss"] != plain.history[0]["loss"]
     p = keras.ops.convert_to_numpy(outcome.model(features.values[problem.test]))
     np.testing.assert_allclose(outcome.probabilities["last"], p, atol=1e-5)
+
+
+def test_resampled_recordings_of_a_new_voice_learn_from_its_seconds_alone(tmp_path):
+    (problem,) = across("transductive")
+    problem = replace(problem, manifest=problem.manifest.assign(duration=2.0))
+    problem = problem.with_features(*[problem.features[0]] * 2)  # played at the same speed
+    recipe = parse("cpac/quick", "speaker-5s").recipe
+    inputs = normalised(problem, recipe, problem.train)
+    np.testing.assert_array_equal(inputs.versions[0][:], inputs[:])
 
 
 def test_a_network_that_cannot_take_the_features_says_so(tmp_path):

@@ -48,6 +48,8 @@ def test_a_change_is_a_copy_whose_name_says_it():
     assert modern.settings == recipe("modern").settings | {"head_gain": 1.0}
     other = recipe("modern", network="mine.py:network", settings={"units": 3})
     assert other.settings == {"units": 3}, "a network of one's own knows nothing of CPAC's"
+    same = recipe("independent", resampled=[0.84, 0.92, 1.09, 1.19], epochs=40)
+    assert same == recipe("independent")
     # What is the recipe's own value is no change, and a normalisation has a column of its own.
     assert recipe("released", epochs=300, normalisation="global").name == "released"
 

@@ -234,6 +234,19 @@ def test_an_index_of_nothing_and_of_one_run(tmp_path):
     assert "shuffled folds: voices known" in text and "held-out speakers" not in text
 
 
+def test_methods_that_ran_on_few_pairs_are_said_to(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for method, source, target, classes in (
+        ("dann", "casia", "emodb", "angry, sad"),
+        ("coral", "emodb", "casia", "angry, fear, happy, sad"),
+    ):
+        pair = {"source": source, "target": target, "protocol": "transductive"}
+        pair |= {"recipe": fabricated.recipe("modern"), "classes": classes.split(", ")}
+        fabricated.add_run(store, method=method, split="all", **pair)
+    said = " ".join(findings(tmp_path).sentences())
+    assert "Across corpora (1 pair, " in said and "chance 25 to 50 %" in said
+
+
 def test_the_latest_of_runs_of_the_same_counts_and_real_ones_alone(tmp_path):
     store, names = RunStore(tmp_path / "runs"), {}
     for day, rows in ((2, "b"), (3, "c"), (1, "a")):

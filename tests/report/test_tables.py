@@ -194,6 +194,16 @@ def test_seeds_do_not_narrow_an_interval(runs, predictions):
     )
 
 
+def test_utterances_tested_again_do_not_narrow_an_interval(runs, predictions):
+    mine = fabricated.one_condition(
+        runs, predictions, corpus="emodb", recipe="modern", protocol="kfold"
+    )
+    one = mine[mine["seed"] == 0]
+    again = pd.concat([one, one])  # by another division, say
+    for by in ("emotion", "speaker"):
+        pd.testing.assert_frame_equal(tables.scores_by(one, by), tables.scores_by(again, by))
+
+
 def test_a_condition_stands_beside_the_recipe_s_own_and_is_named(tmp_path):
     store = RunStore(tmp_path)
     for kind, accuracy in (("global", 0.5), ("speaker", 0.9)):

@@ -69,6 +69,20 @@ def test_one_method_is_ahead_of_another_by_the_whole_interval(gain, ahead):
     assert found["reached"] == ahead == ("yes" if found["uar_low"] > 0 else "no")
 
 
+def test_one_fold_alone_is_ahead_of_nothing():
+    place = {"corpus": "emodb", "method": "cpac", "protocol": "kfold"}
+    rows = folds([0.9], **place, recipe="modern", normalisation="global")
+    rows += folds([0.8], **place, recipe="released", normalisation="none")
+    assert goals(table(rows))["goal"].tolist() == [90]
+
+
+def test_a_goal_is_about_the_ten_folds_that_are_published():
+    place = {"corpus": "emodb", "method": "cpac", "recipe": "modern", "protocol": "kfold"}
+    rows = folds([0.95] * 10, **place)
+    rows += [row | {"of_folds": 5} for row in folds([0.5] * 5, **place)]
+    assert goals(table(rows, normalisation="global"))["uar"].tolist() == pytest.approx([95])
+
+
 def test_goals_name_what_the_reference_computes():
     from ctl_helpers.study.settings import read_study
 
@@ -100,6 +114,8 @@ def test_the_method_across_corpora_is_chosen_by_pairs_without_the_target():
         for seed, change in enumerate((-0.01, 0, 0.01))
     ]
     rows.append({"source": "a", "target": "b", "method": "best, but on one pair", "uar": 0.99})
+    changed = {"recipe": "modern (epochs=5)", "kind": "adaptation", "method": "one", "uar": 0.99}
+    rows += [{"source": s, "target": t} | changed for s, t in scores]
     rows.append({"source": "a+c", "target": "b", "method": "one", "uar": 0.99})
     found = chosen_by_other_pairs(table(rows, protocol="transductive")).set_index(
         ["source", "target"]
@@ -124,6 +140,15 @@ def test_scores_by_how_much_of_a_new_voice_is_known():
     assert [row[key] for key in ("none", "5 s", "all")] == pytest.approx([65, 30, 85])
     assert [row["5 s_low"], row["5 s_high"]] == pytest.approx([20, 40])
     assert np.isnan(row["20 s"])
+
+
+def test_seconds_of_a_new_voice_keep_other_settings_apart():
+    place = {"corpus": "emodb", "protocol": "grouped", "method": "compare+linear"}
+    rows = []
+    for count, score in ((5, 0.4), (10, 0.8)):
+        settings = {"variant": variant("", folds=count), "normalisation": "speaker-5s"}
+        rows += folds([score] * count, **place, **settings)
+    assert seconds_of_a_new_voice(table(rows))["5 s"].tolist() == pytest.approx([80, 40])
 
 
 def test_scores_of_other_divisions_stand_beside_the_usual_one_alone():

@@ -1,5 +1,6 @@
 """Reading runs, from folders and from the archive."""
 
+import bz2
 import json
 import logging
 import shutil
@@ -246,3 +247,36 @@ def test_of_runs_that_exclude_each_other_those_of_the_latest_study_count(tmp_pat
     for words, key in names:
         results.ask_for(tmp_path, [names[words, key]])
         assert counting() == ({names[words, key]}, {"fold 0", "fold 1"})
+
+
+@pytest.mark.parametrize(
+    ("method", "hashed"),
+    [
+        ("mean(cpac/modern,mfcc+linear)", {"members": [{"versions": {"numpy": "{}"}}]}),
+        ("mfcc+mine.py:classifier", {"source": "{}"}),
+        ("given:theirs.csv", {"content": "{}"}),
+    ],
+)
+def test_what_an_upgrade_or_an_edit_makes_anew_takes_the_place_of_the_old(tmp_path, method, hashed):
+    store, runs = RunStore(tmp_path / "runs"), []
+    for time_ in "12":
+        told = json.loads(json.dumps(hashed).replace("{}", time_))
+        run = {"corpus": "emodb", "split": "fold 0", "of_folds": 2, "method": method}
+        run |= {"recipe": {"name": "", "normalisation": "mixed"} | told}
+        fabricated.add_run(store, **run, finished=f"2026-01-0{time_}T00:00:00Z")
+        runs += sorted(set(results.load_runs(store)["run"]) - set(runs))
+    results.ask_for(tmp_path, runs[1:])
+    assert results.study_runs(tmp_path)["run"].tolist() == runs[1:]
+
+
+def test_archived_runs_of_another_format_are_left_out(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    for fold in range(2):
+        fabricated.add_run(store, split=f"fold {fold}", **KFOLD)
+    file = write_archive(tmp_path)[0]
+    shutil.rmtree(store.root)
+    rows = [*map(json.loads, bz2.decompress(file.read_bytes()).decode().splitlines())]
+    rows[0]["spec"]["format"] -= 1
+    file.write_bytes(bz2.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    left = rows[1]["spec"]["problem"]["split"]
+    assert results.load_runs(store)["split"].tolist() == [left]

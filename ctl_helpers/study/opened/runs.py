@@ -103,9 +103,10 @@ class OpenedInside(Opened):
         return figures.read_network(saved) if saved.is_file() else []
 
     @cached_property
-    def space(self) -> spaces.Space:
-        """The test utterances of the first run as points: their embeddings."""
-        return spaces.run_space(self.store.root / self.planned[0].name)
+    def space(self) -> spaces.Space | None:
+        """The test utterances of the first run as points: their embeddings; an archive has none."""
+        folder = self.store.root / self.planned[0].name
+        return spaces.run_space(folder) if (folder / "embeddings.npz").is_file() else None
 
     def tested(self, utterance: int = 0) -> tuple[np.ndarray, pd.Series]:
         """Give a test utterance as the first run's network got it, and its row of predictions."""
