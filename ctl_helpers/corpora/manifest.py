@@ -51,6 +51,8 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
         shown = path.as_posix().encode("utf-8", "backslashreplace").decode()
         if shown != path.as_posix():
             listing.leave_out(shown, "unreadable", "its name is not UTF-8")
+        elif "\r" in shown:  # which CSV does not keep
+            listing.leave_out(shown, "unreadable", "its name holds a carriage return")
         elif isinstance(found, Labels):
             listing.parts.append(replace(found, file=shown))
         else:
@@ -284,6 +286,8 @@ def load_manifest(
     except StudyError as error:
         raise StudyError(f"corpus {name!r}: {error}") from error
     if not listing.parts and not listing.problems:
+        if not native:
+            raise StudyError(f"corpus {name!r}: no rows in {place}")
         example = entry.example if entry else "<emotion>/*.wav"
         raise StudyError(
             f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"

@@ -104,7 +104,7 @@ def _segment(row: Mapping[str, str]) -> tuple[float, float] | None:
     if first < 0:
         return None
     if math.isnan(last):
-        return (first, last) if first > 0 else (math.nan, math.nan)
+        return (first if first > 0 else math.nan, math.nan)  # the same NaN: it is part of a key
     first = 0.0 if math.isnan(first) else first
     return (first, last) if 0 <= first < last else None
 

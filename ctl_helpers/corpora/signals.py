@@ -65,7 +65,8 @@ def _samples(sound: soundfile.SoundFile, start: float | None, end: float | None)
     rate, length = sound.samplerate, sound.frames / sound.samplerate
     first = 0.0 if start is None or math.isnan(start) else start
     last = length if end is None or math.isnan(end) else end
-    if (first, last) != (0.0, length) and not 0 <= first < last <= length + _TOLERANCE:
+    inside = 0 <= first < min(last, length) and last <= length + _TOLERANCE
+    if (first, last) != (0.0, length) and not inside:
         raise StudyError(f"{sound.name}: no segment {first:g} to {last:g} s in {length:g} s")
     # Some codecs (GSM) can only be read from the start, and need the number of samples.
     begin, stop = round(first * rate), round(last * rate)

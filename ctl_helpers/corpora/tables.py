@@ -81,7 +81,7 @@ def _means(name: str, ours: str) -> bool:
 
 def is_table(path: Path, reading: Reading) -> bool:
     """Whether a file is a table that names recordings or emotions."""
-    if path.suffix.lower() not in (".csv", ".tsv") or not path.is_file():
+    if path.suffix.lower() not in (".csv", ".tsv") or not os.path.isfile(path):
         return False
     try:
         first, *rows = [*islice(_lines(path, "replace"), 2)] or [[]]
@@ -108,7 +108,7 @@ def own_table(folder: Path, reading: Reading) -> list[Path]:
     except OSError:
         return []
     own = [files[name] for name in names if name in files]
-    named = [t for t in own if t.stem.casefold() == "manifest" and t.is_file()]
+    named = [t for t in own if t.stem.casefold() == "manifest" and os.path.isfile(t)]
     return [t for t in own if t in named or is_table(t, reading)][:1]
 
 
@@ -116,7 +116,7 @@ def tables_in(folder: Path, reading: Reading) -> list[Path]:
     """Tables that say what a folder holds: its own, those of its splits, or a database's."""
     splits = [folder / split / "metadata.csv" for split in SPLITS]
     splits = [table for table in splits if is_table(table, reading)]
-    database = [folder / _DATABASE] if (folder / _DATABASE).is_file() else []
+    database = [folder / _DATABASE] if os.path.isfile(folder / _DATABASE) else []
     return own_table(folder, reading) or splits or database
 
 
@@ -269,7 +269,7 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
         _check_ends(frame, table.name)
         frame = frame.reindex(columns=[*ALIASES, "too many"]).astype(object).fillna("")
         for row in frame.to_dict("records"):
-            row = {name: str(value).strip() for name, value in row.items()}
+            row = {name: str(value).replace("\r", " ").strip() for name, value in row.items()}
             rows.append(row | {"path": _file(row["path"], table.parent, folder)})
     return rows
 

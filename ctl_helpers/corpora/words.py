@@ -27,7 +27,7 @@ def fold(word: str) -> str:
         if not unicodedata.combining(letter)
     )
     letters = letters.translate({ord("ı"): "i", ord("ł"): "l", ord("_"): " "})
-    return str(int(letters)) if letters.isdecimal() else letters
+    return str(int(letters)) if letters.isdecimal() and len(letters) < 100 else letters
 
 
 def _is_latin(letter: str) -> bool:

@@ -111,19 +111,23 @@ class GivenMethod(Method):
         table = self.table
         if "split" in table:
             table = table[table["split"] == problem.split]
+        part = problem.manifest[["corpus", "utterance"]].iloc[problem.test]
+        part = part.assign(corpus=part["corpus"].str.casefold())
+        keys = ["utterance"]
         if "corpus" in table:
-            tested = problem.manifest["corpus"].iloc[problem.test].str.casefold()
-            table = table[table["corpus"].isin(tested)]
-        table = table.set_index("utterance")
-        wanted = problem.manifest["utterance"].iloc[problem.test]
-        missing = [name for name in wanted if name not in table.index]
-        if missing or table.index.duplicated().any():
-            what = (
-                f"none for {len(missing)}, such as {missing[0]}" if missing else "several for one"
-            )
-            asked = f"expected a prediction for each of {len(wanted)} utterances"
-            raise StudyError(f"{asked}, got {what}")
-        return table.loc[wanted]
+            keys = ["corpus", "utterance"]
+            table = table[table["corpus"].isin(part["corpus"])]
+        wanted, given = (pd.MultiIndex.from_frame(frame[keys]) for frame in (part, table))
+        missing = wanted[~wanted.isin(given)]
+        if len(missing):
+            what = f"none for {len(missing)}, such as {missing[0][-1]}"
+        elif given.has_duplicates:
+            what = "several for one"
+        elif wanted.has_duplicates:
+            what = "one for several of the same name (a column corpus tells them apart)"
+        else:
+            return table.iloc[given.get_indexer(wanted)]
+        raise StudyError(f"expected a prediction for each of {len(wanted)} utterances, got {what}")
 
     def _certain(self, predicted: pd.Series, classes: list[str]) -> np.ndarray:
         """Probabilities of 1 for the emotions that are predicted."""

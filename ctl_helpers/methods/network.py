@@ -161,7 +161,7 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray, seed: int = 
         return Normalised(values[:, None], "none")
     speech = features.speech if recipe.padding == "zeroed" else None
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
-    rows = {"only": only, "failed": problem.failed, "seed": seed}
+    rows = {"only": only, "failed": problem.unseen, "seed": seed}
     inputs = normalise(features.values, manifest, recipe.normalisation, train, speech, **rows)
     return with_versions(inputs, versions, manifest, train=train, **rows)
 

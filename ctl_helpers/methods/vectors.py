@@ -36,7 +36,7 @@ def vectors(
     """
     check_choice(f"normalisation of {name}", normalisation, NORMALISATIONS)
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
-    blocks, rows = [], {"train": train, "only": only, "failed": problem.failed, "seed": seed}
+    blocks, rows = [], {"train": train, "only": only, "failed": problem.unseen, "seed": seed}
     for features in problem.features:
         if features.values.ndim != 2:
             raise StudyError(

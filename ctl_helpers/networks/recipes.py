@@ -161,7 +161,7 @@ def check_fields(changes: Mapping[str, Any]) -> None:
     known = [one.name for one in fields(Recipe)]
     for name, value in changes.items():
         if name not in known:
-            hint = nearest(name, known) or f"; they have {', '.join(known)}"
+            hint = nearest(str(name), known) or f"; they have {', '.join(known)}"
             raise StudyError(f"recipes have no field {name!r}{hint}")
         kind, expected = _KINDS.get(name, (object, ""))
         if value is not None and not isinstance(value, kind):

@@ -58,6 +58,8 @@ def problems_across(
         raise StudyError(
             f"pair {source}:{target}: expected two corpora, got {min(both)!r} as source and target"
         )
+    if any(len(set(side)) < len(side) for side in sides):
+        raise StudyError(f"pair {source}:{target}: expected every corpus once")
     whole = _without_copies([[manifests[name] for name in side] for side in sides])
     whole = [[_relabelled(manifest, labels) for manifest in side] for side in whole]
     classes = _classes([*whole[0], *whole[1]], labels, source, target)

@@ -12,6 +12,7 @@ from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features, FeatureSettings, feature_key
+from ctl_helpers.plugins import is_reference
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +122,8 @@ class Problem:
         attached = replace(self, features=features)
         parts = (self.train, self.adapt, self.test)
         train, adapt, test = (part[~np.isin(part, attached.failed)] for part in parts)
+        if not len(self.train):
+            raise StudyError(f"{self.place} {self.split}: nothing is left to train on")
         if not (len(train) and len(test)):
             raise StudyError(f"{self.place} {self.split}: no utterance is left that has features")
         return replace(attached, train=train, adapt=adapt, test=test)
@@ -129,6 +132,14 @@ class Problem:
     def failed(self) -> list[int]:
         """Rows without features."""
         return sorted({row for one in self.features for row in one.failed})
+
+    @property
+    def unseen(self) -> list[int]:
+        """Rows that statistics of a speaker or corpus may not see: failed, or of an outer part."""
+        if not self.protocol.startswith("inner:"):
+            return self.failed
+        parts = np.concatenate([self.train, self.adapt, self.test]).astype(int)
+        return np.setdiff1d(np.arange(len(self.manifest)), parts).tolist()
 
     def feature_key(self, features: str | FeatureSettings) -> str:
         """Name what `extract` would give for the manifest; see `ctl_helpers.features`."""
@@ -149,6 +160,8 @@ class Problem:
         for part in (self.train, self.adapt, self.test):
             found.update("\n".join([str(len(part)), *self.memo["rows"][part]]).encode())
         described = {name: getattr(self, name) for name in names}
+        if is_reference(self.protocol.removeprefix("inner:")):  # others say it by their name
+            described["held_out"] = self.held_out
         return described | {"classes": list(self.classes), "rows": found.hexdigest()}
 
 

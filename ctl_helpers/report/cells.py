@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.report.markup import CAPTIONS, Table
-from ctl_helpers.results.naming import DAGGER, HEADINGS, OURS, method_of, name_of
+from ctl_helpers.results.naming import DAGGER, HEADINGS, OURS, method_of, name_of, part_of
 from ctl_helpers.results.runs import OPTIMISTIC, PLACE
 from ctl_helpers.runs.store import write_text
 
@@ -86,7 +86,8 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         True where a cell is to be bold, the shape of ``as_table``. Optimistic rows never are, nor
-        are published ones, which are of other folds.
+        are published ones, which are of other folds, nor scores of a part of their folds where
+        others are of all.
     """
     marks = pd.DataFrame(False, shown.index, shown.columns)
     if "method" not in frame or len(frame) < 2 or {"uar", "war"} & set(frame) == {"uar"}:
@@ -94,16 +95,20 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     honest = ~shown["method"].str.endswith(DAGGER)
     if "reported_by" in frame:
         honest &= frame["reported_by"].eq(OURS)
-    places = [frame[column] for column in PLACE if column in frame]
+    places = [frame[column] for column in (*PLACE, "split") if column in frame]
     if "uar" in frame:
         scores = {HEADINGS[metric]: frame[metric] for metric in ("uar", "war")}
     else:
         wide = {} if places else shown.drop(columns="method")
         scores = {c: pd.to_numeric(wide[c].str.extract(r"^(\d+\.\d+)")[0]) for c in wide}
+    parts = pd.Series([bool(part_of(row)) for row in frame.to_dict("records")], frame.index)
     for column, score in scores.items():
         score = score.where(honest)
-        best = score.groupby(places).transform("max") if places else score.max()
-        marks[column] = score.eq(best)
+        whole = score.where(~(parts if "uar" in frame else shown[column].str.endswith(")")))
+        everywhere = pd.Series(0, frame.index)
+        by = whole.groupby(places or everywhere)
+        asked = whole.where(by.transform("count") > 0, score)
+        marks[column] = asked.eq(asked.groupby(places or everywhere).transform("max"))
     return marks
 
 

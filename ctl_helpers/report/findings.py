@@ -61,10 +61,9 @@ class Findings:
     def questions(self) -> dict[str, Table]:
         """Return a table per question, those that have rows."""
         inside, across, own = self.inside, self.across, self.runs["normalisation"].isin(SECONDS)
-        whole = inside[~inside["normalisation"].isin(SECONDS)]  # the others have their own table
         found = {
             "claims": self.claims,
-            "inside": tables.at_a_glance(whole),
+            "inside": tables.at_a_glance(inside),
             "across": tables.at_a_glance(across),
             "cpac": comparisons.against_cpac(self.runs[~own], self.predictions),
             "voices": questions.seconds_of_a_new_voice(self.runs),
@@ -78,7 +77,7 @@ class Findings:
             "all_across": across,
         }
         passages = CAPTIONS["notes"] | RULES
-        cited = {"inside": cells.notes_of(whole), "across": cells.notes_of(across)}
+        cited = {"inside": cells.notes_of(inside), "across": cells.notes_of(across)}
         asked = {}
         for name, (title, note) in CAPTIONS["questions"].items():
             if len(found[name]):

@@ -85,9 +85,13 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Columns method, the best first, and reported_by, then strings: the score in percent, with
         how much of the protocol ran where it is not all of it. Scores that need speech of the test
-        voices stand in columns of their own.
+        voices stand in columns of their own, and so do other sets of classes; those that need some
+        seconds of a voice are left out.
     """
-    rows = [_placed(row) for row in table.to_dict("records")]
+    table = table[~table["normalisation"].isin(SECONDS)]
+    of_one = table.groupby(["corpus", "source", "target", "labels"])["classes"]
+    several = of_one.transform("nunique") > 1
+    rows = [_placed(*row) for row in zip(table.to_dict("records"), several, strict=True)]
     cells = table.assign(column=[row["column"] for row in rows])
     cells = cells.assign(method=[*map(naming.label_of, rows)], score=[*map(_score, rows)])
     order = {row["column"]: row["rank"] for row in rows}
@@ -99,15 +103,16 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
     return wide.rename_axis(columns=None).reset_index()
 
 
-def _placed(row: dict) -> dict:
+def _placed(row: dict, several: bool) -> dict:
     """Add the column that a row's score stands in, and what columns are sorted by."""
     condition = condition_of(row["protocol"])
-    own = condition == HELD_OUT and row["normalisation"] == "speaker"
+    own = naming.said_of(row["normalisation"]) if condition == HELD_OUT else ""
     if own:  # the column says it
         row = row | {"normalisation": ""}
-    words = [_PROTOCOLS.get(row["protocol"], condition), "per speaker"]
-    rank = (row["source"] == "mean", naming.place_of(row), condition != SHUFFLED, own)
-    return row | {"column": naming.title_of(row, *words[: 1 + own]), "rank": rank}
+    count = len(row["classes"].split(", "))
+    words = [_PROTOCOLS.get(row["protocol"], condition), own, f"{count} classes" * several]
+    rank = (row["source"] == "mean", naming.place_of(row), condition != SHUFFLED, own, count)
+    return row | {"column": naming.title_of(row, *words), "rank": rank}
 
 
 def _one_each(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -152,13 +157,16 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
         Rows of the table in the order of corpora, with columns label and condition (shuffled, held
         out). A label says how much of the protocol ran where it is not all, and names it where a
         corpus has several of one condition and it is neither ``kfold`` nor ``loso``. Optimistic
-        rows, and label sets other than emotions, are left out.
+        rows, label sets other than emotions, and of a corpus with several sets of classes all but
+        the one of most rows are left out.
     """
     labels = [naming.label_with_part_of(row) for row in table.to_dict("records")]
     table = table.assign(label=labels, condition=table["protocol"].map(condition_of))
     table = table[table["condition"].isin([SHUFFLED, HELD_OUT]) & ~table["optimistic"].eq(True)]
     table = table[(table["corpus"] != "") & table["labels"].eq("emotion")]
-    table = table[~table["normalisation"].isin(SECONDS)]
+    table = table[~table["normalisation"].isin([*SECONDS, "corpus"])]
+    classes = table.groupby("corpus")["classes"]
+    table = table[table["classes"].eq(classes.transform(lambda found: found.mode()[0]))]
     several = table.groupby(["corpus", "condition"])["protocol"].transform("nunique") > 1
     named = several & ~table["protocol"].isin(["kfold", "loso"])
     table["label"] += (", " + table["protocol"].map(naming.name_of)).where(named, "")

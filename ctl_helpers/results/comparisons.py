@@ -3,6 +3,7 @@
 Differences are in **percentage points**, with their 95 % interval in columns as `tables` has them.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -118,7 +119,11 @@ def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) ->
     """
     runs = runs[(runs["source"] == "") & (runs["selection"] != OPTIMISTIC)]
     parts = [pd.DataFrame()]
-    for _, here in runs.groupby([*PLACE, runs["normalisation"].isin(_TRANSDUCTIVE)], sort=False):
+    # Folds of the same name are the same folds within one number of them and one division.
+    divided = runs["variant"].map(lambda variant: str(json.loads(variant).get("division")))
+    folds = runs["of_folds"].astype(float).fillna(0)
+    same = [*PLACE, runs["normalisation"].isin(_TRANSDUCTIVE), folds, divided]
+    for _, here in runs.groupby(same, sort=False):
         cpac = here[(here["method"] == "cpac") & here["recipe"].isin(_PREFERRED)]
         if len(cpac):
             first = cpac["recipe"].map(_PREFERRED.index).idxmin()

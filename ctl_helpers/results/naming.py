@@ -76,6 +76,11 @@ def method_of(row: Mapping[str, str]) -> str:
     return ", ".join(filter(None, said)) + f" {DAGGER}" * (selection == OPTIMISTIC)
 
 
+def said_of(normalisation: str) -> str:
+    """Say whose speech a normalisation uses, if that is a voice's or a corpus's own; else ""."""
+    return _SAID.get(normalisation, "") if normalisation != "utterance" else ""
+
+
 def place_of(row: Mapping[str, str]) -> str:
     """Return how a row's corpus, or its pair, is written: ``EmoDB``, ``CASIA → EmoDB``."""
     if row.get("corpus"):

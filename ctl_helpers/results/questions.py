@@ -15,6 +15,7 @@ from ctl_helpers.results.summaries import extent, fold_interval
 CHOSEN = "chosen by other pairs"  # a method for each target; see RULES in naming
 _METHOD = ["method", "recipe", "normalisation"]
 _ALIKE = [*CONDITION, "selection", "settings"]  # of runs that differ in the division alone
+_USUAL = {"kfold": 10, "grouped": 6}  # folds: as published, as the reference
 _VOICE = ["corpus", "protocol", "method", "recipe", "selection", "settings"]
 _KNOWN = {"global": "none"} | {kind: f"{n:.0f} s" for kind, n in SECONDS.items()}
 _KNOWN |= {"speaker": "all"}  # of a speaker, by the normalisation
@@ -37,7 +38,8 @@ def goals(runs: pd.DataFrame) -> pd.DataFrame:
         ("yes", "no"), and the block of the reference that has it.
     """
     table = pd.read_csv(Path(__file__).with_name("goals.csv"), keep_default_na=False)
-    runs = runs[runs["protocol"].ne("kfold") | runs["of_folds"].eq(10)]  # as published
+    usual = runs["protocol"].map(_USUAL)
+    runs = runs[usual.isna() | runs["of_folds"].eq(usual)]
     runs = as_named(runs, free=("normalisation",))
     chosen = chosen_by_other_pairs(runs)
     rows = [_row(goal, runs, chosen) for goal in table.to_dict("records")]
@@ -146,6 +148,7 @@ def scores_by_division(runs: pd.DataFrame) -> pd.DataFrame:
         mean, lowest and highest of the others, and how many these are.
     """
     inside = _divided(runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)])
+    inside = _complete(inside, [*_ALIKE, "division"])
     scores = 100 * inside.groupby([*_ALIKE, "division"])["uar"].mean().unstack()
     others = scores.drop(columns=Problem.division, errors="ignore")
     if others.shape[1] == scores.shape[1]:
@@ -183,6 +186,7 @@ def seconds_of_a_new_voice(runs: pd.DataFrame) -> pd.DataFrame:
     inside = runs[runs["corpus"].ne("") & runs["selection"].ne(OPTIMISTIC)]
     inside = inside.assign(settings=without(inside["variant"], "normalisation"))
     keys = [*_VOICE, "normalisation"]
+    inside = _complete(inside, keys)
     draws = (100 * inside.groupby([*keys, "seed"])["uar"].mean()).groupby(level=keys)
     means, lows, highs = (
         table.unstack().reindex(columns=list(_KNOWN)).rename(columns=_KNOWN)
@@ -192,6 +196,12 @@ def seconds_of_a_new_voice(runs: pd.DataFrame) -> pd.DataFrame:
     means = means.join(lows[some].add_suffix("_low")).join(highs[some].add_suffix("_high"))
     means = means[means[some].notna().any(axis=1)].reset_index()
     return _as_written(means).drop(columns=_VOICE[3:]).rename_axis(columns=None)
+
+
+def _complete(runs: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Leave out conditions that did not run on all of their folds: others are not beside them."""
+    ran = runs.groupby(keys)["split"].transform("nunique")
+    return runs[runs["of_folds"].isna() | ran.ge(runs["of_folds"].astype(float))]
 
 
 def _as_written(table: pd.DataFrame) -> pd.DataFrame:

@@ -105,7 +105,8 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
     runs = runs.sort_values(["asked", "finished"], kind="stable")
     condition, alike = [*CONDITION, "variant", "selection"], [*CONDITION, "alike", "selection"]
-    superseded = runs.groupby([*alike, "split", "seed"])["asked"].transform("any") & ~runs["asked"]
+    same = [key for key in alike if key != "classes"]  # other labels exclude each other, too
+    superseded = runs.groupby([*same, "split", "seed"])["asked"].transform("any") & ~runs["asked"]
     latest = runs[~superseded].drop_duplicates([*condition, "split", "seed"], keep="last")
     size = latest[["of_folds", "of_utterances"]].astype(float).fillna(0)
     newest = size.groupby([latest[key] for key in alike]).transform("last")

@@ -2,6 +2,7 @@
 
 import glob
 import math
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -40,12 +41,13 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
     found: list[Path] = []
     for word in map(str, words):
         path = Path(word)
-        if word and path.is_dir():
+        if word and os.path.isdir(path):
             some = sorted(path / one for one in recordings(path, RECORDINGS, Listing()))
-        elif path.is_file():
+        elif os.path.isfile(path):
             some = [path]
         else:
-            some = sorted(p for p in map(Path, glob.glob(word, recursive=True)) if p.is_file())
+            found_here = filter(os.path.isfile, glob.glob(word, recursive=True))
+            some = sorted(map(Path, found_here))
         if not some:
             problems.append(
                 f"{word}: expected a recording, a folder of {', '.join(READ)} or a pattern, "
@@ -133,7 +135,8 @@ def _pieces(files: Iterable[Path], length: float) -> Iterator[Labels]:
     for file in files:
         try:  # a pipe, say, would be waited for
             seconds = soundfile.info(str(file)).duration if file.is_file() else 0.0
-        except (soundfile.SoundFileError, OSError, UnicodeEncodeError):  # is named when it is read
+        # It is named when it is read.
+        except (soundfile.SoundFileError, OSError, UnicodeEncodeError, TypeError):
             seconds = 0.0
         spans = WHOLE
         if seconds > _LONG * length:

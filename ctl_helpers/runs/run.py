@@ -19,9 +19,11 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
+from ctl_helpers.features.arrays import is_array
 from ctl_helpers.methods import Method, Outcome
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, environment, parallel_map
+from ctl_helpers.plugins import is_reference
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.model import save_network
@@ -63,6 +65,10 @@ class Run:
     def spec(self) -> dict:
         """The specification: all that its numbers depend on, JSON."""
         keys = [self.problem.feature_key(features) for features in self.method.features]
+        for member in self.members:
+            told = member.spec["method"]["features"]
+            own = dict(zip(told, member.method.features, strict=False))
+            keys += [key for key in told if key not in own or self._may_change(own[key])]
         return {
             "format": FORMAT,
             "problem": self.problem.spec,
@@ -71,6 +77,10 @@ class Run:
             "selection": self.method.selection,
             "versions": self.method.versions(),
         }
+
+    def _may_change(self, features: Any) -> bool:
+        """Whether features of one name may be others: of a file, or of signals cut otherwise."""
+        return bool(self.problem.length or is_array(features) or is_reference(str(features)))
 
     @cached_property
     def name(self) -> str:
@@ -301,6 +311,7 @@ def _scores(predictions: pd.DataFrame, epochs: Mapping[str, int]) -> dict[str, d
 
 def _with_members(problem: Problem, run: Run, store: RunStore) -> tuple[Problem, list[np.ndarray]]:
     """Read the probabilities of a run's members; what one of them left out is not tested."""
+    tested = pd.MultiIndex.from_frame(problem.manifest.iloc[problem.test][["corpus", "utterance"]])
     tables = []
     for member in run.members:
         name = stored_as(member, store)
@@ -309,10 +320,12 @@ def _with_members(problem: Problem, run: Run, store: RunStore) -> tuple[Problem,
         if table.empty:
             raise StudyError(f"run {name}: expected its predictions, found none")
         names = [f"p_{name}" for name in member.problem.classes]
-        tables.append(table.set_index(["corpus", "utterance"])[names])
+        table = table.set_index(["corpus", "utterance"])[names]
+        if len(table) == len(problem.test):  # the same sounds in this order, however called now
+            table.index = tested
+        tables.append(table)
     if not tables:
         return problem, []
-    tested = pd.MultiIndex.from_frame(problem.manifest.iloc[problem.test][["corpus", "utterance"]])
     there = np.logical_and.reduce([tested.isin(table.index) for table in tables])
     if not there.any():
         raise StudyError("its members have no utterance in common")

@@ -203,6 +203,8 @@ class RunStore:
         aside = folder.with_name(f"{name}.damaged-{time.time_ns()}")
         try:
             folder.rename(aside)
+        except FileNotFoundError:  # another process was faster
+            return self.has(name)
         except OSError as error:
             raise StudyError(
                 f"run {folder} is damaged ({fault}) and cannot be set aside ({error.strerror})"

@@ -6,7 +6,7 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 from unicodedata import normalize
@@ -61,6 +61,12 @@ def _numbers(value: Any) -> tuple[int, ...]:
     numbers = tuple(map(_number, value if isinstance(value, list | tuple) else [value]))
     if not all(0 <= number < 2**32 for number in numbers):  # what seeds can be
         raise ValueError("whole numbers from 0 to 4294967295")
+    return numbers
+
+
+def _seeds(value: Any) -> tuple[int, ...]:
+    if not (numbers := _numbers(value)):
+        raise ValueError("one number or more")
     return numbers
 
 
@@ -174,7 +180,7 @@ class Settings:
         "partition:FOLDER, FILE.py:FUNCTION, inner:ANY, or none",
     )
     folds: int = _option(10, _count, "folds of the k-fold protocols", "N")
-    divisions: tuple[int, ...] = _option((98,), _numbers, "seeds of the division", "N")
+    divisions: tuple[int, ...] = _option((98,), _seeds, "seeds of the division", "N")
     only: tuple[int, ...] = _option((), _numbers, "numbers of the splits to run, from 0", "N")
     pairs: tuple[str, ...] = _option(
         ("all",), _words, "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
@@ -198,7 +204,7 @@ class Settings:
         "voice; speaker-5s, speaker-20s, speaker-60s with some of it), corpus, global",
         known="ctl_helpers.methods:NORMALISATIONS",
     )
-    seeds: tuple[int, ...] = _option((0,), _numbers, "seeds of the training; a run for each", "N")
+    seeds: tuple[int, ...] = _option((0,), _seeds, "seeds of the training; a run for each", "N")
     selection: str = _option(
         "last", _word, "epoch that is scored: last, validation, best_test (keeps both)", "RULE",
         known="ctl_helpers.methods:SELECTIONS",
@@ -279,6 +285,7 @@ def read_study(
         isinstance(block, dict | None) for block in blocks.values()
     ):
         raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
+    blocks = {str(name): block for name, block in blocks.items()}
     common = _parsed(content, str(file))
     made = {}
     if unknown := [name for name in only if name not in blocks]:
@@ -293,6 +300,9 @@ def read_study(
         if misplaced := [key for key in block if key in _WHOLE_STUDY]:
             raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
         made[name] = Settings(**common | _parsed(block, where) | changes)
+        if changes.get("epochs") and "changes" not in changes:
+            left = [{k: v for k, v in one.items() if k != "epochs"} for one in made[name].changes]
+            made[name] = replace(made[name], changes=tuple(left))
     return Study(Settings(**common | changes), made, Path(file).stem)
 
 

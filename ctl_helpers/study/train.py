@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,9 @@ def train_network(
         (folder / out.name).replace(out)
     except OSError as error:
         raise StudyError(f"train: {out} was not written: {error}") from error
-    shutil.rmtree(folder.parent)
+    shutil.rmtree(folder)
+    with suppress(OSError):  # it holds other trainings, which were stopped or go on
+        folder.parent.rmdir()
     return out
 
 
@@ -111,17 +114,16 @@ def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -
     """Write the model card: what it was trained on, under which terms, its scores and limits."""
     names = problem.corpus.split("+")
     spoken = problem.manifest[problem.manifest["speaker"] != ""]
-    sources = [
-        f"{CATALOGUE[name].title}: {CATALOGUE[name].licence} ({CATALOGUE[name].home_page})"
-        for name in names
-        if name in CATALOGUE
-    ]
+    known = {name: CATALOGUE[name] for name in names if name in CATALOGUE}
+    sources = [f"{one.title}: {one.licence} ({one.home_page})" for one in known.values()]
+    if others := [name for name in names if name not in known]:
+        sources.append(f"corpora: {', '.join(others)}")
     return {
         "made": time.strftime("%Y-%m-%d", time.gmtime()),
         "version": __version__,
         "utterances": len(problem.train),
         "speakers": len(spoken.drop_duplicates(["corpus", "speaker"])) or "unknown",
-        "sources": sources or [f"corpora: {', '.join(names)}"],
+        "sources": sources,
         "scores": _scores(problem, method, report),
         "use": "Research and teaching on speech emotion recognition.",
         "limits": _LIMITS,

@@ -221,5 +221,7 @@ def test_read_audio_reads_a_segment(tmp_path):
         np.testing.assert_allclose(
             read_audio(path, 8000, start, end), samples[first:last], atol=1e-6
         )
+    with pytest.raises(StudyError, match=r"no segment 2\.01 to 2\.04 s in 2 s"):
+        read_audio(path, 8000, 2.01, 2.04)
     with pytest.raises(StudyError, match="no segment 1 to 3 s in 2 s"):
         read_audio(path, 8000, 1, 3)

@@ -46,7 +46,7 @@ def test_csv_manifest(tmp_path, table):
         ("", "no column 'path', 'emotion'"),
         ("path,emotion,Emotion\na.wav,sad,x\n", "the column 'emotion' is there twice"),
         ("path,label,class\na.wav,sad,x\n", "'label' and 'class' .* may both be the emotion"),
-        ("path,emotion,speaker\n", "no wav files"),
+        ("path,emotion,speaker\n", "no rows in"),
         ("path,emotion,speaker\na.wav,sad,x\n", "none of 1 files .* a.wav: there is no such file"),
     ],
 )
@@ -326,6 +326,24 @@ def test_rows_that_contradict_each_other_are_left_out(tmp_path):
         ("tie.wav", "contradiction"),
     ]
     assert manifest.attrs["problems"][0]["reason"] == "its rows say sad (2), happy (1)"
+
+
+def test_rows_of_one_segment_without_an_end_are_taken_together(tmp_path):
+    table = "path,start,end,emotion\na.wav,0.1,,happy\na.wav,0.1,,happy\na.wav,0.1,,sad\n"
+    write_table(tmp_path, table, recordings=["a.wav"])
+    assert load_manifest(tmp_path, "mine", votes=True)["emotion"].tolist() == ["happy"]
+    with pytest.raises(StudyError, match=r"its rows say happy \(2\), sad \(1\)"):
+        load_manifest(tmp_path, "mine")
+
+
+def test_carriage_returns_in_names_and_cells_reach_no_other_table(tmp_path):
+    write_table(tmp_path, 'path,emotion,speaker\na.wav,happy,"A\rB"\n', recordings=["a.wav"])
+    assert load_manifest(tmp_path, "mine")["speaker"].tolist() == ["A B"]
+    lay_out(tmp_path / "other", ["sad/a.wav", "sad/b\rc.wav"])
+    manifest = load_manifest(tmp_path, "other")
+    assert manifest["utterance"].tolist() == ["sad/a.wav"]
+    (problem,) = manifest.attrs["problems"]
+    assert problem["reason"] == "its name holds a carriage return"
 
 
 def test_rows_of_raters_vote_where_that_is_asked_for(tmp_path):

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
-from toys import Toys
+from toys import Toys, write_array
 
 from ctl_helpers.methods import parse
 from ctl_helpers.results.archive import write_archive
@@ -93,6 +93,16 @@ def test_a_fusion_hears_the_test_voices_if_a_member_does():
         ("mean(cpac/modern, compare+linear)", "global"),
     ):
         assert parse(text).spec()["recipe"]["normalisation"] == expected
+
+
+def test_a_fusion_is_another_where_a_members_own_features_are(toys, tmp_path):
+    names = set()
+    for factor in (1, 2, 2):
+        values = factor * np.arange(48, dtype=np.float32).reshape(24, 2)
+        file = write_array(tmp_path / "own.npz", toys.manifest, values)
+        (run,) = toys.runs(f"mean({file}+linear, mean({file}+linear, mfcc+linear))", only=[0])
+        names.add(run.name)
+    assert len(names) == 2
 
 
 def test_a_fusion_may_be_a_member(store, toys):

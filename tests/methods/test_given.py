@@ -110,6 +110,17 @@ def test_across_corpora_predictions_of_the_source_do_not_count(tmp_path):
         given(tmp_path, pd.concat([frames[0], frames[1][1:]]), problem)
 
 
+def test_utterances_of_one_name_in_two_target_corpora_are_told_apart(tmp_path):
+    manifests = {name: toy_manifest(corpus=name) for name in ("one", "two", "three")}
+    (problem,) = problems_across(manifests, "one", "two+three")
+    frames = [predictions(m, seed, corpus=n) for seed, (n, m) in enumerate(manifests.items())]
+    _, found = given(tmp_path, pd.concat(frames[::-1]), problem)
+    expected = pd.concat(frames[1:])["p_sad"]
+    np.testing.assert_allclose(found[:, 1], expected, atol=1e-12)
+    with pytest.raises(StudyError, match="got one for several of the same name"):
+        given(tmp_path, frames[1].drop(columns="corpus"), problem)
+
+
 def test_semicolons_tabs_and_decimal_commas_are_read(tmp_path):
     frame = predictions()
     expected = frame.iloc[PROBLEMS[0].test][["p_angry", "p_sad"]]

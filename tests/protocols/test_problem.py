@@ -5,6 +5,7 @@ import pytest
 from toys import toy_features, toy_manifest
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.protocols import problems_inside
 
 
@@ -34,6 +35,28 @@ def test_a_specification_follows_what_is_learned_from_and_not_where_it_lies():
     assert changed("emotion", 7, "angry")
     assert first(manifest, division=7).spec != spec
     assert len({str(p.spec) for p in problems_inside(manifest, "kfold", 3)}) == 3
+
+
+def test_an_inner_fold_learns_nothing_from_the_outer_test_part():
+    manifest = toy_manifest()
+    problem = problems_inside(manifest, "inner:kfold", 3)[0]
+    outer = np.setdiff1d(np.arange(len(manifest)), [*problem.train, *problem.test])
+    assert len(outer) and problem.unseen == outer.tolist() and first(manifest).unseen == []
+    features = toy_features(manifest, None)
+    values = features.values.copy()
+    values[outer] += 100
+    for kind in ("speaker", "corpus"):
+        one, other = (
+            vectors(problem.with_features(given), kind, problem.train, "a", 0)
+            for given in (features, replace(features, values=values))
+        )
+        parts = [*problem.train, *problem.test]
+        np.testing.assert_array_equal(one[parts], other[parts])
+
+
+def test_whether_voices_are_held_out_is_part_of_the_specification_of_ones_own_protocol():
+    own = replace(first(toy_manifest()), protocol="mine.py:halves")
+    assert own.spec != replace(own, held_out=True, memo={}).spec
 
 
 def test_utterances_without_features_leave_the_problem():

@@ -150,6 +150,12 @@ def test_learning_curves_of_one_run_without_scores(epochs):
     assert len(ticks) < 15 and (ticks == ticks.astype(int)).all()
 
 
+def test_learning_curves_below_zero_are_seen():
+    history = pd.DataFrame({"run": "a", "epoch": [1, 2], "loss": 0.5, "discrepancy": [-0.2, -1.3]})
+    (ax,) = figures.learning_curves(history).axes
+    assert ax.get_ylim()[0] < -1.3
+
+
 def labels(ax):
     return [label.get_text() for label in ax.get_yticklabels()]
 

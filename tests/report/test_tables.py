@@ -126,6 +126,55 @@ def test_the_best_of_ours_is_bold_where_a_published_score_is_higher(runs):
     assert bold[bold].index.tolist() == [scores[ours].idxmax()]
 
 
+def test_sets_of_classes_do_not_share_a_column(tmp_path):
+    store = RunStore(tmp_path)
+    for classes, accuracy in ((["angry", "sad"], 0.9), (fabricated.EMOTIONS["emodb"], 0.5)):
+        run = {"corpus": "emodb", "split": "fold 0", "of_folds": 1, "classes": classes}
+        fabricated.add_run(store, method="a+linear", accuracy=accuracy, **run)
+        run |= {"protocol": "loso", "split": "speaker 03"}
+        if len(classes) == 2:
+            fabricated.add_run(store, method="a+linear", accuracy=accuracy, **run)
+    table = tables.ours_beside_published(results.load_runs(store))
+    ours = table[table["reported_by"] == "this study"]
+    columns = [column for column in tables.at_a_glance(ours) if column.startswith("EmoDB")]
+    assert columns == [
+        "EmoDB, shuffled, 2 classes",
+        "EmoDB, shuffled, 7 classes",
+        "EmoDB, held out, 2 classes",
+    ]
+    assert tables.first_look(ours)["classes"].nunique() == 1
+
+
+def test_scores_that_need_speech_of_the_test_voices_have_columns_of_their_own(tmp_path):
+    store = RunStore(tmp_path)
+    for kind in ("global", "speaker", "corpus", "speaker-5s"):
+        run = {"corpus": "emodb", "protocol": "loso", "split": "speaker 03", "of_folds": 1}
+        recipe = {"name": "", "normalisation": kind}
+        fabricated.add_run(store, method="a+linear", recipe=recipe, **run)
+    table = tables.ours_beside_published(results.load_runs(store))
+    wide = tables.at_a_glance(table[table["reported_by"] == "this study"])
+    columns = [column for column in wide if column.startswith("EmoDB")]
+    held = "EmoDB, held out"
+    assert columns == [held, f"{held}, per corpus", f"{held}, per speaker"]
+    assert len(wide) == 1
+
+
+def test_a_part_of_the_folds_is_bold_where_nothing_is_whole_alone(tmp_path):
+    store = RunStore(tmp_path)
+    for method, accuracy, count in (("a+linear", 0.3, 3), ("b+linear", 0.9, 2), ("c+linear", 0, 2)):
+        for fold in range(count):
+            run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 3, "of_folds": 3}
+            fabricated.add_run(store, method=method, accuracy=accuracy, **run)
+    runs = results.load_runs(store)
+    for left, best in ((runs, "a"), (runs[runs["method"] != "a+linear"], "b")):
+        table = tables.ours_beside_published(left).query("reported_by == 'this study'")
+        for frame in (table, tables.at_a_glance(table)):
+            shown = cells.as_text(frame)
+            bold = cells.best_of(frame, shown).drop(columns="method").any(axis=1)
+            (name,) = shown["method"][bold]
+            assert name[0] == best
+
+
 def test_optimistic_rows_have_a_dagger_and_a_note(runs, tmp_path):
     table = tables.ours_beside_published(runs)
     shown = cells.as_text(table)
@@ -265,14 +314,15 @@ def test_no_table_takes_the_best_of_what_differs(tmp_path):
     }
 
 
-def test_of_rows_that_no_name_sets_apart_the_one_of_more_utterances_stands(tmp_path):
+def test_a_first_look_is_at_one_set_of_classes_of_a_corpus(tmp_path):
     store = RunStore(tmp_path)
     fill_alike(store, ("kfold", "last", 0.4))
     fill_alike(store, ("kfold", "last", 1.5), utterances=12, classes=["angry", "sad"])
     table = tables.ours_beside_published(results.load_runs(store))
     larger = table.loc[table["utterances"].idxmax(), "uar"]
     assert larger < table["uar"].max()
-    assert tables.at_a_glance(table).iloc[0, 2] == f"{larger:.1f}"
+    (wide,) = tables.at_a_glance(table).to_dict("records")
+    assert wide["EmoDB, shuffled, 7 classes"] == f"{larger:.1f}"
     assert tables.first_look(table)["uar"].tolist() == [larger]
 
 

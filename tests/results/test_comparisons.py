@@ -6,6 +6,7 @@ import pytest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.results import comparisons, statistics
 from ctl_helpers.results import runs as results
+from ctl_helpers.runs.store import RunStore
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,19 @@ def test_methods_are_compared_with_cpac_like_with_like(tmp_path):
     means = runs.groupby(["kind", "normalisation"])["uar"].mean()
     expected = 100 * (means["shallow"] - means["network"])
     assert np.allclose(tests["difference"], expected) and (tests["mcnemar_p"] < 1).all()
+
+
+def test_folds_are_the_same_within_one_number_of_them(tmp_path):
+    store = RunStore(tmp_path)
+    for folds, accuracy in ((3, 0.1), (10, 0.9)):  # a trial, and the whole
+        for fold in range(folds):
+            run = {"corpus": "emodb", "split": f"fold {fold}", "folds": folds}
+            modern = fabricated.recipe("modern", "global")
+            fabricated.add_run(store, recipe=modern, accuracy=accuracy, **run)
+            if folds == 10:
+                fabricated.add_run(store, method="mfcc+linear", accuracy=accuracy, **run)
+    (row,) = comparisons.against_cpac(results.load_runs(store)).to_dict("records")
+    assert row["folds"] == 10 and row["difference"] == pytest.approx(0)
 
 
 def test_without_cpac_nothing_is_compared(runs):

@@ -81,6 +81,10 @@ def test_a_goal_is_about_the_ten_folds_that_are_published():
     rows = folds([0.95] * 10, **place)
     rows += [row | {"of_folds": 5} for row in folds([0.5] * 5, **place)]
     assert goals(table(rows, normalisation="global"))["uar"].tolist() == pytest.approx([95])
+    voices = {"corpus": "ravdess", "method": "perceptron", "recipe": "functionals"}
+    voices |= {"protocol": "grouped", "normalisation": "speaker"}
+    rows = folds([0.7] * 6, **voices, of_folds=6) + folds([0.1] * 3, **voices, of_folds=3)
+    assert goals(table(rows))["uar"].tolist() == pytest.approx([70])
 
 
 def test_goals_name_what_the_reference_computes():
@@ -130,7 +134,7 @@ def test_the_method_across_corpora_is_chosen_by_pairs_without_the_target():
 
 
 def test_scores_by_how_much_of_a_new_voice_is_known():
-    place = {"corpus": "emodb", "protocol": "loso", "method": "compare+linear"}
+    place = {"corpus": "emodb", "protocol": "loso", "method": "compare+linear", "of_folds": 2}
     known = {"global": (0.6, 0.7), "speaker-5s": (0.3, 0.5), "speaker": (0.8, 0.9)}
     rows = [row for kind, both in known.items() for row in folds(both, **place, normalisation=kind)]
     rows += folds((0.2, 0.2), **place, normalisation="speaker-5s", seed=1)  # another draw
@@ -147,12 +151,16 @@ def test_seconds_of_a_new_voice_keep_other_settings_apart():
     rows = []
     for count, score in ((5, 0.4), (10, 0.8)):
         settings = {"variant": variant("", folds=count), "normalisation": "speaker-5s"}
-        rows += folds([score] * count, **place, **settings)
+        rows += folds([score] * count, **place, **settings, of_folds=count)
+    # All the speech of a voice is known, but of two of ten folds only: it stands beside nothing.
+    rows += folds([0.9] * 2, **place | settings | {"normalisation": "speaker"})
+    assert seconds_of_a_new_voice(table(rows))["all"].isna().all()
     assert seconds_of_a_new_voice(table(rows))["5 s"].tolist() == pytest.approx([80, 40])
 
 
 def test_scores_of_other_divisions_stand_beside_the_usual_one_alone():
     place = {"corpus": "emodb", "protocol": "kfold", "method": "compare+linear", "classes": "a, b"}
+    place |= {"of_folds": 2}
     scores = {98: (0.8, 0.9), 0: (0.6, 0.7), 1: (0.7, 0.8)}
     several = [
         row | {"variant": variant("", seed)}
@@ -162,7 +170,10 @@ def test_scores_of_other_divisions_stand_beside_the_usual_one_alone():
     once = folds((0.5, 0.5), **place | {"protocol": "loso"}, variant=variant("", None))
     other = folds((0.3, 0.3), **place | {"method": "mfcc+linear"}, variant=variant("", 3))
     fewer = folds((0.2, 0.2), **place, variant=variant("", 3, folds=5))  # of other settings
+    stopped = folds((0.9,), **place, variant=variant("", 7))  # after one of its folds
     runs = table([*several, *once, *other, *fewer])
+    (row,) = scores_by_division(pd.concat([runs, table(stopped)])).to_dict("records")
+    assert row["others"] == 2
     (row,) = scores_by_division(runs).to_dict("records")
     assert (row["corpus"], row["protocol"], row["others"]) == ("EmoDB", "kfold", 2)
     found = [row[key] for key in ("seed 98", "others, mean", "lowest", "highest")]

@@ -269,6 +269,18 @@ def test_what_an_upgrade_or_an_edit_makes_anew_takes_the_place_of_the_old(tmp_pa
     assert results.study_runs(tmp_path)["run"].tolist() == runs[1:]
 
 
+def test_runs_of_other_labels_count_if_nobody_asked_for_those_here(tmp_path):
+    store, named = RunStore(tmp_path / "runs"), {}
+    for day, classes in enumerate((["angry", "sad"], ["angry", "happy", "sad"]), start=1):
+        run = {"corpus": "emodb", "split": "fold 0", "of_folds": 1, "classes": classes}
+        named[day] = fabricated.add_run(store, **run, finished=f"2026-01-0{day}T00:00:00Z").name
+    for asked in (named[1], named[2]):
+        results.ask_for(tmp_path, [asked])
+        assert results.study_runs(tmp_path)["run"].tolist() == [asked]
+    results.ask_for(tmp_path, named.values())
+    assert len(results.study_runs(tmp_path)) == 2
+
+
 def test_archived_runs_of_another_format_are_left_out(tmp_path):
     store = RunStore(tmp_path / "runs")
     for fold in range(2):

@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -287,6 +289,21 @@ def test_what_a_member_of_a_fusion_leaves_out_is_not_tested(tmp_path, cache):
     for name in ("p_angry", "p_sad"):
         halves = (one[name] + other[name]).loc[mean.index] / 2
         np.testing.assert_allclose(mean[name], halves, atol=0.51e-3)
+
+
+def test_recordings_that_were_renamed_are_still_all_tested(tmp_path, cache):
+    toy_corpus(tmp_path / "corpora", "toy")
+    manifest = load_manifest(tmp_path / "corpora", "toy")
+    (problem,) = problems_inside(manifest, "kfold", 2, only=[0])
+    method = parse("mean(mfcc+linear, mfcc+logistic)")
+    run, store = seeded(problem, method, 0), RunStore(tmp_path / "runs")
+    assert compute([run], store, jobs=1) == {}
+    expected = store.tables("predictions.csv", [run.name])[P]
+    shutil.rmtree(store.root / run.name)
+    moved = manifest.assign(utterance="moved/" + manifest["utterance"])
+    again = seeded(replace(problem, manifest=moved, memo={}), method, 0)
+    assert again.name == run.name and compute([again], store, jobs=1) == {}
+    pd.testing.assert_frame_equal(store.tables("predictions.csv", [run.name])[P], expected)
 
 
 def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):

@@ -104,6 +104,14 @@ def test_changes_are_conditions_of_their_own(plan):
     assert labels == {f"cpac/quick{change}" for change in expected}
 
 
+def test_a_changed_normalisation_is_a_condition_of_its_own(plan):
+    changes = [{}, {"normalisation": "none"}, {"normalisation": "speaker"}]
+    found = plan(names=["one"], methods=["cpac/quick"], changes=changes, pairs=[])
+    assert {group.normalisation for group in found.runs} == {"own", "none", "speaker"}
+    for runs in found.runs.values():
+        assert len({run.method.recipe.normalisation for run in runs}) == 1
+
+
 def test_scorings_and_labels_are_conditions_of_their_own(plan):
     found = plan(
         protocols="none",
@@ -236,6 +244,7 @@ def test_runs_that_two_blocks_ask_for_are_computed_once(plan, root, tmp_path):
         ({"folds": 1}, "folds: expected 2 or more, got 1"),
         ({"epochs": 0}, "whole number from 1"),
         ({"changes": [{"epoch": 3}]}, "no field 'epoch'"),
+        ({"changes": [{1: 2}]}, "no field 1"),
         ({"corpora": "/no/such/folder"}, "/no/such/folder"),
     ],
 )

@@ -60,6 +60,12 @@ def test_a_change_takes_the_place_of_the_files_in_every_block(written):
     study = read_study(file, {"epochs": "4", "seeds": ["7", "8"], "notebooks": False})
     assert [block.epochs for block in study.blocks.values()] == [4, 4]
     assert study.settings.seeds == (7, 8) and not study.settings.notebooks
+    file = written("changes: {epochs: 20, shift: 4}\nblocks: {1: {}, b: {changes: {epochs: 9}}}")
+    study = read_study(file, {"epochs": "4"})
+    assert [(name, one.epochs, one.changes) for name, one in study.blocks.items()] == [
+        ("1", 4, ({"shift": 4},)),
+        ("b", 4, ({},)),
+    ]
 
 
 def test_words_of_a_command_line_are_values_as_in_yaml():
@@ -113,6 +119,8 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("folds: 0", "folds: expected a whole number from 1, got 0"),
         ("folds: 2.5", "folds: expected a whole number"),
         ("jobs: true", "jobs: expected a whole number"),
+        ("seeds: []", "seeds: expected one number or more, got []"),
+        ("divisions: []", "divisions: expected one number or more, got []"),
         ("seeds: [a]", "seeds: expected a whole number, got ['a']"),
         ("names: {a: b}", "names: expected a list of words"),
         ("names: [[a]]", "names: expected a word"),

@@ -87,12 +87,14 @@ def learning_curves(history: pd.DataFrame, title: str = "") -> Figure:
     measured = {c: look for c, look in _CURVES.items() if c in history and history[c].notna().any()}
     kinds = list(dict.fromkeys(kind for kind, *_ in measured.values()))
     figure, axes = panels(1, len(kinds), 5.0, 3.3)
+    losses = [column for column, (kind, *_) in measured.items() if kind == "loss"]
+    least = min(0.0, 1.05 * history[losses].min().min()) if losses else 0.0  # of a discrepancy, say
     for column, (kind, label, colour, line) in measured.items():
         ax, loss = axes[0][kinds.index(kind)], kind == "loss"
         values = history[["epoch"]].assign(score=history[column] * (1 if loss else 100))
         look = {"color": colour, "ls": line, "label": label, "err_kws": {"alpha": 0.18, "lw": 0}}
         seaborn.lineplot(values, x="epoch", y="score", errorbar="sd", ax=ax, **look)
-        ax.set(xlabel="epoch", ylabel=kind, ylim=(0, None if loss else 100))
+        ax.set(xlabel="epoch", ylabel=kind, ylim=(least, None) if loss else (0, 100))
         ax.grid(True)
         ax.margins(x=0.01)
         ax.locator_params("x", integer=True, min_n_ticks=1)

@@ -158,7 +158,8 @@ class OpenedInside(Opened):
             "The corpus names no speakers: none can be held out, and training and test may share "
             "voices."
         )
-        return listed(*lines or [nobody])
+        named = self.problem.manifest["speaker"].ne("").any()
+        return listed(*lines or ["No method ran both ways on all folds." if named else nobody])
 
     def seen(self):
         """Say in sentences what was seen."""
@@ -177,7 +178,9 @@ class OpenedInside(Opened):
             f"UAR is {score.uar:.1f} %, WAR {score.war:.1f} %; {self.chance()}.",
             f"Best recognised: *{', '.join(strong)}* ({high:.0f} %); worst: *{', '.join(weak)}* "
             f"({low:.0f} %){taken}.",
-            f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %.",
+            f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %."
+            if len(speakers) > 1
+            else "",
             f"The best test epoch differs from the last by {gap['gap'].iloc[0]:+.1f} points of UAR."
             if len(gap)
             else "",
