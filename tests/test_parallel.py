@@ -52,7 +52,7 @@ def grow(size):
     time.sleep(1.1)  # joblib looks once a second
     return os.getpid()
 def count():
-    print(len(set(parallel_map(grow, (8, 8, 400_000_000, 400_000_000, 8, 8, 8, 8), jobs=2))))
+    print(len(set(parallel_map(grow, (8, 8, 600_000_000, 600_000_000, 8, 8, 8, 8), jobs=2))))
 """
 
 

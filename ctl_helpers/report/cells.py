@@ -102,13 +102,12 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         wide = {} if places else shown.drop(columns="method")
         scores = {c: pd.to_numeric(wide[c].str.extract(r"^(\d+\.\d+)")[0]) for c in wide}
     parts = pd.Series([bool(part_of(row)) for row in frame.to_dict("records")], frame.index)
+    place = places or pd.Series(0, frame.index)
     for column, score in scores.items():
         score = score.where(honest)
         whole = score.where(~(parts if "uar" in frame else shown[column].str.endswith(")")))
-        everywhere = pd.Series(0, frame.index)
-        by = whole.groupby(places or everywhere)
-        asked = whole.where(by.transform("count") > 0, score)
-        marks[column] = asked.eq(asked.groupby(places or everywhere).transform("max"))
+        asked = whole.where(whole.groupby(place).transform("count") > 0, score)
+        marks[column] = asked.eq(asked.groupby(place).transform("max"))
     return marks
 
 

@@ -77,7 +77,7 @@ def compare(
 def differences(
     other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None = None
 ) -> dict:
-    """Test one condition against another: a row of `compare`, {} if too little is of both."""
+    """Test one condition against another, as in a row of `compare`; {} if both ran too little."""
     unit = unit_of(base)
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T

@@ -54,14 +54,14 @@ def _row(goal: dict, runs: pd.DataFrame, chosen: pd.DataFrame) -> dict:
     if not all(scores):
         return {}
     one, mean = scores[0], sum(score["uar"] for score in scores) / len(scores)
-    ahead = one.get("uar_low", -1) > 0 if goal["ahead_of"] else round(mean, 1) >= goal["goal"]
+    reached = one.get("uar_low", -1) > 0 if goal["ahead_of"] else round(mean, 1) >= goal["goal"]
     return {
         "question": goal["question"],
         "place": one["place"] if len(scores) == 1 else f"mean of {len(scores)} pairs",
         "method": CHOSEN if goal["method"] == CHOSEN else name_of(goal["method"]),
         "goal": goal["goal"],
         **(one if len(scores) == 1 else {"uar": mean}),
-        "reached": "yes" if ahead else "no",
+        "reached": "yes" if reached else "no",
         "block": goal["block"],
     }
 

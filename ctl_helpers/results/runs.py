@@ -250,9 +250,8 @@ def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[
     problem, method = spec["problem"], spec["method"]
     recipe, across = method.get("recipe") or {}, bool(problem.get("source"))
     halved = problem["protocol"] == "inductive"  # by each seed into halves of its own
-    varies = {"folds": problem.get("folds")}
-    varies |= {"division": None if halved else problem.get("division")}
-    varies |= {"features key": method.get("features"), **recipe}
+    varies = {"folds": problem.get("folds"), "features key": method.get("features"), **recipe}
+    varies["division"] = None if halved else problem.get("division")
     for hashed in ("members", "source"):  # of these the name tells which; the rest is no setting
         varies.pop(hashed, None)
     row = {key: problem.get(key) or "" for key in ("corpus", "source", "target")} | {

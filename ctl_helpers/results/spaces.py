@@ -154,7 +154,7 @@ def proxy_a_distance(points: ArrayLike, corpora: ArrayLike) -> float:
     Returns
     -------
     float
-        2 where the corpora can be told apart without an error, about 0 where they cannot, and a
+        2 where the corpora are separated without an error, about 0 where they cannot be, and a
         little below by chance; NaN where a corpus has a single utterance.
 
     Raises
@@ -266,7 +266,7 @@ def svm_on_features(run: str | Path, split: str = "random", repeats: int = 10) -
 def labelled_svm(store: StorePath, runs: pd.DataFrame, repeats: int = 10) -> pd.DataFrame:
     """Lay `svm_on_features` of all runs beside table S5 of the paper's appendix.
 
-    It is not a score across corpora: it says how well emotions can be told apart in the space
+    It is not a score across corpora: it says how well emotions can be separated in the space
     that a method leaves.
 
     Parameters

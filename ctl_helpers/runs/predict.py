@@ -46,8 +46,7 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
         elif os.path.isfile(path):
             some = [path]
         else:
-            found_here = filter(os.path.isfile, glob.glob(word, recursive=True))
-            some = sorted(map(Path, found_here))
+            some = sorted(map(Path, filter(os.path.isfile, glob.glob(word, recursive=True))))
         if not some:
             problems.append(
                 f"{word}: expected a recording, a folder of {', '.join(READ)} or a pattern, "

@@ -65,10 +65,7 @@ class Run:
     def spec(self) -> dict:
         """The specification: all that its numbers depend on, JSON."""
         keys = [self.problem.feature_key(features) for features in self.method.features]
-        for member in self.members:
-            told = member.spec["method"]["features"]
-            own = dict(zip(told, member.method.features, strict=False))
-            keys += [key for key in told if key not in own or self._may_change(own[key])]
+        keys += [key for member in self.members for key in member.changeable]
         return {
             "format": FORMAT,
             "problem": self.problem.spec,
@@ -78,9 +75,18 @@ class Run:
             "versions": self.method.versions(),
         }
 
-    def _may_change(self, features: Any) -> bool:
-        """Whether features of one name may be others: of a file, or of signals cut otherwise."""
-        return bool(self.problem.length or is_array(features) or is_reference(str(features)))
+    @property
+    def changeable(self) -> list[str]:
+        """Keys of features, its own and its members', that one name does not tell apart.
+
+        Files of the user's may change, and so may the length of signals.
+        """
+        keys = [
+            self.problem.feature_key(one)
+            for one in self.method.features
+            if self.problem.length or is_array(one) or is_reference(str(one))
+        ]
+        return keys + [key for member in self.members for key in member.changeable]
 
     @cached_property
     def name(self) -> str:

@@ -251,7 +251,7 @@ def _add(
             continue
         kind, first = method.kind, suiting[0]
         label = method.recipe.name if isinstance(method, NetworkMethod) and across else method.label
-        normalisation = change.pop("normalisation", None) or normalisation  # it is no name
+        normalisation = change.pop("normalisation", None) or normalisation  # no label has it
         group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
         with _naming_problems(plan, f"{' -> '.join(place)}: {text}"):
             more = product(suiting, seeds or settings.seeds)

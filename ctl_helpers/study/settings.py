@@ -300,7 +300,7 @@ def read_study(
         if misplaced := [key for key in block if key in _WHOLE_STUDY]:
             raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
         made[name] = Settings(**common | _parsed(block, where) | changes)
-        if changes.get("epochs") and "changes" not in changes:
+        if changes.get("epochs") and "changes" not in changes:  # an option overrides the file
             left = [{k: v for k, v in one.items() if k != "epochs"} for one in made[name].changes]
             made[name] = replace(made[name], changes=tuple(left))
     return Study(Settings(**common | changes), made, Path(file).stem)
