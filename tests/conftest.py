@@ -46,6 +46,11 @@ def lay_out(folder: Path, names: Iterable[str]) -> Path:
     return folder
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no process waits for them at the end."""
+    items.sort(key=lambda item: item.path.name not in ("test_pages.py", "test_kills.py"))
+
+
 @pytest.fixture(scope="session")
 def miniature(tmp_path_factory, worker_id) -> Path:
     """Folder of the miniature corpora, made once for all tests in all processes; read only."""

@@ -285,9 +285,13 @@ def test_mistakes_are_named(loso):
 
 
 def test_every_emotion_has_its_own_colour_and_strangers_get_one():
-    colours = [figures.colour_of(emotion) for emotion in EMOTIONS]
-    assert len(set(colours)) == len(EMOTIONS)
-    assert figures.colour_of("ironic", 1) != figures.colour_of("bashful", 2)
+    for others in ([], ["ironic", "bashful"], [f"kind {i}" for i in range(40)]):
+        names = [*others, *EMOTIONS]
+        colours = figures.colours_of(names)
+        assert list(colours) == names and len(set(colours.values())) == len(names)
+        assert figures.colours_of(EMOTIONS).items() <= colours.items()
+    corpora = figures.colours_of(["casia", "emodb", "mine", "ours"])
+    assert len(set(corpora.values())) == 4
 
 
 @pytest.mark.skipif(

@@ -22,4 +22,4 @@ from ctl_helpers.report.figures.speech import (
     utterance_panels,
 )
 from ctl_helpers.report.figures.steps import mfcc_step_by_step, mfcc_steps, pitch_and_moments
-from ctl_helpers.report.figures.style import colour_of, png_of, save_figure
+from ctl_helpers.report.figures.style import colours_of, png_of, save_figure

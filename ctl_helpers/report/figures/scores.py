@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import confusion_matrix as count_confusions
 
 from ctl_helpers.report import tables
-from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colour_of, panels, styled
+from ctl_helpers.report.figures.style import BLUE, GREEN, GREY, ORANGE, colours_of, panels, styled
 from ctl_helpers.results import naming
 from ctl_helpers.results.runs import OPTIMISTIC
 from ctl_helpers.results.statistics import calibration
@@ -110,8 +110,7 @@ def recalls(predictions: pd.DataFrame, by: str = "emotion", title: str = "") -> 
     """Draw the recall of each emotion or the UAR of each speaker, the weakest at the bottom."""
     table, score = tables.scores_by(predictions, by), "uar" if by == "speaker" else "recall"
     table["row"] = table[by].replace("", "unknown") + ", n = " + table["utterances"].astype(str)
-    names = enumerate(table[by])
-    table["colour"] = [colour_of(name, i) if by == "emotion" else BLUE for i, name in names]
+    table["colour"] = table[by].map(colours_of(table[by])) if by == "emotion" else BLUE
     dots = _dots(table.sort_values(score, ascending=False), score)
     pooled = 100 * pooled_interval(predictions).value
     label = f"{naming.HEADINGS[score]} (bars: 95 % intervals; dashed: UAR of all, {pooled:.1f})"

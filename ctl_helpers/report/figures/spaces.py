@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report.figures.style import MARKERS, colour_of, panels, styled
+from ctl_helpers.report.figures.style import MARKERS, colours_of, panels, styled
 from ctl_helpers.results.naming import name_of
 from ctl_helpers.results.spaces import Space, neighbours
 
@@ -74,8 +74,8 @@ def embedding_scatter(
 
 def _scatter(ax, points: np.ndarray, values: np.ndarray, key: str) -> None:
     size = float(np.clip(5000 / len(points), 9, 30))
-    known = [name for name in np.unique(values) if name]
-    colours = {name_of(name): colour_of(name, i, len(known)) for i, name in enumerate(known)}
+    known = colours_of(name for name in np.unique(values) if name)
+    colours = {name_of(name): colour for name, colour in known.items()}
     colours |= {f"no {key} known": "#cccccc"} if "" in values else {}
     names = [name_of(value) if value else f"no {key} known" for value in values]
     marks = dict(zip(colours, cycle(MARKERS), strict=False))

@@ -11,7 +11,7 @@ from matplotlib.image import AxesImage
 from matplotlib.mlab import specgram
 from numpy.typing import ArrayLike
 
-from ctl_helpers.report.figures.style import BLUE, colour_of, panels, styled
+from ctl_helpers.report.figures.style import BLUE, colours_of, panels, styled
 from ctl_helpers.results.naming import name_of
 
 
@@ -57,11 +57,12 @@ def utterance_panels(
     images = {emotion: np.asarray(coefficients[emotion]).T[1:] for emotion in signals}
     peak = max(np.abs(signal).max() for signal in signals.values()) or 1.0
     extent = np.quantile(np.abs(np.concatenate(list(images.values()), axis=1)), 0.99)
+    colours = colours_of(signals)
     for i, (emotion, signal) in enumerate(signals.items()):
         wave, spectrum, cepstrum = (row[i] for row in axes)
         end, width = len(signal) / sampling_rate, min(len(signal), int(0.032 * sampling_rate))
         times = np.arange(len(signal)) / sampling_rate
-        wave.plot(times, signal, lw=0.4, color=colour_of(emotion, i))
+        wave.plot(times, signal, lw=0.4, color=colours[emotion])
         wave.set(title=emotion, xlim=(0, end), ylim=(-peak, peak))
         power, *_ = specgram(signal, width, sampling_rate, noverlap=3 * width // 4)
         decibels = 10 * np.log10(np.maximum(power, 1e-12) / max(power.max(), 1e-12))
@@ -88,12 +89,12 @@ def draw_image(ax: Axes, rows: np.ndarray, end: float, extent: float | None = No
 def class_balance(manifest: pd.DataFrame) -> Figure:
     """Count utterances per emotion, a panel per corpus; a dashed line marks perfect balance."""
     parts = list(manifest.groupby("corpus", sort=False)["emotion"])
+    colours = colours_of(sorted(manifest["emotion"].unique()))
     tallest = max(part.nunique() for _, part in parts)
     figure, axes = panels(1, len(parts), 3.3, 0.9 + 0.32 * tallest)
     for ax, (corpus, part) in zip(axes[0], parts, strict=True):
         counts = part.value_counts().sort_index()
-        colours = [colour_of(emotion, i) for i, emotion in enumerate(counts.index)]
-        bars = ax.barh(counts.index, counts, color=colours, height=0.75)
+        bars = ax.barh(counts.index, counts, color=[*map(colours.get, counts.index)], height=0.75)
         ax.axvline(counts.mean(), color="black", ls="--", lw=1)
         for text in ax.bar_label(bars, padding=3, fontsize=9):
             text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
@@ -153,7 +154,7 @@ def timeline(table: pd.DataFrame) -> Figure:
     for (ax,), (file, rows) in zip(axes, recordings, strict=True):
         shares = 100 * rows[emotions].to_numpy(float)
         if len(rows) == 1:
-            ax.bar(emotions, shares[0], color=[colour_of(n, i) for i, n in enumerate(emotions)])
+            ax.bar(emotions, shares[0], color=colours_of(emotions).values())
             ax.set(ylabel="probability %", ylim=(0, 100))
         else:
             middle = rows[["start", "end"]].mean(axis=1).to_numpy()

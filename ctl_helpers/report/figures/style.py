@@ -2,10 +2,11 @@
 
 import functools
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -41,30 +42,31 @@ _STYLE = {
 _DPI = 160
 
 
-def colour_of(name: str, position: int = 0, among: int = 0) -> str | tuple:
-    """Return the fixed colour of an emotion or corpus, or a spare one for others.
+def colours_of(names: Iterable[str]) -> dict[str, str | tuple]:
+    """Give emotions and corpora their fixed colours, and others colours that no name here has.
 
     Parameters
     ----------
-    name
-        Emotion or corpus.
-    position
-        Picks the spare colour of a name that has none of its own.
-    among
-        How many names need a colour of their own; more than there are spare colours get a wheel.
+    names
+        What is drawn in one picture; more than there are spare colours get a wheel.
 
     Returns
     -------
-    str or tuple
+    dict of str to str or tuple
 
     Examples
     --------
-    >>> colour_of("angry")
-    '#D55E00'
+    >>> colours_of(["angry", "ironic"])
+    {'angry': '#D55E00', 'ironic': '#0072B2'}
     """
-    if name not in _COLOURS and among > len(_SPARE):
-        return plt.get_cmap("turbo")((position + 0.5) / (among + 1))
-    return _COLOURS.get(name, _SPARE[position % len(_SPARE)])
+    names = list(dict.fromkeys(names))
+    fixed = {name: _COLOURS[name] for name in names if name in _COLOURS}
+    others = [name for name in names if name not in fixed]
+    spare: list = [colour for colour in _SPARE if colour not in fixed.values()]
+    if len(others) > len(spare):
+        spare = [*map(tuple, plt.get_cmap("turbo")(np.linspace(0.02, 0.98, len(others))))]
+    found = fixed | dict(zip(others, spare, strict=False))
+    return {name: found[name] for name in names}
 
 
 def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
