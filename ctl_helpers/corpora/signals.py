@@ -31,6 +31,7 @@ WHOLE = [(math.nan, math.nan)]
 """Start and end of the one utterance of a file that is one."""
 
 _ABSURD = 100.0
+_ENDLESS = 2**48  # samples
 _SILENCE = 1e-4
 _CANCELLED = 0.1
 _CLIPPED = 0.9998
@@ -52,7 +53,19 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         sound.close()
         expected = f"expected {RATES[0]} to {RATES[1]} Hz"
         raise StudyError(f"{path}: its header says {sound.samplerate} Hz, {expected}")
+    if sound.frames > _ENDLESS:  # a FLAC file that was written into a pipe
+        sound.close()
+        raise StudyError(f"{path}: its header does not say how long it is; write it again to a file")
     return sound
+
+
+def seconds_of(path: str | Path) -> float:
+    """Read how long a recording is; 0 where that cannot be read."""
+    try:
+        with _open(path) as sound:
+            return sound.frames / sound.samplerate
+    except (StudyError, OSError):
+        return 0.0
 
 
 def _unreadable(path: str | Path, error: Exception) -> StudyError:
@@ -245,7 +258,7 @@ def _notes(sound: soundfile.SoundFile, samples: np.ndarray, whole: bool) -> list
     )
     said, there = map(int, sizes.groups()) if sizes else (sound.frames, len(samples))
     # Recordings that were written into a pipe say the largest possible size.
-    if (sizes or whole) and there < 0.99 * said < 2**31 - 2**16:
+    if (sizes or whole) and there < 0.99 * said and said < 2**31 - 2**16:
         notes.append(("truncated", f"it holds {there / said:.0%} of what its header says"))
     if max(samples.max(), -samples.min()) >= _CLIPPED:
         hit = (np.abs(samples) >= _CLIPPED).any(axis=1)

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import soundfile
 
 from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.find import recordings
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.manifest import COLUMNS, read_utterances
-from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE
+from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, seconds_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import SECONDS, Features, FeatureSettings, Normalised, extract, normalise
 from ctl_helpers.runs.model import load_network
@@ -53,7 +52,10 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
                 "found nothing"
             )
         found += some
-    return list(dict.fromkeys(found))
+    once: dict[tuple, Path] = {}
+    for path in found:  # a pattern walks through a loop of links many times
+        once.setdefault((path.resolve(), path.name), path)
+    return list(once.values())
 
 
 def predict_files(
@@ -132,11 +134,7 @@ def predict_files(
 def _pieces(files: Iterable[Path], length: float) -> Iterator[Labels]:
     """Give each recording as a whole, or in windows if it is long."""
     for file in files:
-        try:  # a pipe, say, would be waited for
-            seconds = soundfile.info(str(file)).duration if file.is_file() else 0.0
-        # It is named when it is read.
-        except (soundfile.SoundFileError, OSError, UnicodeEncodeError, TypeError):
-            seconds = 0.0
+        seconds = seconds_of(file) if file.is_file() else 0.0  # a pipe would be waited for
         spans = WHOLE
         if seconds > _LONG * length:
             starts = [n * length / 2 for n in range(math.ceil(2 * seconds / length) - 1)]

@@ -7,6 +7,7 @@ from conftest import lay_out, noise, write_wav
 from layouts import counts
 
 from ctl_helpers.corpora import check, find_corpora, load_manifest, read_audio
+from ctl_helpers.corpora.signals import WHOLE, inspect, seconds_of
 from ctl_helpers.errors import StudyError
 
 
@@ -184,13 +185,26 @@ def test_half_a_recording_is_noted(tmp_path, suffix):
     assert manifest["duration"][0] == pytest.approx(10, abs=0.4)
 
 
-def test_a_recording_from_a_pipe_is_not_truncated(tmp_path):
+@pytest.mark.parametrize("size", [0xFFFFFFFF, 0x7FFFF000])  # of ffmpeg and of sox
+def test_a_recording_from_a_pipe_is_not_truncated(tmp_path, size):
     path = write_wav(tmp_path / "mine" / "angry" / "1.wav", noise(1))
     content = bytearray(path.read_bytes())
-    content[4:8] = content[40:44] = b"\xff" * 4
+    content[4:8] = content[40:44] = size.to_bytes(4, "little")
     path.write_bytes(content)
     manifest = load_manifest(tmp_path, "mine")
     assert manifest["duration"].tolist() == [1.0] and manifest.attrs["notes"] == []
+
+
+def test_a_flac_that_does_not_say_its_length_is_named(tmp_path):
+    path = write_wav(tmp_path / "pipe.flac", noise(1))
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    (found,) = inspect((str(path), WHOLE))
+    assert found["kind"] == "unreadable" and "how long it is" in found["reason"]
+    assert seconds_of(path) == 0 and seconds_of(tmp_path / "none.wav") == 0
+    assert seconds_of(write_wav(tmp_path / "one.wav", noise(1))) == 1
 
 
 @pytest.mark.parametrize(

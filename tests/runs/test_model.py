@@ -62,10 +62,14 @@ def test_a_saved_run_predicts_from_recordings_what_it_predicted(place, runs, kin
         np.testing.assert_allclose(p, expected[["p_angry", "p_sad"]], atol=1e-4)
 
 
-def test_files_folders_and_patterns_name_recordings_once(place, runs):
+def test_files_folders_and_patterns_name_recordings_once(place, runs, tmp_path):
     model = place / "runs" / runs["none"].name / "model.keras"
     folder = place / "corpora" / "tones"
-    table, *_ = predict_files(model, [folder, folder / "000.wav", f"{folder}/00*.wav"], jobs=2)
+    (loop := tmp_path / "loop").mkdir()
+    (loop / "again").symlink_to(loop)
+    (loop / "tones").symlink_to(folder)
+    words = [folder, folder / "000.wav", f"{folder}/00*.wav", f"{loop}/**/*.wav"]
+    table, *_ = predict_files(model, words, jobs=2)
     assert len(table) == table["file"].nunique() == 12
 
 
