@@ -181,7 +181,7 @@ def _parser() -> argparse.ArgumentParser:
     _settings_arguments(sub, READING)
     sub = command("train", _train, "train a network on whole corpora and save it as one file")
     _settings_arguments(sub, ("corpora", "names"))
-    sub.add_argument("--recipe", metavar="NAME", default="modern", help="recipe for CPAC [modern]")
+    sub.add_argument("--recipe", metavar="NAME", help="recipe for CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network, with its recipe")
     sub.add_argument("--seed", metavar="N", default=0, help="seed of the training [0]")
     _settings_arguments(sub, ("epochs", *READING))
@@ -284,7 +284,9 @@ def _train(parsed: argparse.Namespace) -> int:
     from ctl_helpers.runs.model import load_network
     from ctl_helpers.study.train import train_network
 
-    method = parsed.method or f"cpac/{parsed.recipe}"
+    if parsed.recipe and parsed.method:
+        raise StudyError("train: expected --recipe or --method, got both")
+    method = parsed.method or f"cpac/{parsed.recipe or 'modern'}"
     (seed,) = parse("seeds", parsed.seed, "--seed")
     study = read_study(None, _given(parsed))
     model = train_network(study, parsed.out, method, seed, parsed.report)

@@ -154,6 +154,11 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "--corpora", "{file}"], "{file}"),
         (["corpora", "{empty}"], "{empty}"),
         (["train", "--out", "model.h5", "--corpora", "{root}"], "ends in .keras"),
+        (["train", "--out", "a.keras", "--report", "nowhere"], "expected a report with runs"),
+        (
+            ["train", "--out", "a.keras", "--recipe", "modern", "--method", "timnet/timnet"],
+            "expected --recipe or --method, got both",
+        ),
         (["train", "--out", "a.keras", "--corpora", "{root}", "--method", "mfcc+rbf"], "a network"),
         (["train", "--out", "a.keras", "--corpora", "{root}", "--seed", "-1"], "from 0 to"),
         (["predict"], "expected recordings"),

@@ -158,7 +158,7 @@ _CHOICES = {
 
 def check_fields(changes: Mapping[str, Any]) -> None:
     """Raise a StudyError for a field that recipes do not have, or a value of another kind."""
-    known = [one.name for one in fields(Recipe)]
+    known = [one.name for one in fields(Recipe) if one.name != "name"]
     for name, value in changes.items():
         if name not in known:
             hint = nearest(str(name), known) or f"; they have {', '.join(known)}"

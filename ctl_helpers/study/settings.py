@@ -15,6 +15,11 @@ from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.plugins import load
 
 _SHORTEST, _LONGEST = 0.1, 3600  # seconds of a signal
+_COLUMNS = frozenset(  # of tables that have labels as columns, too
+    "classes corpus emotion end file kind labels method normalisation predicted protocol recipe "
+    "run seed selection source speaker split start target uar utterance utterances variant "
+    "war".split()
+)
 
 
 def _word(value: Any) -> str:
@@ -109,8 +114,22 @@ def _labels(value: Any) -> dict[str, str]:
 
     found, seen = _mapping(value, "pairs such as excited:happy"), {}
     for word, label in found.items():
+        if "," in label or label in _COLUMNS:
+            raise ValueError(f"labels without commas that are no column of a table: {label!r}")
         if seen.setdefault(fold(word), label) != label:
             raise ValueError(f"one label for a word, of which {word!r} is another spelling")
+    return found
+
+
+def _columns(value: Any) -> dict[str, str]:
+    """Read names of columns, each with what it means here; empty for one that is not read."""
+    from ctl_helpers.corpora.tables import ALIASES
+
+    found = _mapping(value)
+    for meaning in found.values():
+        if meaning and meaning not in ALIASES:
+            hint = nearest(meaning, ALIASES) or f", one of {', '.join(ALIASES)}"
+            raise ValueError(f"pairs such as file:path{hint}")
     return found
 
 
@@ -155,7 +174,7 @@ class Settings:
     )
     columns: Mapping[str, str] = _option(
         {},
-        _mapping,
+        _columns,
         "what the columns of your tables mean, such as file:path; COLUMN: leaves it out",
         "COLUMN:MEANING",
     )
@@ -325,7 +344,7 @@ def _read_yaml(file: Path) -> dict:
             content = yaml.load(text, Once)
     except FileNotFoundError as error:
         raise StudyError(f"study {file}: no such file") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # of a date in February, say
         reason = " ".join(str(error).split())
         raise StudyError(f"study {file}: expected a YAML file, got: {reason}") from error
     if not isinstance(content, dict):

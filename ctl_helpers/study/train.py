@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers import __version__
-from ctl_helpers.corpora import CATALOGUE, drop_copies, load_manifest, samples_of
+from ctl_helpers.corpora import LAYOUTS, drop_copies, load_manifest, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
@@ -73,6 +73,8 @@ def train_network(
     out = Path(out)
     if out.suffix != ".keras":
         raise StudyError(f"train: expected a file that ends in .keras, got {out}")
+    if report is not None and study_runs(report).empty:
+        raise StudyError(f"train: expected a report with runs, got {report}")
     problem = _whole_problem(study)
     # A checkpoint counts for the training that wrote it, not for one of other settings.
     folder = out.with_suffix(".partial") / Run(problem, chosen, seed).name
@@ -114,7 +116,7 @@ def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -
     """Write the model card: what it was trained on, under which terms, its scores and limits."""
     names = problem.corpus.split("+")
     spoken = problem.manifest[problem.manifest["speaker"] != ""]
-    known = {name: CATALOGUE[name] for name in names if name in CATALOGUE}
+    known = {name: LAYOUTS[name] for name in names if name in LAYOUTS}
     sources = [f"{one.title}: {one.licence} ({one.home_page})" for one in known.values()]
     if others := [name for name in names if name not in known]:
         sources.append(f"corpora: {', '.join(others)}")

@@ -3,7 +3,14 @@ import dataclasses
 import pytest
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES, Recipe, gamma_of, recipe
+from ctl_helpers.networks.recipes import (
+    RECIPES,
+    TRANSFER_RECIPES,
+    Recipe,
+    check_fields,
+    gamma_of,
+    recipe,
+)
 
 
 def test_released_is_what_the_reference_says():
@@ -94,3 +101,8 @@ def test_unknown_recipes_are_named_with_those_that_are_known():
         recipe("timnet", across=True)
     with pytest.raises(StudyError, match="normalisation"):
         Recipe("mine", normalisation="zscore")
+
+
+def test_nobody_changes_what_a_recipe_is_called():
+    with pytest.raises(StudyError, match="no field 'name'"):
+        check_fields({"name": "modern"})
