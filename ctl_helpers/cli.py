@@ -16,7 +16,7 @@ import shtab
 import yaml
 
 from ctl_helpers import __version__
-from ctl_helpers.errors import StudyError, nearest
+from ctl_helpers.errors import StudyError, log, nearest
 from ctl_helpers.study.settings import FIELDS, READING, parse, read_study
 
 _PROGRAM = "ctl-mtnet"
@@ -122,12 +122,11 @@ def _check_place() -> None:
 
 def _log_to_stderr() -> None:
     """Print this package's warnings, each as a line."""
-    logger = logging.getLogger("ctl_helpers")
-    if not logger.handlers:
+    if not log.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+        log.addHandler(handler)
+        log.propagate = False
 
 
 class _OneLine(logging.Formatter):

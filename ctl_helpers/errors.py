@@ -1,7 +1,11 @@
-"""The one kind of error that a user can fix, and what its messages have in common."""
+"""The one kind of error that a user can fix, what its messages have in common, warnings."""
 
 import difflib
+import logging
 from collections.abc import Collection, Iterable
+
+log = logging.getLogger("ctl_helpers")
+"""Gets all warnings, each of which names in a line what was left out or may surprise."""
 
 
 class StudyError(ValueError):

@@ -1,6 +1,5 @@
 """One way to go parallel: joblib, on this machine's cores or on a Dask cluster."""
 
-import logging
 import os
 import shutil
 import sys
@@ -17,14 +16,13 @@ import joblib
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor, process_executor
 from tqdm import tqdm
 
-from ctl_helpers.errors import StudyError, check_choice
+from ctl_helpers.errors import StudyError, check_choice, log
 
 ENGINES = ("local", "dask")
 _WORKERS_WITHIN = 30  # seconds that a cluster has for its first worker
 _GROWTH = 10**9  # bytes that a worker may grow by before a new one takes its place
 _ABANDONED = 3600  # seconds without a change, after which nobody can be making a folder any more
 _WATCH = "ends with its parent"
-_log = logging.getLogger("ctl_helpers")
 
 
 def cache_folder() -> Path:
@@ -56,16 +54,14 @@ def cores() -> int:
 @contextmanager
 def environment(**changes: str) -> Iterator[None]:
     """Set variables of the environment inside a ``with`` block."""
-    before = {name: os.environ.get(name) for name in changes}
+    before = {name: os.environ[name] for name in changes if name in os.environ}
     os.environ.update(changes)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in changes.keys() - before.keys():
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def parallel_map(
@@ -171,7 +167,7 @@ def _surviving(
                 yield dead(items[done])
                 done += 1
             else:
-                _log.warning("%s: a process died; its work is tried once more", description)
+                log.warning("%s: a process died; its work is tried once more", description)
             deaths = 1 if alone else deaths + 1
 
 

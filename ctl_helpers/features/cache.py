@@ -4,7 +4,6 @@ A folder holds what was computed in one way, and a file in it the rows of one li
 array of records, each with a checksum, the hash of its sound, its speech frames and its values.
 """
 
-import logging
 import os
 import threading
 import zlib
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.features.settings import short_hash
 from ctl_helpers.parallel import parallel_map, remove_leftovers
 
@@ -25,7 +24,6 @@ _CHUNK = 32  # most rows per task: few tasks, so that handing them out costs lit
 _HEAD = [("sum", "<u4"), ("name", "S24"), ("speech", "<i4", (2,))]
 _FAILED = (-1, -1)  # in place of the speech frames of a row that could not be computed
 _ONE_AT_A_TIME = threading.Lock()  # as the limit on threads is the whole process's
-_log = logging.getLogger("ctl_helpers")
 
 
 def rows_key(way: str, names: Sequence[str]) -> str:
@@ -119,11 +117,11 @@ def _checked(file: Path, _changed: int) -> np.ndarray:
     except Exception:  # which, depends on the bit that is wrong
         whole = False
     if not whole:
-        _log.warning("features: %s is damaged; what is needed of it is computed again", file)
+        log.warning("features: %s is damaged; what is needed of it is computed again", file)
         return np.empty(0, _HEAD)
     if damaged.any():
         said = "features: %d of %d rows in %s are damaged; what is needed is computed again"
-        _log.warning(said, damaged.sum(), len(rows), file)
+        log.warning(said, damaged.sum(), len(rows), file)
         heads["name"][damaged] = b""
     return heads
 

@@ -1,6 +1,5 @@
 """Extract the features of a manifest: one way in for all of them."""
 
-import logging
 import os
 from functools import partial
 from pathlib import Path
@@ -9,14 +8,12 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import read_audio
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.features.arrays import array_key, is_array, read_array
 from ctl_helpers.features.cache import cached_rows, known_shape, rows_key
 from ctl_helpers.features.settings import LARGEST, Features, FeatureSettings, short_hash
 from ctl_helpers.features.ways import Way, shape_of, way_of
 from ctl_helpers.parallel import cache_folder, parallel_map
-
-_log = logging.getLogger("ctl_helpers")
 
 
 def extract(
@@ -154,4 +151,4 @@ def _warn(manifest: pd.DataFrame, failed: dict[int, str], aloud: bool) -> None:
     if len(names) == len(manifest):
         raise StudyError(f"features: none of {len(manifest)} utterances can be used: {said}")
     if names and aloud:
-        _log.warning("features: %d of %d left out: %s", len(names), len(manifest), said)
+        log.warning("features: %d of %d left out: %s", len(names), len(manifest), said)

@@ -1,7 +1,6 @@
 """Given predictions: those of another tool, put beside ours on the same splits."""
 
 import io
-import logging
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -9,18 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.features.settings import short_hash
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
 
-_log = logging.getLogger("ctl_helpers")
-
 
 @lru_cache
 def _warn_once(line: str) -> None:
-    _log.warning("%s", line)
+    log.warning("%s", line)
 
 
 @dataclass(frozen=True)

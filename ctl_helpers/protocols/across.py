@@ -1,6 +1,5 @@
 """Protocols across corpora: one or several labelled sources, an unlabelled target."""
 
-import logging
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import drop_copies
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.protocols.problem import Problem, groups_of, in_order
 
 SCORINGS = ("transductive", "inductive")
 _FACTS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
-_log = logging.getLogger("ctl_helpers")
 LABELS, _HALVES, _PAPER = _FACTS["kinds"], _FACTS["halves"], _FACTS["paper"]
 
 
@@ -53,17 +51,19 @@ def problems_across(
     StudyError
         When the corpora share fewer than two classes, or the target's speakers are not known.
     """
-    sides = [source.split("+"), target.split("+")]
-    if both := set(sides[0]) & set(sides[1]):
+    sources, targets = source.split("+"), target.split("+")
+    if both := set(sources) & set(targets):
         raise StudyError(
             f"pair {source}:{target}: expected two corpora, got {min(both)!r} as source and target"
         )
-    if any(len(set(side)) < len(side) for side in sides):
+    if any(len(set(side)) < len(side) for side in (sources, targets)):
         raise StudyError(f"pair {source}:{target}: expected every corpus once")
-    whole = _without_copies([[manifests[name] for name in side] for side in sides])
-    whole = [[_relabelled(manifest, labels) for manifest in side] for side in whole]
-    classes = _classes([*whole[0], *whole[1]], labels, source, target)
-    kept = [pd.concat(side, ignore_index=True) for side in whole]
+    # Sounds that the target holds too leave the source: they would be trained on.
+    whole = drop_copies([manifests[name] for name in (*targets, *sources)])
+    sides = [whole[len(targets) :], whole[: len(targets)]]
+    sides = [[_relabelled(manifest, labels) for manifest in side] for side in sides]
+    classes = _classes([*sides[0], *sides[1]], labels, source, target)
+    kept = [pd.concat(side, ignore_index=True) for side in sides]
     kept = [side[side["emotion"].isin(classes)] for side in kept]
     manifest = pd.concat(kept, ignore_index=True)
     manifest.attrs = {}
@@ -81,13 +81,6 @@ def problems_across(
     ]
 
 
-def _without_copies(sides: list[list[pd.DataFrame]]) -> list[list[pd.DataFrame]]:
-    """Leave sounds out of the source that the target holds too: they would be trained on."""
-    sources, targets = sides
-    kept = drop_copies([*targets, *sources])
-    return [kept[len(targets) :], kept[: len(targets)]]
-
-
 def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
     if labels not in _HALVES:
         return manifest
@@ -95,7 +88,7 @@ def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
     half_of = {emotion: half for half, some in halves.items() for emotion in [half, *some]}
     mapped = manifest["emotion"].map(half_of)
     if other := manifest["emotion"][mapped.isna()].unique().tolist():
-        _log.warning(
+        log.warning(
             "%s: %d utterances (%s) are in no half of %s, and left out; say --emotions WORD:HALF",
             *(manifest["corpus"].iloc[0], mapped.isna().sum(), ", ".join(other), labels),
         )

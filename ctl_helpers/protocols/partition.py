@@ -1,7 +1,6 @@
 """Read the folds of a corpus as EmoBox gives them."""
 
 import json
-import logging
 import os
 import re
 from pathlib import Path
@@ -9,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols.problem import Split
-
-_log = logging.getLogger("ctl_helpers")
 
 
 def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Split]:
@@ -105,7 +102,7 @@ def _match_rows(wavs: set[str], manifest: pd.DataFrame, folder: Path) -> dict[st
             f"of {folder} matches one of {len(ours)} utterances, as {manifest['path'].iloc[0]}"
         )
     if len(row_of) < len(theirs) or len(row_of) < len(ours):
-        _log.warning(
+        log.warning(
             f"partition {folder}: left out {len(theirs) - len(row_of)} of {len(theirs)} lines that "
             f"match no utterance, and {len(ours) - len(row_of)} of {len(ours)} utterances that "
             "match no line"

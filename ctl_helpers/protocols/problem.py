@@ -1,6 +1,5 @@
 """A problem: what is learned from, what is predicted, whatever the method; and a split of rows."""
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -12,6 +11,7 @@ from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import Features, FeatureSettings, feature_key
+from ctl_helpers.features.settings import short_hash
 from ctl_helpers.plugins import is_reference
 
 
@@ -156,13 +156,12 @@ class Problem:
             columns = [c for c in ("digest", "emotion", "speaker") if c in self.manifest]
             rows = self.manifest["corpus"].str.cat(self.manifest[columns].astype(str), sep="\t")
             self.memo["rows"] = rows.to_numpy(object)
-        found = hashlib.blake2b(digest_size=12)
-        for part in (self.train, self.adapt, self.test):
-            found.update("\n".join([str(len(part)), *self.memo["rows"][part]]).encode())
+        parts = (self.train, self.adapt, self.test)
+        rows = ["\n".join([str(len(part)), *self.memo["rows"][part]]) for part in parts]
         described = {name: getattr(self, name) for name in names}
         if is_reference(self.protocol.removeprefix("inner:")):  # others say it by their name
             described["held_out"] = self.held_out
-        return described | {"classes": list(self.classes), "rows": found.hexdigest()}
+        return described | {"classes": list(self.classes), "rows": short_hash("".join(rows))}
 
 
 def classes_of(manifest: pd.DataFrame) -> tuple[str, ...]:

@@ -27,14 +27,7 @@ from ctl_helpers.plugins import is_reference
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.model import save_network
-from ctl_helpers.runs.store import (
-    ARCHIVED,
-    RunStore,
-    file_hash,
-    spec_hash,
-    write_record,
-    write_text,
-)
+from ctl_helpers.runs.store import ARCHIVED, RunStore, spec_hash, write_record, write_text
 from ctl_helpers.runs.tracking import track
 from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
@@ -161,20 +154,15 @@ def compute(
     threads = max(1, cores() // (jobs or cores()))
     work = partial(_execute_safely, store=store, threads=threads)
     said = parallel_map(work, alone, jobs, description, unit="run", dead=_dead)
-    failures |= {run.name: line for run, line in zip(alone, said, strict=True)}
+    failures |= {run.name: line for run, line in zip(alone, said, strict=True) if line}
     for run in missing:
         if run.members:  # in this process: a mean takes no time
-            failed = [
-                one.method.label
-                for one in run.members
-                if failures.get(one.name) or failures.get(_watched(one))
-            ]
-            failures[run.name] = (
-                f"{_where(run)}: its member {failed[0]} failed"
-                if failed
-                else _execute_safely(run, store, cores())
-            )
-    return {name: said for name, said in failures.items() if said}
+            failed = [m for m in run.members if {m.name, _watched(m)} & failures.keys()]
+            if failed:
+                failures[run.name] = f"{_where(run)}: its member {failed[0].method.label} failed"
+            elif line := _execute_safely(run, store, cores()):
+                failures[run.name] = line
+    return failures
 
 
 def _dead(run: Run) -> str:
@@ -254,7 +242,6 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         save_network(outcome.model, outcome.card, folder / "model.keras")
     for leftover in folder.glob("checkpoint*"):
         leftover.unlink()
-    files = {f.name: file_hash(f) for f in sorted(folder.iterdir()) if f.name != "spec.json"}
     aside = outcome.details.get("validation", 0)
     scored = _scores(predictions, outcome.epochs)
     record = {
@@ -272,7 +259,6 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         "seconds": round(time.time() - started, 2),
         "peak_memory_mb": peak_memory(),
         "environment": describe_environment(),
-        "files": files,
     }
     write_record(folder, record | dict(outcome.details))
     where = {"corpus": problem.place, "protocol": problem.protocol, "split": problem.split}

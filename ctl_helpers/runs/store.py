@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import shutil
 import time
@@ -22,9 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.errors import StudyError
-
-log = logging.getLogger("ctl_helpers")
+from ctl_helpers.errors import StudyError, log
 
 ARCHIVED = "%.3f"
 """How an archive writes probabilities. Fusions read no more of a run's folder: both are alike."""
@@ -85,8 +82,10 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write a run's record, with a checksum of all of it."""
-    write_json(folder / "record.json", dict(record) | {"checksum": spec_hash(record)})
+    """Write a run's record, with the hashes of its files and a checksum of all of it."""
+    files = {f.name: file_hash(f) for f in sorted(folder.iterdir()) if f.suffix != ".json"}
+    record = dict(record) | {"files": files}
+    write_json(folder / "record.json", record | {"checksum": spec_hash(record)})
 
 
 def write_text(path: str | Path, content: str | bytes) -> Path:

@@ -1,11 +1,10 @@
 """Runs in MLflow too, for those who watch their experiments there."""
 
-import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_log = logging.getLogger("ctl_helpers")
+from ctl_helpers.errors import log
 
 
 def track(
@@ -36,4 +35,4 @@ def track(
                 values = {key: value for key, value in row.items() if key != "epoch"}
                 mlflow.log_metrics(values, step=row["epoch"])
     except Exception as error:  # no package, no server: the run itself is well
-        _log.warning("MLflow does not have run %s: %s", name, error)
+        log.warning("MLflow does not have run %s: %s", name, error)

@@ -15,12 +15,8 @@ from ctl_helpers.runs.run import Run
 from ctl_helpers.study.plan import Group, Plan
 from ctl_helpers.study.settings import READING, Settings, Study
 
-FEATURES, INSIDE, ACROSS, TABLES = (
-    "1_feature_exploration",
-    "2_cpac_kfold",
-    "3_caam_transfer",
-    "4_result_tables",
-)
+FEATURES, INSIDE = "1_feature_exploration", "2_cpac_kfold"
+ACROSS, TABLES = "3_caam_transfer", "4_result_tables"
 _USUAL = ("own", "transductive", "emotion", "")
 _PARAMETERS = {
     "network": ("corpus", "method", "protocol", "folds", "selection"),

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
 
 from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.plugins import load
@@ -380,11 +379,6 @@ def parse(name: str, value: Any, where: str) -> Any:
     return found
 
 
-def _alike(name: str) -> str:
-    # As corpora.words.uncased, which would load all that reads corpora, also for --help.
-    return normalize("NFKC", name.casefold())
-
-
 def spelled(name: str, found: Iterable[str]) -> str:
     """Spell the name of a corpus as it was found, whatever its case.
 
@@ -393,9 +387,11 @@ def spelled(name: str, found: Iterable[str]) -> str:
     StudyError
         When no corpus of that name was found.
     """
+    from ctl_helpers.corpora.words import uncased
+
     found = list(found)
     for one in sorted(found, key=lambda one: one != name):
-        if _alike(one) == _alike(name):
+        if uncased(one) == uncased(name):
             return one
     known = ", ".join(found) + " (see --names)" + nearest(name, found)
     raise StudyError(f"corpus {name!r}: expected one of those found: {known}")

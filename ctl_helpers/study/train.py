@@ -6,7 +6,6 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -105,11 +104,8 @@ def _whole_problem(study: Study) -> Problem:
     manifests = [load_manifest(root, name, **settings.reading) for name in names]
     manifest = pd.concat(drop_copies(manifests), ignore_index=True)
     rows, classes = np.arange(len(manifest)), classes_of(manifest)
-    more: dict[str, Any] = {
-        "corpus": "+".join(manifest["corpus"].unique()),
-        "length": samples_of(settings.seconds),
-    }
-    return Problem(manifest, classes, rows, rows, "whole", "all", **more)
+    corpus, length = "+".join(manifest["corpus"].unique()), samples_of(settings.seconds)
+    return Problem(manifest, classes, rows, rows, "whole", "all", corpus=corpus, length=length)
 
 
 def _about(problem: Problem, method: NetworkMethod, report: str | Path | None) -> dict:
