@@ -4,8 +4,7 @@ import difflib
 import logging
 from collections.abc import Collection, Iterable
 
-log = logging.getLogger("ctl_helpers")
-"""Gets all warnings, each of which names in a line what was left out or may surprise."""
+log = logging.getLogger("ctl_helpers")  # of warnings: each names what was left out, or surprises
 
 
 class StudyError(ValueError):

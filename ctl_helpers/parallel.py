@@ -116,7 +116,8 @@ def parallel_map(
     with warnings.catch_warnings():
         # joblib replaces a worker whose memory has grown, as it does over many trainings.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
-        results = _surviving(function, items, jobs, apart, guarded, dead, description)
+        apply = partial(_results, function, jobs=jobs, apart=apart, guarded=guarded)
+        results = _surviving(apply, items, dead, description)
         return list(progress(results, len(items), description, unit))
 
 
@@ -138,22 +139,14 @@ def progress(items: Iterable, total: int, description: str, unit: str = "it") ->
     )
 
 
-def _surviving(
-    function: Callable,
-    items: list,
-    jobs: int | None,
-    apart: bool,
-    guarded: bool,
-    dead: Callable[[Any], Any] | None,
-    description: str,
-) -> Iterator:
+def _surviving(apply: Callable, items: list, dead: Callable | None, description: str) -> Iterator:
     """Give the results in order; where a process dies, try once more, then one item at a time."""
     done = deaths = 0
     while done < len(items):
         alone = deaths == 2
+        changed = {"jobs": 1, "apart": True, "guarded": True} if alone else {}
         try:
-            asked = (1, True, True) if alone else (jobs, apart, guarded)
-            for result in _results(function, items[done:], *asked):
+            for result in apply(items[done:], **changed):
                 yield result
                 done += 1
         except Exception as error:

@@ -8,8 +8,8 @@ import numpy as np
 from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.features.settings import FeatureSettings
 
+# What opensmile calls its sets, and how many functionals they hold.
 OPENSMILE_SETS = {"egemaps": ("eGeMAPSv02", 88), "compare": ("ComParE_2016", 6373)}
-"""What opensmile calls its sets, and how many functionals they hold."""
 
 
 def opensmile_functionals(signal: np.ndarray, sampling_rate: int, name: str) -> np.ndarray:

@@ -11,11 +11,9 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 
-TRACKS = 3
-"""Tracks of pitch: voicing, pitch, pitch relative to the utterance's median."""
+TRACKS = 3  # of pitch: voicing, pitch, pitch relative to the utterance's median
 MEL_BANDS = 128
-LARGEST = 1e15
-"""Magnitude from which a feature is no feature any more."""
+LARGEST = 1e15  # magnitude from which a feature is no feature any more
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,8 @@ class FeatureSettings:
 
 
 _FACTS = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
+# Every name that `extract` knows, and what it stands for.
 FEATURES = {name: facts.pop("about") for name, facts in _FACTS["mfcc"].items()} | _FACTS["vectors"]
-"""Every name that `extract` knows, and what it stands for."""
 # What is left of their facts are settings.
 PRESETS = {name: FeatureSettings(**facts) for name, facts in _FACTS["mfcc"].items()}
 

@@ -8,7 +8,6 @@ import numpy as np
 
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.protocols import Problem
-from ctl_helpers.versions import version_of
 
 _LEAST = 1e-3  # no probability is less: archives keep three decimals
 
@@ -39,6 +38,7 @@ class FusionMethod(Method):
 
     kind = "fusion"
     features = ()
+    packages = ("numpy",)  # the members' are in the specification
 
     @cached_property
     def name(self) -> str:
@@ -66,10 +66,6 @@ class FusionMethod(Method):
             member.spec() | {"versions": member.versions()} for member in self.members
         ]
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
-
-    def versions(self) -> dict[str, str]:
-        """Give the version of NumPy; the members' are in the specification."""
-        return {"numpy": version_of("numpy")}
 
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Average the members' probabilities."""

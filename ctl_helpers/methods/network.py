@@ -45,6 +45,7 @@ class NetworkMethod(Method):
     kind: str = "network"
 
     seeded = True
+    packages = ("keras", "numpy")
 
     @property
     def label(self) -> str:
@@ -79,8 +80,7 @@ class NetworkMethod(Method):
     def versions(self) -> dict[str, str]:
         """Give the versions of Keras, its backend and NumPy, without importing them."""
         backend = os.environ["KERAS_BACKEND"]
-        found = {name: version_of(name) for name in ("keras", "numpy")}
-        return found | {backend: version_of(backend, f"{backend}-cpu")}
+        return super().versions() | {backend: version_of(backend, f"{backend}-cpu")}
 
     def work(self, problem: Problem) -> float:
         """Utterances times epochs, to put long runs first."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ctl_helpers.protocols import Problem
+from ctl_helpers.versions import version_of
 
 if TYPE_CHECKING:
     import keras
@@ -67,12 +68,15 @@ class Method:
         What has to be extracted for it, in the order of `Problem.features`.
     members : sequence of Method
         Methods whose predictions on the same problem it needs.
+    packages : tuple of str
+        Those that may change its numbers.
     """
 
     name: Any  # so that it may be a property or a field
     kind: str
     features: Any
     members: Any = ()
+    packages: tuple[str, ...] = ()
     seeded: Any = False
     selection: str = "last"
 
@@ -90,8 +94,8 @@ class Method:
         raise NotImplementedError
 
     def versions(self) -> dict[str, str]:
-        """Give the versions of the packages that may change its numbers."""
-        return {}
+        """Give the versions of its packages, without importing them."""
+        return {name: version_of(name) for name in self.packages}
 
     def work(self, problem: Problem) -> float:
         """Utterances times epochs, to put long runs first."""

@@ -17,7 +17,6 @@ from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.methods.vectors import NORMALISATIONS, vectors
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.protocols import Problem
-from ctl_helpers.versions import version_of
 
 # One setting for all corpora, by cross-validation inside training parts of EmoDB and CASIA alone.
 CLASSIFIERS: dict[str, dict[str, Any]] = {
@@ -56,6 +55,7 @@ class ShallowMethod(Method):
     normalisation: str = "global"
 
     kind = "shallow"
+    packages = ("numpy", "scikit-learn")
 
     def __post_init__(self) -> None:
         """Check the normalisation."""
@@ -80,10 +80,6 @@ class ShallowMethod(Method):
         if len(self.features) > 1:
             recipe["joined"] = "equal variance"
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
-
-    def versions(self) -> dict[str, str]:
-        """Give the versions of scikit-learn and NumPy."""
-        return {name: version_of(name) for name in ("numpy", "scikit-learn")}
 
     def work(self, problem: Problem) -> float:
         """Utterances, to put long runs first."""

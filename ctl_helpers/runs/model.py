@@ -10,8 +10,8 @@ from ctl_helpers.errors import StudyError
 if TYPE_CHECKING:
     import keras
 
+# The network that comes with the package: CPAC `modern`, trained on all of EmoDB.
 MODEL = Path(__file__).with_name("emodb.keras")
-"""The network that comes with the package: CPAC ``modern``, trained on all of EmoDB."""
 
 _NEEDED = ("classes", "features", "normalisation", "padding", "mean", "scale")
 

@@ -23,8 +23,8 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError, log
 
+# How an archive writes probabilities. Fusions read no more of a run's folder: both are alike.
 ARCHIVED = "%.3f"
-"""How an archive writes probabilities. Fusions read no more of a run's folder: both are alike."""
 
 StorePath = str | os.PathLike[str]  # a RunStore, or its folder
 _WORDS = ("run", "selection", "utterance", "corpus", "speaker", "sex", "emotion", "predicted")

@@ -63,8 +63,8 @@ class Plan:
     runs : dict of Group to list of Run
         Each run is in one group.
     settings : dict of Group to Settings
-        What asks for a group's runs alone: the settings of its block, with one method inside a
-        corpus, and the methods of one recipe across corpora.
+        The settings of a group's block, with the group's methods (one inside a corpus, those of one
+        recipe across corpora) and the change of their recipes.
     problems : list of str
         A line for each corpus, protocol, pair or method that was left out.
     manifests : dict
@@ -259,12 +259,8 @@ def _add(
             plan.runs[group] = _each_once(runs)
             asked = plan.settings.get(group)
             texts = (*asked.methods, text) if asked else (text,)
-            plan.settings[group] = replace(
-                settings,
-                methods=tuple(dict.fromkeys(texts)),
-                normalisations=(normalisation,),
-                changes=(change,),
-            )
+            methods = tuple(dict.fromkeys(texts))
+            plan.settings[group] = replace(settings, methods=methods, changes=(change,))
 
 
 def _methods(settings: Settings, across: bool) -> Iterator[tuple[str, str, dict, Method]]:

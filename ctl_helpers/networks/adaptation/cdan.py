@@ -24,13 +24,11 @@ class ConditionalAdversarial(DomainAdversarial):
     Long et al., "Conditional adversarial domain adaptation", NeurIPS 2018, eqs. 4 and 8.
     """
 
-    def __init__(self, recipe, entropy=False, **kwargs):
-        super().__init__(recipe, **kwargs)
-        self.entropy = entropy
+    entropy = False
 
     def build(self, input_shape):
         """Make the discriminator."""
-        self.discriminator.build((None, input_shape[0][-1] * input_shape[1][-1]))
+        super().build([(None, input_shape[0][-1] * input_shape[1][-1])])
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Cross-entropy of the discriminator, the mean of both corpora's (weighted) means."""

@@ -17,13 +17,10 @@ class DomainAdversarial(Method):
 
     adversarial = True
 
-    def __init__(self, recipe, **kwargs):
-        super().__init__(recipe, **kwargs)
-        dense = [layers.Dense(100, "relu"), layers.Dense(100, "relu"), layers.Dense(1)]
-        self.discriminator = Sequential(dense, name="discriminator")
-
     def build(self, input_shape):
         """Make the discriminator."""
+        dense = [layers.Dense(100, "relu"), layers.Dense(100, "relu"), layers.Dense(1)]
+        self.discriminator = Sequential(dense, name="discriminator")
         self.discriminator.build(input_shape[0])
 
     def domain_losses(self, inputs):

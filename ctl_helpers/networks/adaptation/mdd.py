@@ -29,11 +29,7 @@ class MarginDisparity(Method):
     """
 
     adversarial = True
-
-    def __init__(self, recipe, hard=False, **kwargs):
-        super().__init__(recipe, **kwargs)
-        self.hard = hard
-        self.gamma = 1.5 if recipe.gamma is None else recipe.gamma
+    hard = False
 
     def build(self, input_shape):
         """Make the adversarial head."""
@@ -52,7 +48,8 @@ class MarginDisparity(Method):
             other = other / ops.sum(other, axis=-1, keepdims=True)
         on_source = -ops.sum(y_source * safe_log(q_source), axis=-1)
         on_target = -ops.sum(y_target * safe_log(other), axis=-1)
-        return self.gamma * ops.mean(on_source) + ops.mean(on_target)
+        gamma = 1.5 if self.recipe.gamma is None else self.recipe.gamma
+        return gamma * ops.mean(on_source) + ops.mean(on_target)
 
 
 def _hardened(probabilities):

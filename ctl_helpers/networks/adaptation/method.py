@@ -16,14 +16,18 @@ class Method(layers.Layer):
     ----------
     recipe : Recipe
         Its strengths and schedules.
+    **variant
+        Values of a subclass's own attributes, such as ``hard=True``.
     """
 
     adversarial = False  # whether the strength acts on the reversed gradient, not on the loss
     weight = 1.0  # of a discrepancy whose scale is not that of the label loss
 
-    def __init__(self, recipe, **kwargs):
-        super().__init__(name="adaptation", **kwargs)
+    def __init__(self, recipe, **variant):
+        super().__init__(name="adaptation")
         self.recipe = recipe
+        for name, value in variant.items():
+            setattr(self, name, value)
         if self.adversarial:
             self.reversal = GradientReversal(recipe.strength, recipe.reversal_steps)
         self.discrepancies = keras.metrics.Mean("discrepancy")

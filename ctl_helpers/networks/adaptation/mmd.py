@@ -28,9 +28,7 @@ class MeanDiscrepancy(Method):
     transfer learning with joint adaptation networks", ICML 2017, eq. 9.
     """
 
-    def __init__(self, recipe, joint=False, **kwargs):
-        super().__init__(recipe, **kwargs)
-        self.joint = joint
+    joint = False
 
     def discrepancy(self, z_source, z_target, p_source, p_target, training=False):
         """Mean kernel within both corpora less that between them."""
