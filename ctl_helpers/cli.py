@@ -314,16 +314,16 @@ def _predict(parsed: argparse.Namespace) -> int:
     if parsed.plot:
         _check_picture(Path(parsed.plot))
     with tempfile.TemporaryDirectory() as folder:
-        files = [_from_stdin(folder) if word == "-" else word for word in parsed.files]
+        place = f"{folder}{os.sep}"
+        if "-" in parsed.files:
+            Path(f"{place}-").write_bytes(sys.stdin.buffer.read())
+        files = [f"{place}-" if word == "-" else word for word in parsed.files]
         table, notes, problems = predict_files(model, files, parsed.window)
-    table["file"] = table["file"].replace(f"{folder}{os.sep}-", "-")
-    notes, problems = (
-        [one.replace(f"{folder}{os.sep}", "") for one in x] for x in (notes, problems)
-    )
+    table["file"] = table["file"].replace(f"{place}-", "-")
+    notes, problems = ([x.replace(place, "") for x in some] for some in (notes, problems))
     if not parsed.model:
-        notes.insert(
-            0, "the model was trained on ten German actors (EmoDB); --card tells its limits"
-        )
+        said = "the model was trained on ten German actors (EmoDB); --card tells its limits"
+        notes = [said, *notes]
     for line in notes:
         print(f"note: {line}", file=sys.stderr)
     if parsed.json:
@@ -341,13 +341,6 @@ def _predict(parsed: argparse.Namespace) -> int:
             raise StudyError(f"predict: cannot write {parsed.plot} ({error.strerror})") from error
     status = _left_out(problems)
     return status if len(table) else 2
-
-
-def _from_stdin(folder: str) -> Path:
-    """Put the recording on standard input into a file called ``-``."""
-    file = Path(folder) / "-"
-    file.write_bytes(sys.stdin.buffer.read())
-    return file
 
 
 def _print_card(card: dict, as_json: bool) -> None:

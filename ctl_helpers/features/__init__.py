@@ -5,6 +5,7 @@
 88 functionals of openSMILE's eGeMAPS v02, a vector per utterance
 """
 
+from ctl_helpers.features.arrays import is_array
 from ctl_helpers.features.extraction import extract, feature_key
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
@@ -14,4 +15,4 @@ from ctl_helpers.features.normalisation import (
     standardise,
     with_versions,
 )
-from ctl_helpers.features.settings import FEATURES, PRESETS, Features, FeatureSettings
+from ctl_helpers.features.settings import FEATURES, PRESETS, Features, FeatureSettings, short_hash

@@ -136,7 +136,8 @@ def _checksum(row: np.void) -> int:
 
 def _make(made, folder, names, sources, compute, shape, each) -> dict[int, str]:
     """Write a file with all rows: those that other files hold are copied, others computed."""
-    offset, wanted, known = _create(made, len(names), shape), {*names}, {}
+    offset = np.lib.format.open_memmap(made, "w+", _row_type(shape), (len(names),)).offset
+    wanted, known = {*names}, {}
     for file in folder.glob("*.npy"):
         heads = _heads(file)
         held = zip(range(len(heads)), heads["name"].astype(str), _failed(heads), strict=True)
@@ -166,11 +167,6 @@ def _dead(chunk: list, fill: Callable) -> dict[int, str]:
         return {chunk[0][0]: "the process that computes its features dies; is there enough memory?"}
     each = partial(parallel_map, jobs=1, description="features", apart=True)
     return _fill_all([[row] for row in chunk], fill, each)
-
-
-def _create(file: Path, rows: int, shape: tuple[int, ...]) -> int:
-    """Make a file of empty rows and return where they begin."""
-    return np.lib.format.open_memmap(file, "w+", _row_type(shape), (rows,)).offset
 
 
 def _fill(chunk: list, file: Path, offset: int, compute: Callable, shape: tuple) -> dict[int, str]:

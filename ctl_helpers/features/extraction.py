@@ -83,13 +83,12 @@ def extract(
     try:
         shape = way.shape or known_shape(folder) or shape_of(way)
         compute = partial(_compute, way=way, shape=shape)
-        found = cached_rows(folder, names, sources, compute, shape, each, retry)
+        values, speech, failures = cached_rows(folder, names, sources, compute, shape, each, retry)
     except OSError as error:
         raise StudyError(
             f"features: cannot write to the cache folder {folder}: {error.strerror or error}; "
             "CTL_CACHE names another"
         ) from error
-    values, speech, failures = found
     manifest, key = manifest.reset_index(drop=True), rows_key(folder.name, names)
     failed = {row: why.removeprefix(f"{manifest['path'][row]}: ") for row, why in failures.items()}
     _warn(manifest, failed, retry)

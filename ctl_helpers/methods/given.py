@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError, log
-from ctl_helpers.features.settings import short_hash
+from ctl_helpers.features import short_hash
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem

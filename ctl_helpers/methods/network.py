@@ -109,8 +109,7 @@ class NetworkMethod(Method):
         arrays = {"embeddings": embeddings}
         if problem.across:
             arrays["source_embeddings"] = training.predict(both, inputs, train)[1]
-            emotions = problem.manifest["emotion"].to_numpy(str)
-            arrays["source_emotions"] = emotions[train]
+            arrays["source_emotions"] = problem.manifest["emotion"].to_numpy(str)[train]
         probabilities = {"validation" if self.selection == "validation" else "last": last}
         if self.selection == "best_test":
             probabilities["best_test"] = trained.best["probabilities"]

@@ -10,8 +10,7 @@ from ctl_helpers.corpora import EMOTIONS, is_miniature
 from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import Features, FeatureSettings, feature_key
-from ctl_helpers.features.settings import short_hash
+from ctl_helpers.features import Features, FeatureSettings, feature_key, short_hash
 from ctl_helpers.plugins import is_reference
 
 

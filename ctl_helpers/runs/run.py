@@ -18,8 +18,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import extract
-from ctl_helpers.features.arrays import is_array
+from ctl_helpers.features import extract, is_array
 from ctl_helpers.methods import Method, Outcome
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.parallel import cores, environment, parallel_map

@@ -135,8 +135,7 @@ def _seconds_of_a_step(run: Run, steps: int = 3) -> float:
 
 
 def _shape(run: Run) -> tuple[int, ...]:
-    from ctl_helpers.features import extract
-    from ctl_helpers.features.arrays import is_array
+    from ctl_helpers.features import extract, is_array
     from ctl_helpers.features.ways import shape_of, way_of
 
     problem, shapes = run.problem, []

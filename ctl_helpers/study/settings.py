@@ -6,6 +6,7 @@ The command line, the YAML files and the parameters of the notebooks all come fr
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,9 @@ def _count(value: Any) -> int:
 
 
 def _length(value: Any) -> float:
-    try:
+    with suppress(ValueError):
         if _SHORTEST <= (seconds := float(str(value))) <= _LONGEST:
             return seconds
-    except ValueError:
-        pass
     raise ValueError(f"a number of seconds from {_SHORTEST} to {_LONGEST}")
 
 
@@ -83,9 +82,8 @@ def _flag(value: Any) -> bool:
 
 def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -> dict[str, str]:
     pairs = [str(word).partition(sign) for word in words]
-    if not all(
-        key and found and (word or empty) and sign not in word for key, found, word in pairs
-    ):
+    whole = [key and found and (word or empty) and sign not in word for key, found, word in pairs]
+    if not all(whole):
         raise ValueError(example)
     found = {key.strip(): word.strip() for key, _, word in pairs}
     if len(found) < len(pairs):
@@ -95,9 +93,7 @@ def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -
 
 def _mapping(value: Any, example: str = "pairs such as file:path") -> dict[str, str]:
     if isinstance(value, Mapping):
-        if other := [
-            key for key in value if isinstance(key, bool) or not isinstance(key, str | int)
-        ]:
+        if other := [key for key in value if type(key) not in (str, int)]:
             raise ValueError(f"words, in quotes where YAML reads another thing: {other[0]!r}")
         found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
     else:
@@ -143,10 +139,9 @@ def _assignments(text: str) -> dict[str, Any]:
 
 
 def _literal(word: str) -> Any:
-    try:
+    with suppress(ValueError):
         return json.loads(word)
-    except ValueError:
-        return word
+    return word
 
 
 def _option(default: Any, read: Callable, text: str, name: str = "NAME", known: str = "") -> Any:
@@ -299,11 +294,10 @@ def read_study(
         return Study(settings, {"": settings})
     content = _read_yaml(Path(file))
     blocks = content.pop("blocks", None) or {"": {}}
-    if not isinstance(blocks, dict) or not all(
-        isinstance(block, dict | None) for block in blocks.values()
-    ):
+    found = blocks.values() if isinstance(blocks, dict) else [blocks]
+    if not all(isinstance(block, dict | None) for block in found):
         raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
-    blocks = {str(name): block for name, block in blocks.items()}
+    blocks = {str(name): block or {} for name, block in blocks.items()}
     common = _parsed(content, str(file))
     made = {}
     if unknown := [name for name in only if name not in blocks]:
@@ -313,7 +307,6 @@ def read_study(
     for name, block in blocks.items():
         if only and name not in only:
             continue
-        block = block or {}
         where = f"{file}, block {name!r}" if name else str(file)
         if misplaced := [key for key in block if key in _WHOLE_STUDY]:
             raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")

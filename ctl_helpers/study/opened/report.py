@@ -46,6 +46,5 @@ def open_report(out: str = "reports") -> OpenedReport:
     found = findings(out)
     if found.synthetic:
         print(SYNTHETIC)
-    return OpenedReport(
-        Page(Path(out), TABLES, found.synthetic), found, RunStore(Path(out) / "runs")
-    )
+    page = Page(Path(out), TABLES, found.synthetic)
+    return OpenedReport(page, found, RunStore(Path(out) / "runs"))
