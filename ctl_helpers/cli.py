@@ -1,4 +1,15 @@
-"""The command line: ``ctl-mtnet``."""
+"""Speech emotion recognition with CTL-MTNet: CPAC inside one corpus, CAAM across corpora.
+
+  ctl-mtnet study                                  synthetic speech, a few minutes
+  ctl-mtnet study --corpora /data/ser              real speech, as it is distributed
+  ctl-mtnet study studies/reference.yaml --corpora /data/ser
+  ctl-mtnet corpora /data/ser
+  ctl-mtnet predict my.wav                         with the model that comes with the package
+  ctl-mtnet train --corpora /data/ser --names emodb --out my.keras
+
+exit status: 0 all done; 1 something was left out, and named; 2 nothing could be done;
+130 stopped
+"""
 
 import argparse
 import errno
@@ -20,19 +31,6 @@ from ctl_helpers.errors import StudyError, log, nearest
 from ctl_helpers.study.settings import FIELDS, READING, parse, read_study
 
 _PROGRAM = "ctl-mtnet"
-_DESCRIPTION = """\
-Speech emotion recognition with CTL-MTNet: CPAC inside one corpus, CAAM across corpora."""
-_EXAMPLES = """\
-examples:
-  ctl-mtnet study                                  synthetic speech, a few minutes
-  ctl-mtnet study --corpora /data/ser              real speech, as it is distributed
-  ctl-mtnet study studies/reference.yaml --corpora /data/ser
-  ctl-mtnet corpora /data/ser
-  ctl-mtnet predict my.wav                         with the model that comes with the package
-  ctl-mtnet train --corpora /data/ser --names emodb --out my.keras
-
-exit status: 0 all done; 1 something was left out, and named; 2 nothing could be done;
-130 stopped"""
 _STUDY_TEXT = """\
 Compute the missing runs of a study, execute the notebooks that show them, and write OUT/index.html.
 What was computed is kept: a study that was stopped or killed continues when the same command is
@@ -154,7 +152,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog=_PROGRAM, description=_DESCRIPTION, epilog=_EXAMPLES)
+    description, _, examples = (__doc__ or "").partition("\n\n")
+    parser = _Parser(prog=_PROGRAM, description=description, epilog=f"examples:\n{examples}")
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
     shtab.add_argument_to(parser, "--print-completion")  # of bash, zsh or tcsh
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)

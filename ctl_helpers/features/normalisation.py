@@ -230,11 +230,8 @@ def _groups(manifest, kind, train, only, failed, seed) -> list[tuple[np.ndarray,
         check_known(manifest, "speaker", "normalisation 'speaker'")
     columns = ["corpus"] if kind == "corpus" else ["corpus", "speaker"]
     groups = (np.setdiff1d(rows, failed) for rows in manifest.groupby(columns).indices.values())
-    return [
-        (rows, _learned_from(rows, manifest, kind, train, only, seed))
-        for rows in groups
-        if len(rows)
-    ]
+    groups = filter(len, groups)
+    return [(rows, _learned_from(rows, manifest, kind, train, only, seed)) for rows in groups]
 
 
 def _learned_from(rows, manifest, kind, train, only, seed) -> np.ndarray:

@@ -62,9 +62,7 @@ class FusionMethod(Method):
         kind = heard[0] if heard else "mixed" if len(kinds) > 1 else kinds.pop()
         recipe: dict = {"name": "", "normalisation": kind}
         recipe |= {"least": _LEAST} if self.mean == "geometric" else {}
-        recipe["members"] = [
-            member.spec() | {"versions": member.versions()} for member in self.members
-        ]
+        recipe["members"] = [one.spec() | {"versions": one.versions()} for one in self.members]
         return {"name": self.name, "kind": self.kind, "recipe": recipe}
 
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:

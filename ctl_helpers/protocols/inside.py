@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -231,16 +232,11 @@ def _strangers(manifest: pd.DataFrame, folds: int, seed: int) -> list[Split]:
     texts = min(folds, manifest["text"].nunique())
     by_speaker = _grouped("strangers", "speaker", manifest, folds, seed)
     by_text = _grouped("strangers", "text", manifest, texts, seed)
-    splits = [
-        Split(
-            f"speakers {i} sentences {j}",
-            np.intersect1d(speakers.train, sentences.train),
-            np.intersect1d(speakers.test, sentences.test),
-            held_out=True,
-        )
-        for i, speakers in enumerate(by_speaker)
-        for j, sentences in enumerate(by_text)
-    ]
+    splits = []
+    for (i, speakers), (j, sentences) in product(enumerate(by_speaker), enumerate(by_text)):
+        train = np.intersect1d(speakers.train, sentences.train)
+        test = np.intersect1d(speakers.test, sentences.test)
+        splits.append(Split(f"speakers {i} sentences {j}", train, test, held_out=True))
     return [split for split in splits if len(split.test)]
 
 

@@ -102,9 +102,8 @@ class Problem:
     @cached_property
     def samples(self) -> int | None:
         """Signal length in samples at 22 050 Hz; None for the one of the corpus."""
-        return self.length or (
-            CROSS_CORPUS_SAMPLES if self.manifest["corpus"].nunique() > 1 else None
-        )
+        several = self.manifest["corpus"].nunique() > 1
+        return self.length or (CROSS_CORPUS_SAMPLES if several else None)
 
     @cached_property
     def synthetic(self) -> bool:

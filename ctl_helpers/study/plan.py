@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain, permutations, product
 from pathlib import Path
 
@@ -317,19 +317,13 @@ def _check(settings: Settings, found: list[str]) -> None:
 
 def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
     """List the groups of a plan, a row each: place, protocol, method, how many runs."""
-    rows = [
-        {
-            "place": " -> ".join(group.place),
-            "protocol": group.protocol,
-            "methods": _several([run.method.label for run in some]),
-            "normalisation": group.normalisation,
-            "labels": group.labels,
-            "runs": len(some),
-            "block": group.block,
-        }
-        for group, some in runs.items()
-    ]
-    table = pd.DataFrame(rows)
+    columns = ["place", "protocol", "methods", "normalisation", "labels", "runs", "block"]
+    rows = []
+    for group, some in runs.items():
+        methods = _several(run.method.label for run in some)
+        found = {"place": " -> ".join(group.place), "methods": methods, "runs": len(some)}
+        rows.append(asdict(group) | found)
+    table = pd.DataFrame(rows, columns=columns)
     return table.loc[:, table.ne("").any()]
 
 
