@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -98,10 +97,9 @@ def seeded(problem: Problem, method: Method, seed: int) -> Run:
 
 def _watched(run: Run) -> str:
     """Name the training that watches its test part and ends as a run does; "" for other runs."""
-    method: Any = run.method
-    if method.selection != "last" or not isinstance(method, NetworkMethod):
+    if run.method.selection != "last" or not isinstance(run.method, NetworkMethod):
         return ""
-    return replace(run, method=replace(method, selection="best_test")).name
+    return replace(run, method=replace(run.method, selection="best_test")).name
 
 
 def stored_as(run: Run, store: RunStore) -> str:

@@ -287,12 +287,9 @@ def read_study(
         When the file cannot be read, a key is not known or a value is not valid.
     """
     changes = {name: parse(name, value, "") for name, value in (changes or {}).items()}
-    if file is None:
-        if only:
-            raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
-        settings = Settings(**changes)
-        return Study(settings, {"": settings})
-    content = _read_yaml(Path(file))
+    if file is None and only:
+        raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
+    content = {} if file is None else _read_yaml(Path(file))
     blocks = content.pop("blocks", None) or {"": {}}
     found = blocks.values() if isinstance(blocks, dict) else [blocks]
     if not all(isinstance(block, dict | None) for block in found):
@@ -314,7 +311,7 @@ def read_study(
         if changes.get("epochs") and "changes" not in changes:  # an option overrides the file
             left = [{k: v for k, v in one.items() if k != "epochs"} for one in made[name].changes]
             made[name] = replace(made[name], changes=tuple(left))
-    return Study(Settings(**common | changes), made, Path(file).stem)
+    return Study(Settings(**common | changes), made, Path(file or "").stem)
 
 
 def _read_yaml(file: Path) -> dict:
