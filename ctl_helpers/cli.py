@@ -1,15 +1,4 @@
-"""Speech emotion recognition with CTL-MTNet: CPAC inside one corpus, CAAM across corpora.
-
-  ctl-mtnet study                                  synthetic speech, a few minutes
-  ctl-mtnet study --corpora /data/ser              real speech, as it is distributed
-  ctl-mtnet study studies/reference.yaml --corpora /data/ser
-  ctl-mtnet corpora /data/ser
-  ctl-mtnet predict my.wav                         with the model that comes with the package
-  ctl-mtnet train --corpora /data/ser --names emodb --out my.keras
-
-exit status: 0 all done; 1 something was left out, and named; 2 nothing could be done;
-130 stopped
-"""
+"""The command line: ``ctl-mtnet``."""
 
 import argparse
 import errno
@@ -19,6 +8,7 @@ import logging
 import os
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,37 +21,7 @@ from ctl_helpers.errors import StudyError, log, nearest
 from ctl_helpers.study.settings import FIELDS, READING, parse, read_study
 
 _PROGRAM = "ctl-mtnet"
-_STUDY_TEXT = """\
-Compute the missing runs of a study, execute the notebooks that show them, and write OUT/index.html.
-What was computed is kept: a study that was stopped or killed continues when the same command is
-started again; one that is extended computes only what is new.
-
-FILE is a YAML file with the settings below (see studies/); options given here override it. Without
-FILE and --corpora it is studies/miniature.yaml: small synthetic corpora, on which everything works
-and the scores mean nothing about emotion."""
-_STUDY_EXAMPLES = """\
-examples:
-  ctl-mtnet study --names emodb casia --epochs 2
-      a short trial on two miniature corpora
-  ctl-mtnet study --corpora /data/ser --names emodb --pairs none
-      CPAC as released, 10 folds of 300 epochs, on EmoDB alone
-  ctl-mtnet study --corpora /data/ser --methods cpac/modern compare+linear \\
-      'mean(cpac/modern, compare+linear)' --protocols kfold loso --normalisations own speaker
-      a network, a shallow method and their fusion, speakers in both parts and held out
-  ctl-mtnet study --corpora /data/ser --methods mine.py:network/modern --dry-run
-      a network of your own: which runs there would be, and how long they would take
-
-/data/ser holds a folder per corpus, as it is distributed (emodb/wav/03a01Fa.wav,
-casia/liuchanhg/angry/201.wav, savee/AudioData/DC/a01.wav, ravdess/Actor_01/*.wav, emovo/f1/*.wav),
-or one of your own: NAME/<emotion>/*.wav, NAME/manifest.csv or NAME.csv with the columns path,
-emotion and speaker."""
-_PREDICT_TEXT = """\
-Predict the emotion of recordings, and the probability of each emotion, with the network that comes
-with this package (EmoDB: acted German speech) or one that `ctl-mtnet train` or a study has made.
-A recording of more than one and a half windows is divided into windows, each overlapping half of
-the one before; of one that is a little longer than a window the middle is heard. Recordings are
-wav, flac, ogg, opus, mp3 or aiff, as libsndfile reads them; convert m4a and others first (ffmpeg
--i my.m4a my.wav)."""
+_HELP = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _STUDIES = Path(__file__).resolve().parents[1] / "studies"
 
 
@@ -152,32 +112,30 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    description, _, examples = (__doc__ or "").partition("\n\n")
-    parser = _Parser(prog=_PROGRAM, description=description, epilog=f"examples:\n{examples}")
+    parser = _Parser(prog=_PROGRAM, **_HELP[_PROGRAM])
     parser.add_argument("--version", action="version", version=f"{_PROGRAM} {__version__}")
     shtab.add_argument_to(parser, "--print-completion")  # of bash, zsh or tcsh
     commands = parser.add_subparsers(metavar="COMMAND", title="commands", required=True)
 
-    def command(name, function, summary, text="", epilog=""):
-        sub = commands.add_parser(name, help=summary, description=text or summary, epilog=epilog)
+    def command(name, function):
+        sub = commands.add_parser(name, **{"description": _HELP[name]["help"]} | _HELP[name])
         sub.set_defaults(command=function)
         return sub
 
-    summary = "compute the runs of a study and write a report: notebooks, tables, index.html"
-    sub = command("study", _study, summary, _STUDY_TEXT, _STUDY_EXAMPLES)
+    sub = command("study", _study)
     sub.add_argument("file", metavar="FILE", nargs="?", help="a study's YAML file")
     _settings_arguments(sub, FIELDS)
     sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="blocks to run [all]")
     listed = "list the runs and their estimated time"
     sub.add_argument("--dry-run", action="store_true", help=listed)
-    sub = command("splits", _splits, "print who trains and who tests, as CSV, for other tools")
+    sub = command("splits", _splits)
     chosen = ("corpora", "names", "protocols", "folds", "divisions", "only", *READING)
     _settings_arguments(sub, chosen)
-    sub = command("corpora", _corpora, "find corpora and compare them with published counts")
+    sub = command("corpora", _corpora)
     sub.add_argument("root", metavar="FOLDER", help="folder that holds the corpora")
     sub.add_argument("--problems", action="store_true", help="list every file with a problem")
     _settings_arguments(sub, READING)
-    sub = command("train", _train, "train a network on whole corpora and save it as one file")
+    sub = command("train", _train)
     _settings_arguments(sub, ("corpora", "names"))
     sub.add_argument("--recipe", metavar="NAME", help="recipe for CPAC [modern]")
     sub.add_argument("--method", metavar="NETWORK/RECIPE", help="another network, with its recipe")
@@ -185,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     _settings_arguments(sub, ("epochs", *READING))
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="file to write")
-    sub = command("predict", _predict, "predict the emotion of recordings", _PREDICT_TEXT)
+    sub = command("predict", _predict)
     sub.add_argument(
         "files", metavar="FILE", nargs="*", help="recordings, folders, patterns; - reads one"
     )
@@ -196,9 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
     sub.add_argument("--card", action="store_true", help="print what is known about the model")
-    sub = command("archive", _archive, "pack the runs of a report into three small files")
+    sub = command("archive", _archive)
     sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
-    sub = command("results", _results, "rewrite the results in README and docs from a report")
+    sub = command("results", _results)
     sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
     return parser
 
