@@ -27,8 +27,6 @@ from ctl_helpers.networks import ADAPTATIONS, NETWORKS
 from ctl_helpers.networks.recipes import RECIPES, check_fields, recipe
 from ctl_helpers.plugins import is_reference
 
-__all__ = ["SELECTIONS", "Method", "Outcome", "parse", "split_members"]
-
 OWN = "own"  # the normalisation that a recipe names itself
 NORMALISATIONS = (OWN, *OF_RECIPES)
 _FUSION = re.compile(rf"({'|'.join(MEANS)})\((.*)\)")

@@ -95,14 +95,10 @@ class Recipe:
         object.__setattr__(self, "resampled", tuple(self.resampled))
         for names, kind, least, most, expected in _BOUNDS:
             for name in names.split():
-                values = self.resampled if name == "resampled" else (getattr(self, name),)
-                for value in values:
-                    if value is None:  # the default of gamma
-                        continue
-                    valid = isinstance(value, kind) and not isinstance(value, bool)
-                    if not (valid and least <= value <= most):
-                        got = f"got {getattr(self, name)!r}"
-                        raise StudyError(f"recipe field {name}: expected {expected}, {got}")
+                value = getattr(self, name)
+                several = value if name == "resampled" else [value]
+                if value is not None and not all(_within(x, kind, least, most) for x in several):
+                    raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
         for name, allowed in _CHOICES.items():
             check_choice(f"recipe field {name}", getattr(self, name), allowed)
 
@@ -131,6 +127,10 @@ class Recipe:
         said += [f"{k}={v}" for k, v in settings if self.settings.get(k, ...) != v]
         name = f"{self.name} ({', '.join(said)})" if said else self.name
         return replace(self, **{"name": name} | new)
+
+
+def _within(value: Any, kind: Any, least: float, most: float) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool) and least <= value <= most
 
 
 _NUMBER, _TINY, _INFINITE = int | float, sys.float_info.min, math.inf

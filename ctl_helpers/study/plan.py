@@ -135,9 +135,9 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     """
     root, found = open_corpora(study, say)
     plan = Plan()
+    wanted: dict[str, None] = {}  # in the order of the blocks
     for settings in study.blocks.values():
-        _check(settings, found)
-    wanted = {n: None for settings in study.blocks.values() for n in _corpora_of(settings, found)}
+        wanted |= dict.fromkeys(_checked(settings, found))
     shuffled = [s.folds for s in study.blocks.values() if {"kfold", "stratified"} & {*s.protocols}]
     folds = max(shuffled, default=0)
     for name in wanted:
@@ -185,9 +185,8 @@ def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
 
 
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
-    for name, protocol in product(names_of(settings, found), settings.protocols):
-        if name not in plan.manifests:
-            continue
+    names = [name for name in names_of(settings, found) if name in plan.manifests]
+    for name, protocol in product(names, settings.protocols):
         with _naming_problems(plan, name):
             problems = _problems_inside(plan.manifests[name], protocol, settings)
             _add(block, settings, plan, (name,), problems)
@@ -214,10 +213,9 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
 
 def _problems_inside(manifest: pd.DataFrame, protocol: str, settings: Settings) -> list[Problem]:
     """Make the problems of a protocol for every seed of the division, those that are alike once."""
-    asked = (manifest, protocol, settings.folds)
     problems: dict[tuple, Problem] = {}
     for division in settings.divisions:
-        for one in problems_inside(*asked, division, settings.only):
+        for one in problems_inside(manifest, protocol, settings.folds, division, settings.only):
             # Of whole speakers, say, every seed makes the same parts.
             problems.setdefault((one.split, one.train.tobytes(), one.test.tobytes()), one)
     return list(problems.values())
@@ -299,20 +297,16 @@ def _pairs(settings: Settings, found: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def _corpora_of(settings: Settings, found: list[str]) -> list[str]:
-    inside = names_of(settings, found) if settings.protocols else []
-    across = [name for pair in _pairs(settings, found) for side in pair for name in side.split("+")]
-    return [*inside, *across]
-
-
-def _check(settings: Settings, found: list[str]) -> None:
-    """Check every word of a block, before any work."""
+def _checked(settings: Settings, found: list[str]) -> list[str]:
+    """Check every word of a block, before any work; return the corpora that it needs."""
     for protocol in settings.protocols:
         check_protocol(protocol)
     if settings.folds < 2:
         raise StudyError(f"folds: expected 2 or more, got {settings.folds}")
     list(_methods(settings, across=False))
-    _corpora_of(settings, found)
+    inside = names_of(settings, found) if settings.protocols else []
+    across = [name for pair in _pairs(settings, found) for side in pair for name in side.split("+")]
+    return [*inside, *across]
 
 
 def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
@@ -349,9 +343,8 @@ def list_splits(study: Study) -> pd.DataFrame:
             problems = _problems_inside(manifest, protocol, settings)
             for problem, part in product(problems, ("train", "test")):
                 rows = manifest.iloc[getattr(problem, part)]
-                place = {"protocol": protocol, "division": problem.division}
-                place |= {"split": problem.split, "part": part}
-                tables.append(rows.assign(**place))
+                place = {"protocol": protocol, "division": problem.division, "split": problem.split}
+                tables.append(rows.assign(**place, part=part))
     if not tables:
         raise StudyError("splits: expected protocols inside a corpus, got none")
     columns = ["corpus", "protocol", "division", "split", "part"]

@@ -58,7 +58,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     problems = plan.problems
     for problem in problems:
         say(f"will be left out: {problem}")
-    _say_what_is_to_do(study, plan, store, out, say)
+    _say_what_is_to_do(study, plan, store, say)
     ask_for(out, {run.name for run in plan.all_runs})
     jobs = study.settings.jobs
     with engine(study.settings.engine, study.settings.scheduler):
@@ -85,13 +85,12 @@ def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]
     plan, store = _planned(study, out, say)
     say(describe_runs(plan.runs).to_string(index=False))
     say(costs(plan.blocks, store).to_string(index=False))
-    _say_what_is_to_do(study, plan, store, out, say)
+    _say_what_is_to_do(study, plan, store, say)
     return tuple(plan.problems)
 
 
-def _say_what_is_to_do(
-    study: Study, plan: Plan, store: RunStore, out: Path, say: Callable[[str], None]
-) -> None:
+def _say_what_is_to_do(study: Study, plan: Plan, store: RunStore, say: Callable) -> None:
+    out = store.root.parent
     say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
     if notebooks := list_notebooks(study, plan, plan.runs, out):
         missing = sum(not notebook.is_done(out) for notebook in notebooks)

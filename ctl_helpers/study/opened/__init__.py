@@ -12,6 +12,3 @@ from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.study.opened.corpus import features_of_recipes, open_corpus
 from ctl_helpers.study.opened.report import open_report
 from ctl_helpers.study.opened.runs import open_across, open_inside
-
-__all__ = ["Audio", "comparisons", "features_of_recipes", "figures", "normalise", "open_across"]
-__all__ += ["open_corpus", "open_inside", "open_report", "spaces", "tables"]
