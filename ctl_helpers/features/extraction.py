@@ -11,14 +11,14 @@ from ctl_helpers.corpora import read_audio
 from ctl_helpers.errors import StudyError, log
 from ctl_helpers.features.arrays import array_key, is_array, read_array
 from ctl_helpers.features.cache import cached_rows, known_shape, rows_key
-from ctl_helpers.features.settings import LARGEST, Features, FeatureSettings, short_hash
+from ctl_helpers.features.settings import LARGEST, FeatureChoice, Features, short_hash
 from ctl_helpers.features.ways import Way, shape_of, way_of
 from ctl_helpers.parallel import cache_folder, parallel_map
 
 
 def extract(
     manifest: pd.DataFrame,
-    features: FeatureSettings | str | Path = "released",
+    features: FeatureChoice = "released",
     jobs: int | None = None,
     cache: str | os.PathLike | None = None,
     samples: int | None = None,
@@ -95,11 +95,7 @@ def extract(
     return Features(values, manifest, key, speech if way.settings else None, way.settings, failed)
 
 
-def feature_key(
-    manifest: pd.DataFrame,
-    features: FeatureSettings | str | Path = "released",
-    samples: int | None = None,
-) -> str:
+def feature_key(manifest: pd.DataFrame, features: FeatureChoice, samples: int | None = None) -> str:
     """Give the key that `extract` would give, without extracting.
 
     Parameters

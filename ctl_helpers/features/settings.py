@@ -91,6 +91,7 @@ class FeatureSettings:
         return 1 + self.samples // self.hop_length
 
 
+FeatureChoice = FeatureSettings | str | Path  # settings of MFCC, a name, a file or a function
 _FACTS = tomllib.loads(Path(__file__).with_name("presets.toml").read_text(encoding="utf-8"))
 # Every name that `extract` knows, and what it stands for.
 FEATURES = {name: facts.pop("about") for name, facts in _FACTS["mfcc"].items()} | _FACTS["vectors"]

@@ -4,14 +4,13 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import signal_length
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features.settings import FEATURES, PRESETS, FeatureSettings
+from ctl_helpers.features.settings import FEATURES, PRESETS, FeatureChoice, FeatureSettings
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.versions import version_of
 
@@ -47,9 +46,7 @@ class Way:
     apart: bool = False
 
 
-def way_of(
-    features: FeatureSettings | str | Path, manifest: pd.DataFrame, samples: int | None = None
-) -> Way:
+def way_of(features: FeatureChoice, manifest: pd.DataFrame, samples: int | None = None) -> Way:
     """Look up how features are computed; the parameters are those of `extract`."""
     from ctl_helpers.features import functionals
     from ctl_helpers.features.mfcc import mfcc

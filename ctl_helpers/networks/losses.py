@@ -3,7 +3,10 @@
 import numpy as np
 from keras import ops
 
+from ctl_helpers.networks.capsules import package
 
+
+@package
 def margin_loss(y_true, y_pred):
     """Margin loss on probabilities, summed over emotions, one value per utterance.
 
@@ -24,6 +27,7 @@ def margin_loss(y_true, y_pred):
     return ops.sum(present + 0.5 * absent, axis=-1)
 
 
+@package
 def margin_mse_loss(y_true, y_pred):
     """Margin loss + 0.392 x mean squared error: the objective that the paper writes.
 
