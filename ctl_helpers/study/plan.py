@@ -141,12 +141,9 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     shuffled = [s.folds for s in study.blocks.values() if {"kfold", "stratified"} & {*s.protocols}]
     folds = max(shuffled, default=0)
     for name in wanted:
-        try:
+        with _naming_problems(plan, name):
             plan.manifests[name] = manifest = load_manifest(root, name, **study.settings.reading)
-        except StudyError as error:
-            plan.problems.append(str(error))
-            continue
-        say(_line_of(name, manifest, folds))
+            say(_line_of(name, manifest, folds))
     idle = [set(_reasons(manifest, "label")) for manifest in plan.manifests.values()]
     for reason in sorted(set.intersection(*idle)) if idle else ():
         say(f"warning: {reason}")
@@ -190,9 +187,8 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
         with _naming_problems(plan, name):
             problems = _problems_inside(plan.manifests[name], protocol, settings)
             _add(block, settings, plan, (name,), problems)
-    for (source, target), scoring, labels in product(
-        _pairs(settings, found), settings.scorings, settings.labels
-    ):
+    pairs = _pairs(settings, found)
+    for (source, target), scoring, labels in product(pairs, settings.scorings, settings.labels):
         if any(name not in plan.manifests for name in [*source.split("+"), *target.split("+")]):
             continue
         with _naming_problems(plan, f"{source} -> {target}"):
