@@ -83,7 +83,8 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def write_record(folder: Path, record: Mapping[str, Any]) -> None:
     """Write a run's record, with the hashes of its files and a checksum of all of it."""
-    files = {f.name: file_hash(f) for f in sorted(folder.iterdir()) if f.suffix != ".json"}
+    # A name that begins with a point is of a file that a killed process left half-written.
+    files = {f.name: file_hash(f) for f in sorted(folder.glob("[!.]*")) if f.suffix != ".json"}
     record = dict(record) | {"files": files}
     write_json(folder / "record.json", record | {"checksum": spec_hash(record)})
 

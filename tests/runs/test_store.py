@@ -212,11 +212,21 @@ def test_a_damaged_run_is_set_aside_and_computed_again(tmp_path, caplog, name, c
     assert store.has(NAME) and (folder / "record.json").read_bytes() == before
 
 
+def test_what_a_killed_process_left_half_written_does_not_count(tmp_path):
+    store = RunStore(tmp_path)
+
+    def write(folder):
+        (folder / ".spec.json.123").touch()
+        write_record(folder, {})
+
+    assert store.has(store.compute(SPEC, write).name)
+
+
 def test_a_record_that_was_changed_is_noticed(tmp_path, caplog):
     store = RunStore(tmp_path)
 
     def write(folder):
-        write_record(folder, {"scores": {"last": {"uar": 0.5}}, "files": {}})
+        write_record(folder, {"scores": {"last": {"uar": 0.5}}})
 
     file = store.compute(SPEC, write) / "record.json"
     assert store.has(NAME)
