@@ -304,10 +304,9 @@ def _print_card(card: dict, as_json: bool) -> None:
     if as_json:
         print(json.dumps(card, indent=1, ensure_ascii=False))
         return
-    shown = json.loads(
-        json.dumps({n: v for n, v in card.items() if n not in ("mean", "scale", "reach")})
-    )
-    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), end="")
+    shown = {n: v for n, v in card.items() if n not in ("mean", "scale", "reach")}
+    plain = json.loads(json.dumps(shown))  # Keras wraps its lists
+    print(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100), end="")
 
 
 def _check_picture(file: Path) -> None:

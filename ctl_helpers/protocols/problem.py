@@ -1,7 +1,9 @@
 """A problem: what is learned from, what is predicted, whatever the method; and a split of rows."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,7 @@ from ctl_helpers.corpora import EMOTIONS, is_miniature
 from ctl_helpers.corpora.catalogue import CROSS_CORPUS_SAMPLES
 from ctl_helpers.corpora.manifest import check_known
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import Features, FeatureSettings, feature_key, short_hash
+from ctl_helpers.features import Features, FeatureSettings, extract, feature_key, short_hash
 from ctl_helpers.plugins import is_reference
 
 
@@ -125,6 +127,11 @@ class Problem:
         if not (len(train) and len(test)):
             raise StudyError(f"{self.place} {self.split}: no utterance is left that has features")
         return replace(attached, train=train, adapt=adapt, test=test)
+
+    def extracted(self, features: Iterable, **how: Any) -> "Problem":
+        """Extract and attach what a method looks at; ``how`` is told to `extract`."""
+        found = [extract(self.manifest, one, samples=self.samples, **how) for one in features]
+        return self.with_features(*found)
 
     @property
     def failed(self) -> list[int]:

@@ -217,12 +217,9 @@ def execute(run: Run, store: RunStore) -> Path:
 
 
 def _record(run: Run, store: RunStore, folder: Path) -> None:
-    started, planned = time.time(), run.problem
-    found = [
-        extract(planned.manifest, features, jobs=1, samples=planned.samples, retry=False)
-        for features in run.method.features
-    ]
-    problem, members = _with_members(planned.with_features(*found), run, store)
+    started = time.time()
+    planned = run.problem.extracted(run.method.features, jobs=1, retry=False)
+    problem, members = _with_members(planned, run, store)
     try:
         outcome = run.method.run(problem, run.seed, folder, members)
     except OSError as error:  # such as a file that somebody's own network reads

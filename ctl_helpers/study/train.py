@@ -13,7 +13,6 @@ import pandas as pd
 from ctl_helpers import __version__
 from ctl_helpers.corpora import LAYOUTS, drop_copies, load_manifest, samples_of
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import NetworkMethod, normalised
 from ctl_helpers.protocols import Problem, classes_of
@@ -77,8 +76,7 @@ def train_network(
     problem = _whole_problem(study)
     # A checkpoint counts for the training that wrote it, not for one of other settings.
     folder = out.with_suffix(".partial") / Run(problem, chosen, seed).name
-    found = [extract(problem.manifest, one, samples=problem.samples) for one in chosen.features]
-    problem = problem.with_features(*found)
+    problem = problem.extracted(chosen.features)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         outcome = chosen.run(problem, seed, folder)

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import extract
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
@@ -85,8 +84,7 @@ class Opened:
     def problem(self) -> Problem:
         """The first of the problems, with what the first method looks at."""
         run = self.planned[0]
-        problem, features = run.problem, run.method.features[0]
-        return problem.with_features(extract(problem.manifest, features, samples=problem.samples))
+        return run.problem.extracted(run.method.features[:1])
 
     def chance(self) -> str:
         """Say what a guess reaches."""
