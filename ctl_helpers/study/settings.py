@@ -254,13 +254,10 @@ class Study:
         Of the whole study.
     blocks : dict of str to Settings
         By name; one without a name where the study is not divided.
-    name : str
-        Of the file it was read from; empty where there is none.
     """
 
     settings: Settings
     blocks: Mapping[str, Settings]
-    name: str = ""
 
 
 def read_study(
@@ -311,7 +308,7 @@ def read_study(
         if changes.get("epochs") and "changes" not in changes:  # an option overrides the file
             left = [{k: v for k, v in one.items() if k != "epochs"} for one in made[name].changes]
             made[name] = replace(made[name], changes=tuple(left))
-    return Study(Settings(**common | changes), made, Path(file or "").stem)
+    return Study(Settings(**common | changes), made)
 
 
 def _read_yaml(file: Path) -> dict:

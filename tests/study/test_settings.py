@@ -21,7 +21,7 @@ def written(tmp_path):
 
 def test_without_a_file_there_is_one_block_with_the_defaults():
     study = read_study()
-    assert study.settings == Settings() and study.blocks == {"": Settings()} and not study.name
+    assert study.settings == Settings() and study.blocks == {"": Settings()}
     assert (study.settings.protocols, study.settings.folds) == (("kfold",), 10)
 
 
@@ -47,7 +47,7 @@ blocks:
 """
     )
     study = read_study(file)
-    assert study.name == "mine" and list(study.blocks) == ["first", "second"]
+    assert list(study.blocks) == ["first", "second"]
     first, second = study.blocks.values()
     assert (first.names, first.methods, first.seeds) == (("emodb",), ("cpac/modern",), (3,))
     assert (second.names, second.folds, second.pairs) == (("emodb", "casia"), 5, ())
