@@ -224,16 +224,16 @@ def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
     [1, 2]
     """
     check_choice("engine", name, ENGINES)
-    if name == "local":
-        with joblib.parallel_config(backend="loky"):
+    with ExitStack() as opened:
+        options = {"backend": "loky"}
+        if name == "dask":
+            options = {"backend": "dask", "client": _dask_client(scheduler, opened)}
+        with joblib.parallel_config(**options):
             yield
-        return
-    with _dask_client(scheduler) as client, joblib.parallel_config(backend="dask", client=client):
-        yield
 
 
-@contextmanager
-def _dask_client(scheduler: str | None) -> Iterator[Any]:
+def _dask_client(scheduler: str | None, opened: ExitStack) -> Any:
+    """Connect to a scheduler, or start one, until ``opened`` is closed."""
     try:
         from dask.distributed import Client
     except ImportError as error:
@@ -241,13 +241,12 @@ def _dask_client(scheduler: str | None) -> Iterator[Any]:
             "engine 'dask': expected the package dask.distributed, found none; "
             "install the extra: pip install 'ctl-helpers[cluster]'"
         ) from error
-    with ExitStack() as opened:
-        try:
-            client = opened.enter_context(Client(scheduler))
-            client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
-        except (OSError, ValueError) as error:
-            raise StudyError(
-                f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
-            ) from error
-        print(f"dask: {client.dashboard_link}", file=sys.stderr)
-        yield client
+    try:
+        client = opened.enter_context(Client(scheduler))
+        client.wait_for_workers(1, timeout=_WORKERS_WITHIN)
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"engine 'dask': expected a scheduler with workers at {scheduler}, got: {error}"
+        ) from error
+    print(f"dask: {client.dashboard_link}", file=sys.stderr)
+    return client

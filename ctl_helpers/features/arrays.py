@@ -28,7 +28,9 @@ def is_array(features) -> bool:
 
 def array_key(file: Path, manifest: pd.DataFrame) -> str:
     """Hash an array's content and the utterances, without reading the values into memory."""
-    return short_hash(" ".join([*map(_content, _parts(file)), *manifest["utterance"]]))
+    file = own_file(file)
+    files = [file] if file.suffix == ".npz" else [file, file.with_suffix(".csv")]
+    return short_hash(" ".join([*map(_content, files), *manifest["utterance"]]))
 
 
 def read_array(file: Path, manifest: pd.DataFrame) -> Features:
@@ -71,11 +73,6 @@ def read_array(file: Path, manifest: pd.DataFrame) -> Features:
     if not differ and len(values) > 1:
         raise StudyError(f"features {file}: expected rows that differ, got {len(values)} alike")
     return Features(values, manifest.reset_index(drop=True), array_key(file, manifest))
-
-
-def _parts(file: Path) -> list[Path]:
-    file = own_file(file)
-    return [file] if file.suffix == ".npz" else [file, file.with_suffix(".csv")]
 
 
 def _content(file: Path) -> str:

@@ -55,16 +55,14 @@ class NetworkMethod(Method):
     @cached_property
     def features(self) -> tuple[str | FeatureSettings, ...]:
         """The recipe's features, and those of its recordings played faster or slower."""
-        if not self.recipe.resampled:
-            return tuple(self.recipe.features.split("+"))
-        if self.recipe.features not in PRESETS:
+        recipe = self.recipe
+        if recipe.resampled and recipe.features not in PRESETS:
             raise StudyError(
-                f"recipe {self.recipe.name}: expected features that can be resampled "
-                f"({', '.join(PRESETS)}), got {self.recipe.features!r}"
+                f"recipe {recipe.name}: expected features that can be resampled "
+                f"({', '.join(PRESETS)}), got {recipe.features!r}"
             )
-        settings = PRESETS[self.recipe.features]
-        versions = (replace(settings, factor=factor) for factor in self.recipe.resampled)
-        return (self.recipe.features, *versions)
+        versions = [replace(PRESETS[recipe.features], factor=one) for one in recipe.resampled]
+        return (*recipe.features.split("+"), *versions)
 
     def suits(self, problem: Problem) -> bool:
         """Whether the problem is inside a corpus, or across corpora."""
