@@ -224,8 +224,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
         try:
             found = audit(parsed.root, name, **reading)
         except StudyError as error:
-            print(f"left out: {error}", file=sys.stderr)
-            failed += 1
+            failed = _left_out([str(error)])
             continue
         print(found.line)
         for counts in (found.counts, found.speakers):
@@ -233,7 +232,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
         if parsed.problems and len(found.problems):
             print(found.problems.to_string(index=False))
         print()
-    return 1 if failed else 0
+    return failed
 
 
 def _train(parsed: argparse.Namespace) -> int:

@@ -178,10 +178,8 @@ def _recipe(side: str, name: str) -> Recipe:
     return replace(_recipe(*like.split(".")) if like else Recipe(name), **own, name=name)
 
 
-RECIPES, TRANSFER_RECIPES = (
-    {name: _recipe(side, name) for name in _FACTS[side]} for side in ("inside", "across")
-)
-
+RECIPES = {name: _recipe("inside", name) for name in _FACTS["inside"]}
+TRANSFER_RECIPES = {name: _recipe("across", name) for name in _FACTS["across"]}
 GAMMAS = {("casia", "emodb"): 1.5, ("emodb", "casia"): 1.6, ("emodb", "savee"): 1.3}
 
 

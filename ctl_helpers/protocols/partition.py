@@ -61,9 +61,7 @@ def read_partition(folder: str | os.PathLike, manifest: pd.DataFrame) -> list[Sp
     }
     wavs = {wav for both in lines.values() for part in both for wav in part}
     row_of = _match_rows(wavs, manifest, folder)
-    return [
-        _split(number, train, test, row_of, manifest) for number, (train, test) in lines.items()
-    ]
+    return [_split(number, both, row_of, manifest) for number, both in lines.items()]
 
 
 def _read_lines(folder: Path, number: int, part: str) -> list[str]:
@@ -115,9 +113,9 @@ def _path_words(path: str) -> tuple[str, ...]:
     return tuple(word for word in re.split(r"[\\/_-]+", stem.casefold()) if word)
 
 
-def _split(number, train_lines, test_lines, row_of, manifest) -> Split:
+def _split(number, lines, row_of, manifest) -> Split:
     parts = []
-    for name, wavs in (("train", train_lines), ("test", test_lines)):
+    for name, wavs in zip(("train", "test"), lines, strict=True):
         parts.append(sorted({row_of[wav] for wav in wavs if wav in row_of}))
         if not parts[-1]:
             raise StudyError(

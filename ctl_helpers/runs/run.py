@@ -277,13 +277,12 @@ def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:
     """Make a row per selection and test utterance: metadata, label, prediction, probabilities."""
     columns = ["utterance", "corpus", "speaker", "sex", "emotion"]
     part = problem.manifest[columns].iloc[problem.test].reset_index(drop=True)
-    names, blocks = np.array(problem.classes), []
+    names, blocks = np.array(problem.classes), {}
     for selection, probabilities in outcome.probabilities.items():
         block = part.assign(predicted=names[np.argmax(probabilities, axis=1)])
-        block.insert(0, "selection", selection)
         columns = [f"p_{name}" for name in problem.classes]
-        blocks.append(block.join(pd.DataFrame(probabilities, columns=columns)))
-    return pd.concat(blocks, ignore_index=True)
+        blocks[selection] = block.join(pd.DataFrame(probabilities, columns=columns))
+    return pd.concat(blocks, names=["selection"]).reset_index("selection")
 
 
 def _scores(predictions: pd.DataFrame, epochs: Mapping[str, int]) -> dict[str, dict]:

@@ -192,11 +192,10 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
         if any(name not in plan.manifests for name in [*source.split("+"), *target.split("+")]):
             continue
         with _naming_problems(plan, f"{source} -> {target}"):
+            asked = plan.manifests, source, target, scoring, labels
             halved = scoring == "inductive"  # each seed divides the target anew
             for seeds in [(seed,) for seed in settings.seeds] if halved else [settings.seeds]:
-                problems = problems_across(
-                    plan.manifests, source, target, scoring, labels, seeds[0]
-                )
+                problems = problems_across(*asked, seeds[0])
                 _add(block, settings, plan, (source, target), problems, seeds)
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     for text in settings.methods:
