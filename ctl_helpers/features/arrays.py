@@ -122,8 +122,7 @@ def _matched(file: Path, names: list[str], manifest: pd.DataFrame) -> np.ndarray
             or [row for row, name in near if whole.endswith(f"/{name}")]
             or [row for row, name in near if name.endswith(f"/{utterance}")]
         )
-    wrong = [row for row, fits in enumerate(found) if len(fits) != 1]
-    if wrong:
+    if wrong := [row for row, fits in enumerate(found) if len(fits) != 1]:
         raise StudyError(
             f"features {file}: expected one row for each of {len(manifest)} utterances, got "
             f"{len(found[wrong[0]])} for {utterances.iloc[wrong[0]]!r}"

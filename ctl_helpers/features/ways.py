@@ -64,8 +64,7 @@ def way_of(features: FeatureChoice, manifest: pd.DataFrame, samples: int | None 
         identity = _identity(features, asdict(settings))
         return Way(identity, settings.sampling_rate, compute, (5 * settings.coefficients,))
     if features in functionals.OPENSMILE_SETS:
-        version = version_of("opensmile")
-        if not version:
+        if not (version := version_of("opensmile")):
             raise StudyError(
                 f"features {features!r}: expected the package opensmile, found none; "
                 "install the extra: pip install 'ctl-helpers[baselines]'"

@@ -91,8 +91,7 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
     if not re.fullmatch(r"[\w-]+", named) or not name:
         name, named = text, ""
     across = name in ADAPTATIONS
-    known = across or name in NETWORKS or is_reference(name)
-    if not known:
+    if not (across or name in NETWORKS or is_reference(name)):
         raise StudyError(
             f"method {text!r}: expected NETWORK/RECIPE ({', '.join(NETWORKS)} or "
             f"FILE.py:FUNCTION), a method across corpora ({', '.join(ADAPTATIONS)}), "

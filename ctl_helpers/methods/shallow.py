@@ -87,8 +87,7 @@ class ShallowMethod(Method):
 
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Fit the classifier and predict the test part."""
-        truth = problem.truth
-        if len(np.unique(truth[problem.train])) < 2:
+        if len(np.unique(problem.truth[problem.train])) < 2:
             raise StudyError(
                 f"{self.name}, {problem.split}: expected two emotions or more to train on, got "
                 f"one in {len(problem.train)} utterances"
@@ -96,7 +95,7 @@ class ShallowMethod(Method):
         with threadpool_limits(1):  # more threads are slower on so little, and round otherwise
             inputs = vectors(problem, self.normalisation, problem.train, self.name, seed)
             model = _estimator(self.classifier)
-            model.fit(inputs[problem.train], truth[problem.train])
+            model.fit(inputs[problem.train], problem.truth[problem.train])
             probabilities = _probabilities(model, inputs[problem.test], len(problem.classes))
         return Outcome({"last": probabilities}, details={"calibrated": False})
 

@@ -84,8 +84,7 @@ def problems_across(
 def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
     if labels not in _HALVES:
         return manifest
-    halves = _HALVES[labels]
-    half_of = {emotion: half for half, some in halves.items() for emotion in [half, *some]}
+    half_of = {word: half for half, some in _HALVES[labels].items() for word in [half, *some]}
     mapped = manifest["emotion"].map(half_of)
     if other := manifest["emotion"][mapped.isna()].unique().tolist():
         log.warning(

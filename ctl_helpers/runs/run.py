@@ -154,8 +154,7 @@ def compute(
     failures |= {run.name: line for run, line in zip(alone, said, strict=True) if line}
     for run in missing:
         if run.members:  # in this process: a mean takes no time
-            failed = [m for m in run.members if {m.name, _watched(m)} & failures.keys()]
-            if failed:
+            if failed := [m for m in run.members if {m.name, _watched(m)} & failures.keys()]:
                 failures[run.name] = f"{_where(run)}: its member {failed[0].method.label} failed"
             elif line := _execute_safely(run, store, cores()):
                 failures[run.name] = line

@@ -44,8 +44,7 @@ def estimate(runs: Iterable[Run], store: RunStore) -> tuple[int, float]:
     new = {key: run for key, run in new.items() if key not in rates}
     long = {key: run for key, run in new.items() if work[key] * _STEP > _WORTH_TIMING}
     # In a process that ends: a network's memory would else stay until the study ends.
-    untimed: dict = {"apart": True, "dead": lambda run: _STEP}
-    timed = parallel_map(_time_steps, long.values(), 1, "timing", **untimed)
+    timed = parallel_map(_time_steps, long.values(), 1, "timing", apart=True, dead=lambda _: _STEP)
     rates |= dict.fromkeys(new, _STEP) | dict(zip(long, timed, strict=True))
     total = 0.0
     for run in missing:

@@ -70,8 +70,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     failed = set(failures)
     complete = [g for g, runs in plan.runs.items() if failed.isdisjoint(run.name for run in runs)]
     notebooks = list_notebooks(study, plan, complete, out)
-    missing = [notebook for notebook in notebooks if not notebook.is_done(out)]
-    if missing:
+    if missing := [notebook for notebook in notebooks if not notebook.is_done(out)]:
         say(f"executing {len(missing)} of {len(notebooks)} notebooks")
     if not notebooks and any((out / "notebooks").glob("*.html")):
         say("tables and notebooks are of earlier runs; without --no-notebooks they are made anew")

@@ -176,8 +176,7 @@ class OpenedInside(Opened):
             f"Best recognised: *{', '.join(strong)}* ({high:.0f} %); worst: *{', '.join(weak)}* "
             f"({low:.0f} %){taken}.",
             f"The UAR of single speakers is {speakers.min():.0f} to {speakers.max():.0f} %."
-            if len(speakers) > 1
-            else "",
+            * (len(speakers) > 1),
             f"The best test epoch differs from the last by {gap['gap'].iloc[0]:+.1f} points of UAR."
             if len(gap)
             else "",
