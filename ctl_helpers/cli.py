@@ -144,9 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="file to write")
     sub = command("predict", _predict)
-    sub.add_argument(
-        "files", metavar="FILE", nargs="*", help="recordings, folders, patterns; - reads one"
-    )
+    several = "recordings, folders, patterns; - reads one"
+    sub.add_argument("files", metavar="FILE", nargs="*", help=several)
     sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
     sub.add_argument("--window", metavar="SECONDS", type=float, help="length of a window")
     form = sub.add_mutually_exclusive_group()

@@ -100,8 +100,7 @@ class GivenMethod(Method):
         rows, classes = self._rows(problem), list(problem.classes)
         if "predicted" in rows and f"p_{classes[0]}" not in rows:
             return Outcome({"last": self._certain(rows["predicted"].astype(str), classes)})
-        where = f"{self.label}, {problem.place}"
-        return Outcome({"last": self._probabilities(rows, classes, where)})
+        return Outcome({"last": self._probabilities(rows, classes, problem.place)})
 
     def _rows(self, problem: Problem) -> pd.DataFrame:
         """Rows of the test part, in its order."""
@@ -134,9 +133,9 @@ class GivenMethod(Method):
             )
         return (predicted.to_numpy()[:, None] == np.array(classes)).astype(float)
 
-    def _probabilities(self, rows: pd.DataFrame, classes: list[str], where: str) -> np.ndarray:
+    def _probabilities(self, rows: pd.DataFrame, classes: list[str], place: str) -> np.ndarray:
         """Probabilities that sum to 1; counts of votes, say, become shares."""
-        columns = [f"p_{name}" for name in classes]
+        where, columns = f"{self.label}, {place}", [f"p_{name}" for name in classes]
         if absent := [column for column in columns if column not in rows]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
         if others := sorted(set(rows.filter(regex="^p_").columns) - set(columns)):

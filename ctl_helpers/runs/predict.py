@@ -163,8 +163,7 @@ def _normalised(found: Features, card: Mapping[str, Any]) -> Normalised:
     kind, failed = card["normalisation"], list(found.failed)
     if kind == "global":
         mean, scale = (np.float32(card[name])[None] for name in ("mean", "scale"))
-        group = np.zeros(len(found.values), int)
-        return Normalised(found.values, kind, group, mean, scale, speech)
+        return Normalised(found.values, kind, np.zeros(len(found.values), int), mean, scale, speech)
     return normalise(found.values, found.manifest, kind, speech=speech, failed=failed)
 
 
@@ -196,8 +195,7 @@ def _remarks(given: pd.DataFrame, longest: float) -> list[str]:
         for kind, reason in notes
         if kind in _WORTH_SAYING
     ]
-    cropped = given["file"][given["start"].isna() & (given["duration"] > longest)].tolist()
-    if cropped:
+    if cropped := given["file"][given["start"].isna() & (given["duration"] > longest)].tolist():
         said.append(
             f"{cropped[0]}{f' and {len(cropped) - 1} others' * (len(cropped) > 1)}: longer than "
             f"the {longest:.2f} s that the model hears at once; only their middle is used; "

@@ -283,9 +283,8 @@ def _pairs(settings: Settings, found: list[str]) -> list[tuple[str, str]]:
         sides = word.split(":")
         if len(sides) != 2 or not all(sides):
             raise StudyError(f"pair {word!r}: expected SOURCE:TARGET, as emodb:casia, all or none")
-        source, target = (
-            "+".join(spelled(name, found) for name in side.split("+")) for side in sides
-        )
+        names = [[spelled(name, found) for name in side.split("+")] for side in sides]
+        source, target = map("+".join, names)
         if source == target:
             raise StudyError(f"pair {word}: expected two corpora, got one twice")
         pairs.append((source, target))
