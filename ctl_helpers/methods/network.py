@@ -131,14 +131,13 @@ class NetworkMethod(Method):
 
         recipe = self.recipe
         labels = one_hot(problem.truth, len(problem.classes), recipe.smoothing)
-        chosen = {"recipe": recipe, "seed": seed}
         if self.kind == "network":
-            batches = training.Batches(inputs, train, labels, **chosen)
+            batches = training.Batches(inputs, train, labels, recipe=recipe, seed=seed)
             training.compile_model(model, recipe, len(train))
             return training.Training(model, batches, recipe, watch, inputs, folder).run()
         if recipe.gamma is None:
             recipe = replace(recipe, gamma=gamma_of(problem.source, problem.target))
-        batches = training.Pairs(inputs, train, problem.adapt, labels, **chosen)
+        batches = training.Pairs(inputs, train, problem.adapt, labels, recipe=recipe, seed=seed)
         if self.name == "source-only":
             batches = batches.source
         adapting = adaptation.training_model(model, self.name, recipe)
