@@ -56,7 +56,7 @@ def _open(path: str | Path) -> soundfile.SoundFile:
     if sound.frames > _ENDLESS:  # a FLAC file that was written into a pipe
         sound.close()
         raise StudyError(
-            f"{path}: its header does not say how long it is; write it again to a file"
+            f"{path}: its header does not say how long it is; write it anew"
         )
     return sound
 

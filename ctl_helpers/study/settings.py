@@ -15,10 +15,10 @@ from ctl_helpers.errors import StudyError, check_choice, nearest
 from ctl_helpers.plugins import load
 
 _SHORTEST, _LONGEST = 0.1, 3600  # seconds of a signal
-_COLUMNS = frozenset(  # of tables that have labels as columns, too
-    "classes corpus emotion end file kind labels method normalisation predicted protocol recipe "
-    "run seed selection source speaker split start target uar utterance utterances variant "
-    "war".split()
+_COLUMNS = (  # of tables that have labels as columns, too
+    *("classes", "corpus", "emotion", "end", "file", "kind", "labels", "method", "normalisation"),
+    *("predicted", "protocol", "recipe", "run", "seed", "selection", "source", "speaker", "split"),
+    *("start", "target", "uar", "utterance", "utterances", "variant", "war"),
 )
 
 
