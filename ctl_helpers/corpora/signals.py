@@ -55,9 +55,7 @@ def _open(path: str | Path) -> soundfile.SoundFile:
         raise StudyError(f"{path}: its header says {sound.samplerate} Hz, {expected}")
     if sound.frames > _ENDLESS:  # a FLAC file that was written into a pipe
         sound.close()
-        raise StudyError(
-            f"{path}: its header does not say how long it is; write it anew"
-        )
+        raise StudyError(f"{path}: its header does not say how long it is; write it anew")
     return sound
 
 
