@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePath, PurePosixPath
@@ -77,16 +77,18 @@ class Corpus:
         Published number of utterances per emotion.
     speakers : dict
         Sex ("m" or "f") per speaker.
-    samples : int
-        Length that signals are padded or cropped to, in samples at 22 050 Hz.
     licence, home_page : str
         Terms of use and where the corpus is obtained.
-    folders : tuple of str
+    folders : list of str
         Names that its folder goes by (compared without case and punctuation).
     example : str
         Path of one utterance below the corpus's folder.
     rules : dict
         How its file names are read (see catalogue.toml).
+    samples : int
+        Length that signals are padded or cropped to, in samples at 22 050 Hz.
+    study : bool
+        Whether it is one of the five corpora of the study.
     """
 
     name: str
@@ -95,12 +97,13 @@ class Corpus:
     sampling_rate: int
     emotions: dict[str, int]
     speakers: dict[str, str]
-    samples: int
     licence: str
     home_page: str
-    folders: tuple[str, ...]
+    folders: list[str]
     example: str
     rules: dict = field(repr=False)
+    samples: int = CROSS_CORPUS_SAMPLES
+    study: bool = True
 
     @property
     def size(self) -> int:
@@ -196,22 +199,17 @@ class Corpus:
         return Labels(emotion, speaker, sex, text, identity, misplaced, word=code)
 
 
-def _corpus(name: str, facts: dict) -> Corpus:
+def _corpus(name: str, women: str = "", men: str = "", **facts) -> Corpus:
     """Build an entry from its facts in catalogue.toml."""
-    sexes = [("f", facts.get("women", "")), ("m", facts.get("men", ""))]
-    speakers = {speaker: sex for sex, names in sexes for speaker in names.split()}
-    known = {"samples": CROSS_CORPUS_SAMPLES} | facts | {"name": name, "rules": facts}
-    known |= {"speakers": dict(sorted(speakers.items())), "folders": tuple(facts["folders"])}
-    return Corpus(**{entry.name: known[entry.name] for entry in fields(Corpus)})
+    speakers = dict.fromkeys(women.split(), "f") | dict.fromkeys(men.split(), "m")
+    return Corpus(name=name, speakers=dict(sorted(speakers.items())), **facts)
 
 
 _FACTS = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
-LAYOUTS: dict[str, Corpus] = {name: _corpus(name, facts) for name, facts in _FACTS.items()}
+LAYOUTS: dict[str, Corpus] = {name: _corpus(name, **facts) for name, facts in _FACTS.items()}
 """Every corpus whose file names are read: the catalogue, and tess, cremad, esd, iemocap."""
 
-CATALOGUE: dict[str, Corpus] = {
-    name: entry for name, entry in LAYOUTS.items() if entry.rules.get("study", True)
-}
+CATALOGUE: dict[str, Corpus] = {name: entry for name, entry in LAYOUTS.items() if entry.study}
 """The five corpora of the study: casia, emodb, savee, ravdess, emovo."""
 
 
