@@ -113,15 +113,12 @@ def best_of(frame: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 def notes_of(frame: pd.DataFrame) -> list[str]:
     """List the notes that a table needs: what the dagger means, and whom it cites."""
-    notes = [DAGGER_NOTE] * (OPTIMISTIC in set(frame.get("selection", ())))
+    picked = "best_test" in frame or OPTIMISTIC in set(frame.get("selection", ()))
+    notes = [DAGGER_NOTE] if picked else []
     if "citation" in frame and "note" in frame:
         cited = frame[frame["citation"] != ""].groupby(["reported_by", "citation"], sort=False)
-        notes += [
-            f"{who}: {citation}; {'; or '.join(note.unique())}."
-            for (who, citation), note in cited["note"]
-        ]
-    elif "best_test" in frame:
-        notes = [DAGGER_NOTE]
+        for (who, citation), note in cited["note"]:
+            notes.append(f"{who}: {citation}; {'; or '.join(note.unique())}.")
     return notes
 
 

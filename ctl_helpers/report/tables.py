@@ -47,18 +47,16 @@ def ours_beside_published(
     ours = summary(runs, predictions)
     percent = [c for c in ours if c.startswith(("uar", "war", "pooled_"))]
     ours[percent] = 100 * ours[percent].astype(float)
-    ours = naming.named_apart(ours).assign(
-        reported_by=naming.OURS, order=1 + ours["kind"].eq("shallow")
-    )
+    ours["order"] = 1 + ours["kind"].eq("shallow")
+    ours = naming.named_apart(ours).assign(reported_by=naming.OURS)
     # An empty frame beside a full one would make pandas guess the columns' types.
     parts = [part for part in (theirs, ours) if len(part)] or [ours]
     table = pd.concat(parts, ignore_index=True)
     table = table.sort_values([*PLACE, "order"], kind="stable", ignore_index=True)
     scores = ["uar", "war"] if predictions is None else ["uar", "war", "pooled_uar"]
-    types: dict[str, Any] = {
-        f"{score}{end}": float for score in scores for end in ("", "_low", "_high")
-    }
-    types |= dict.fromkeys(_COUNTS, "Int64") | {"optimistic": bool}
+    numbers = [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
+    types: dict[str, Any] = dict.fromkeys(numbers, float) | dict.fromkeys(_COUNTS, "Int64")
+    types["optimistic"] = bool
     words = dict.fromkeys([*_WORDS, *_SAID], "")
     table = table.reindex(columns=[*_WORDS, *types, *_SAID]).astype(types)
     return table.astype(dict.fromkeys(words, object)).fillna(words)

@@ -46,8 +46,7 @@ def write_archive(folder: str | Path) -> list[Path]:
         "predictions.csv.bz2": _csv(load_predictions(store, runs), ARCHIVED),
         "history.csv.bz2": _csv(load_history(store, runs), "%.4g"),
     }
-    packed = {name: bz2.compress(text.encode()) for name, text in texts.items()}
-    return [write_text(folder / name, content) for name, content in packed.items()]
+    return [write_text(folder / name, bz2.compress(text.encode())) for name, text in texts.items()]
 
 
 def _csv(frame: pd.DataFrame, floats: str) -> str:

@@ -64,10 +64,9 @@ def compare(
     for where, here in grouped(runs, [*PLACE, *within]):
         base = matching(here, reference)
         if (found := len(base[keys].drop_duplicates())) > 1:
-            raise StudyError(
-                f"{place_of(where)} {where['protocol']}: expected one condition with "
-                f"{dict(reference)}, got {found}; name more of {', '.join(keys)}"
-            )
+            expected = f"expected one condition with {dict(reference)}, got {found}"
+            place = f"{place_of(where)} {where['protocol']}"
+            raise StudyError(f"{place}: {expected}; name more of {', '.join(keys)}")
         for key, other in grouped(here.drop(base.index), keys):
             found = differences(other, base, predictions)
             rows += [where | key | found] if found else []

@@ -20,6 +20,7 @@ DAGGER = "†"
 OURS = "this study"
 _DATA = tomllib.loads((files("ctl_helpers.results") / "names.toml").read_text(encoding="utf-8"))
 NAMES, HEADINGS, RULES = _DATA["names"], _DATA["headings"], _DATA["rules"]
+TESTED_BY: dict[str, list[str]] = _DATA["tested_by"]
 _SAID = {"speaker": "per speaker", "corpus": "per corpus", "utterance": "per utterance"}
 _SAID |= {kind: f"per speaker by {seconds:.0f} s" for kind, seconds in SECONDS.items()}
 _UNSAID = {"none": "not normalised", "global": "scaled by the training part"}

@@ -55,15 +55,9 @@ def _row(goal: dict, runs: pd.DataFrame, chosen: pd.DataFrame) -> dict:
         return {}
     one, mean = scores[0], sum(score["uar"] for score in scores) / len(scores)
     reached = one.get("uar_low", -1) > 0 if goal["ahead_of"] else round(mean, 1) >= goal["goal"]
-    return {
-        "question": goal["question"],
-        "place": one["place"] if len(scores) == 1 else f"mean of {len(scores)} pairs",
-        "method": CHOSEN if goal["method"] == CHOSEN else name_of(goal["method"]),
-        "goal": goal["goal"],
-        **(one if len(scores) == 1 else {"uar": mean}),
-        "reached": "yes" if reached else "no",
-        "block": goal["block"],
-    }
+    if len(scores) > 1:
+        one = {"place": f"mean of {len(scores)} pairs", "uar": mean}
+    return goal | one | {"method": name_of(goal["method"]), "reached": "yes" if reached else "no"}
 
 
 def _score(goal: dict, place: str, runs: pd.DataFrame, chosen: pd.DataFrame) -> dict:

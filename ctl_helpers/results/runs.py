@@ -19,14 +19,7 @@ import pandas as pd
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
-from ctl_helpers.runs.store import (
-    RunStore,
-    StorePath,
-    canonical,
-    damage,
-    read_archive,
-    write_text,
-)
+from ctl_helpers.runs.store import RunStore, StorePath, canonical, damage, read_archive, write_text
 
 log = logging.getLogger("ctl_helpers")
 
@@ -36,7 +29,6 @@ OPTIMISTIC = "best_test"
 SPEAKERS_APART = ("loso", "grouped", "strangers")  # protocols that hold speakers out, by their name
 PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
-_STORED = ("spec", "record")
 _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
@@ -99,7 +91,9 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     runs = load_runs(Path(out) / "runs")
     if not runs["synthetic"].all():
         runs = runs[~runs["synthetic"]]
-    runs = runs.assign(asked=runs["run"].isin(_asked_for(out)))
+    asked = Path(out) / ASKED
+    names = asked.read_text().split() if asked.is_file() else []
+    runs = runs.assign(asked=runs["run"].isin(names))
     # What changed has another hash, a corpus its features' and a file its content's; the rest is
     # the same.
     runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
@@ -124,11 +118,6 @@ def ask_for(out: str | Path, names: Iterable[str]) -> None:
     write_text(Path(out) / ASKED, "\n".join(sorted(names)))
 
 
-def _asked_for(out: str | Path) -> list[str]:
-    file = Path(out) / ASKED
-    return file.read_text().split() if file.is_file() else []
-
-
 def without(variants: pd.Series, *settings: str) -> pd.Series:
     """Leave settings out of the column ``variant`` of runs."""
     found = [json.loads(variant) | dict.fromkeys(settings) for variant in variants]
@@ -146,18 +135,15 @@ def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]
         if fault := damage(folder):
             damaged.append(f"{name} ({fault})")
             continue
-        row = {one: json.loads((folder / f"{one}.json").read_text()) for one in _STORED}
+        row = {one: json.loads((folder / f"{one}.json").read_text()) for one in ("spec", "record")}
         if (got := row["spec"].get("format")) == FORMAT:
             found[name] = {"run": name} | row
         else:
             damaged.append(f"{name} (expected format {FORMAT}, got {got})")
     if damaged:
-        more = ["..."] * (len(damaged) > 20)
-        log.warning(
-            "results folder %s: %d damaged run(s) left out, run the study again to have them "
-            "computed: %s",
-            *(root, len(damaged), " ".join(", ".join([*damaged[:20], *more]).split())),
-        )
+        listed = ", ".join([*damaged[:20], "..."] if len(damaged) > 20 else damaged)
+        said = "%d damaged run(s) left out, run the study again to have them computed: %s"
+        log.warning(f"results folder %s: {said}", root, len(damaged), " ".join(listed.split()))
     for row in read_archive(root.parent):
         there = wanted is None or row["run"] in wanted
         if there and row["spec"].get("format") == FORMAT:

@@ -40,11 +40,9 @@ def summary(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.D
         row["optimistic"] = row["selection"] == OPTIMISTIC
         for metric in ("uar", "war"):
             row |= fold_interval(group, metric).columns(metric, 1)
-        row |= _pooled(group, predictions)
-        row |= extent(group) | {
-            "utterances": int(group.drop_duplicates("split")["utterances"].sum()),
-            "of_utterances": group["of_utterances"].astype(float).max(),
-        }
+        row |= _pooled(group, predictions) | extent(group)
+        row["utterances"] = int(group.drop_duplicates("split")["utterances"].sum())
+        row["of_utterances"] = group["of_utterances"].astype(float).max()
         rows.append(row)
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
 
@@ -136,8 +134,7 @@ def pooled_interval(predictions: pd.DataFrame, *, over_speakers: bool = False) -
     turn = predictions.groupby(["seed", "corpus", "utterance"]).cumcount()
     for _, part in predictions.groupby(["seed", turn]):
         speakers = part["corpus"] + " " + part["speaker"] if over_speakers else None
-        found = bootstrap_interval(part["emotion"], part["predicted"], speakers=speakers)
-        intervals.append(found)
+        intervals.append(bootstrap_interval(part["emotion"], part["predicted"], speakers=speakers))
     return Interval(*map(float, np.mean(intervals, axis=0)))
 
 
