@@ -9,14 +9,7 @@ from ctl_helpers.features import SECONDS
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import CAPTIONS, Table
 from ctl_helpers.results import comparisons, questions
-from ctl_helpers.results.naming import (
-    OURS,
-    RULES,
-    label_with_part_of,
-    method_of,
-    name_of,
-    place_of,
-)
+from ctl_helpers.results.naming import OURS, RULES, label_with_part_of, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, verdict
@@ -121,10 +114,9 @@ def _leak(inside: pd.DataFrame) -> str:
         if ours.empty:
             return ""
         best = ours.loc[ours["uar"].idxmax()].to_dict()
-        return (
-            f"The best score inside a corpus is a UAR of {best['uar']:.1f} % on {place_of(best)} "
-            f"({label_with_part_of(best)}), where chance is {tables.chance_of(best):.1f} %."
-        )
+        score = f"a UAR of {best['uar']:.1f} % on {place_of(best)} ({label_with_part_of(best)})"
+        chance = f"chance is {tables.chance_of(best):.1f} %"
+        return f"The best score inside a corpus is {score}, where {chance}."
     drop = both[tables.SHUFFLED] - both[tables.HELD_OUT]
     means = drop.groupby("corpus").mean()
     down = (means >= 0).all()
@@ -136,11 +128,9 @@ def _leak(inside: pd.DataFrame) -> str:
     cpac = both[both.index.get_level_values("label").str.startswith("CPAC")]
     corpus, label = (both if cpac.empty else cpac)[tables.SHUFFLED].idxmax()
     shuffled, held = both.loc[(corpus, label)]
-    return (
-        f"With speakers that were never heard in training, UAR {'falls' if down else 'changes'} by "
-        f"{', '.join(changes)}. "
-        f"{label} on {name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %."
-    )
+    change = f"UAR {'falls' if down else 'changes'} by {', '.join(changes)}"
+    example = f"{label} on {name_of(corpus)} goes from {shuffled:.1f} to {held:.1f} %"
+    return f"With speakers that were never heard in training, {change}. {example}."
 
 
 def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
@@ -153,18 +143,15 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
         said = pd.DataFrame(verdicts).groupby(numbers).any().idxmax(axis=1)
         held, failed, unknown = (int(said.eq(kind).sum()) for kind in (HOLDS, FAILS, OPEN))
         methods = ", ".join(claims["claim"].str.split(",").str[0].unique())
-        sentences.append(
-            f"We computed {len(said)} published score{'s' * (len(said) > 1)} of {methods} again "
-            f"with the authors' settings. At the last epoch {held} hold{'s' * (held == 1)}, "
-            f"{failed} do{'es' * (failed == 1)} not, and {unknown} "
-            f"{'is' if unknown == 1 else 'are'} open."
-        )
+        scores = f"{len(said)} published score{'s' * (len(said) > 1)} of {methods}"
+        sentences.append(f"We computed {scores} again with the authors' settings.")
+        hold = f"{held} hold{'s' * (held == 1)}, {failed} do{'es' * (failed == 1)} not"
+        rest = f"{unknown} {'is' if unknown == 1 else 'are'} open"
+        sentences.append(f"At the last epoch {hold}, and {rest}.")
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):
-        sentences.append(
-            f"Picking the epoch by its test score, as the released code does, adds "
-            f"{uar['gap'].mean():.1f} points of UAR."
-        )
+        picking = "Picking the epoch by its test score, as the released code does,"
+        sentences.append(f"{picking} adds {uar['gap'].mean():.1f} points of UAR.")
     return " ".join(sentences)
 
 
@@ -189,10 +176,8 @@ def _transfer(across: pd.DataFrame, chosen: pd.DataFrame) -> str:
     if len(chosen) == pairs:
         words.append(f"a method chosen without the target's labels {chosen['uar'].mean():.1f} %")
     words.append(f"the best in hindsight {means.loc[best, 'uar']:.1f} % ({best})")
-    return (
-        f"Across corpora ({ran} pair{'s' * (ran > 1)}, with the target's speech but not its "
-        f"labels, chance {chance} %) {', '.join(words)}."
-    )
+    where = f"{ran} pair{'s' * (ran > 1)}, with the target's speech but not its labels"
+    return f"Across corpora ({where}, chance {chance} %) {', '.join(words)}."
 
 
 def _caam(gains: pd.DataFrame) -> str:
@@ -203,11 +188,7 @@ def _caam(gains: pd.DataFrame) -> str:
     means = gains[caam].groupby(keys)["difference"].agg(["mean", "size"]).reset_index()
     means = means[means["size"] == means["size"].max()]
     means = means[means["recipe"] == means["recipe"].iloc[0]]
-    changes = [
-        f"{row.mean:+.1f} points with {name_of(row.method)}" for row in means.itertuples(name="Row")
-    ]
+    changes = [f"{row.mean:+.1f} points with {name_of(row.method)}" for row in means.itertuples()]
     pairs = f"{means['size'].iloc[0]} pair{'s' * int(means['size'].iloc[0] > 1)}"
-    return (
-        f"Compared with source only, UAR changes by {', '.join(changes)}, on average over {pairs} "
-        f"(recipe {means['recipe'].iloc[0]})."
-    )
+    change = f"UAR changes by {', '.join(changes)}, on average over {pairs}"
+    return f"Compared with source only, {change} (recipe {means['recipe'].iloc[0]})."

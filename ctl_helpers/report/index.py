@@ -42,14 +42,11 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     pages = [about | {"name": path.stem} for path in written if (about := read_about(path))]
     write_text(out / "references.bib", references(found.runs))
     first = tables.first_look(found.scores, _ROWS)
-    panels: list[dict[str, Any]] = [
-        {
-            "name": name_of(corpus),
-            "chance": tables.chance_of(scores.iloc[0]),
-            "rows": [_row(*row) for row in scores.groupby("label", sort=False)],
-        }
-        for corpus, scores in first.groupby("corpus", sort=False)
-    ]
+    panels: list[dict[str, Any]] = []
+    for corpus, scores in first.groupby("corpus", sort=False):
+        rows = [_row(*row) for row in scores.groupby("label", sort=False)]
+        chance = tables.chance_of(scores.iloc[0])
+        panels.append({"name": name_of(corpus), "chance": chance, "rows": rows})
     dots = [dot["kind"] for panel in panels for row in panel["rows"] for dot in row["dots"]]
     labels = {label_of(row) for row in found.inside.to_dict("records") if not row["optimistic"]}
     text = template("index.html").render(

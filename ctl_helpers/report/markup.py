@@ -13,16 +13,10 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.results.naming import DAGGER
-
 CAPTIONS = tomllib.loads(Path(__file__).with_name("captions.toml").read_text(encoding="utf-8"))
 """Words of the report that are not in the code: titles, captions, notes."""
 _NUMBER = re.compile(r"[<–-]?\d+(\.\d+)?( \[.*\]| / \d.*| of \d.*| × \d+| \(.*\)| †)*|–")
-_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | {
-    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
-    **{DAGGER: r"\textdagger{}", "→": r"$\rightarrow$", "–": "--", "·": r"$\cdot$"},
-    **{"|": r"\textbar{}", "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "]": "{]}"},
-}
+_LATEX = {c: f"\\{c}" for c in "&%$#_{}"} | CAPTIONS["latex"]
 
 
 def template(name: str) -> jinja2.Template:

@@ -331,17 +331,13 @@ def to_page(notebook, title: str) -> str:
         kept = zip(notebook.cells, tags, strict=True)
         notebook.cells = [cell for cell, some in kept if "parameters" not in some]
     logging.getLogger("traitlets").setLevel(logging.ERROR)
-    exporter = HTMLExporter(
-        template_name="basic", exclude_input_prompt=True, exclude_output_prompt=True
-    )
+    left_out = {"exclude_input_prompt": True, "exclude_output_prompt": True}
+    exporter = HTMLExporter(template_name="basic", **left_out)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         body = exporter.from_notebook_node(notebook)[0]
-    light, dark = (
-        Markup(HtmlFormatter(style=name).get_style_defs(".highlight"))
-        for name in ("default", "github-dark")
-    )
-    return template("notebook.html").render(
-        **{"title": title, "synthetic": SYNTHETIC if SYNTHETIC in body else ""},
-        **{"body": Markup(body), "light": light, "dark": dark},
-    )
+    styles = (HtmlFormatter(style=name) for name in ("default", "github-dark"))
+    light, dark = (Markup(style.get_style_defs(".highlight")) for style in styles)
+    synthetic = SYNTHETIC if SYNTHETIC in body else ""
+    shown = {"title": title, "synthetic": synthetic, "body": Markup(body)}
+    return template("notebook.html").render(shown, light=light, dark=dark)
