@@ -325,7 +325,7 @@ def load_manifest(
         if entry and all(found["kind"] == "extra" for found in problems):
             unknown += "; if this is another corpus, give its folder another name"
         if {found["kind"] for found in problems} == {"segment"}:
-            unknown += "; for whole files leave the times out, as --columns starttime: endtime:"
+            unknown += "; leave columns of times out with --columns NAME: if rows are whole files"
         raise StudyError(f"corpus {name!r}: {count}, {first}{unknown}")
     if problems and not quiet:
         count = f"{len(problems)} of {len(problems) + len(frame)} files under {folder} left out"

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from itertools import chain, permutations, product
+from itertools import chain, combinations, permutations, product
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +13,9 @@ import pandas as pd
 from ctl_helpers.corpora import SYNTHETIC, find_corpora, is_miniature, load_manifest, make_miniature
 from ctl_helpers.corpora.catalogue import samples_of
 from ctl_helpers.errors import StudyError
+from ctl_helpers.features import is_array
 from ctl_helpers.methods import Method, parse
+from ctl_helpers.methods.given import GivenMethod
 from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.protocols import Problem, problems_across, problems_inside
 from ctl_helpers.protocols.inside import check_protocol
@@ -149,11 +151,38 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         say(f"warning: {reason}")
     for name, settings in study.blocks.items():
         _plan_block(name, settings, found, plan)
+    for line in _rows_for_several(plan):
+        say(f"warning: {line}")
     changed = [settings for settings in study.blocks.values() if any(settings.changes)]
     methods = [method for settings in changed for *_, method in _methods(settings, across=False)]
     if changed and not any(map(_has_recipe, methods)):
         plan.problems.append("changes: none of its methods is a network, whose recipe they change")
     return plan
+
+
+def _rows_for_several(plan: Plan) -> Iterator[str]:
+    """Say where a row of a file of one's own may be taken for utterances of several corpora."""
+    places: dict[str, set[str]] = {}
+    for group, runs in plan.runs.items():
+        for file in _own_files(runs[0].method) if len(group.place) == 1 else ():
+            places.setdefault(file, set()).update(group.place)
+    for file, names in places.items():
+        for one, other in combinations(sorted(names), 2):
+            both = {*plan.manifests[one]["utterance"]} & {*plan.manifests[other]["utterance"]}
+            if both:
+                apart = "a column corpus" if file.startswith("given:") else "longer paths"
+                yield (
+                    f"{file}: {one} and {other} both have an utterance {min(both)}, and one row "
+                    f"may count for both; tell them apart by {apart}"
+                )
+
+
+def _own_files(method: Method) -> list[str]:
+    """Files whose rows a method, or a member of it, looks up by the names of utterances."""
+    files = [file for member in method.members for file in _own_files(member)]
+    if isinstance(method, GivenMethod):
+        return [] if "corpus" in method.table else [method.label]
+    return files + [str(one) for one in method.features if is_array(one)]
 
 
 def _has_recipe(method: Method) -> bool:
@@ -239,14 +268,14 @@ def _add(
     across, length = len(place) > 1, samples_of(settings.seconds)
     problems = [replace(problem, length=length) for problem in problems]
     for text, normalisation, change, method in _methods(settings, across):
-        suiting = [problem for problem in problems if method.suits(problem)]
-        if not suiting:
-            continue
-        kind, first = method.kind, suiting[0]
         label = method.recipe.name if isinstance(method, NetworkMethod) and across else method.label
         normalisation = change.pop("normalisation", None) or normalisation  # no label has it
-        group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
         with _naming_problems(plan, f"{' -> '.join(place)}: {text}"):
+            suiting = [problem for problem in problems if method.suits(problem)]
+            if not suiting:
+                continue
+            first, kind = suiting[0], method.kind
+            group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
             more = product(suiting, seeds or settings.seeds)
             runs = plan.runs.get(group, []) + [seeded(one, method, seed) for one, seed in more]
             plan.runs[group] = _each_once(runs)

@@ -404,7 +404,7 @@ def test_a_division_in_a_table_is_named_and_so_is_a_speaker_who_is_none(tmp_path
 def test_times_of_another_recording_can_be_left_out(tmp_path):
     text = "path,emotion,StartTime,EndTime\n1.wav,sad,0:16:16,0:16:21\n2.wav,fear,0:20:00,0:21:00\n"
     write_table(tmp_path, text, recordings=["1.wav", "2.wav"])
-    with pytest.raises(StudyError, match="--columns starttime: endtime:"):
+    with pytest.raises(StudyError, match="--columns NAME: if rows are whole files"):
         load_manifest(tmp_path, "mine")
     columns = {"StartTime": "", "EndTime": ""}
     assert len(load_manifest(tmp_path, "mine", columns=columns)) == 2

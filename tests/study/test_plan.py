@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import lay_out
 from toys import CLASSIFIER, NETWORK, PROTOCOL, toy_corpus, write_code
@@ -212,6 +214,24 @@ def test_predictions_that_cannot_be_read_are_named_for_that_alone(plan, tmp_path
     (tmp_path / "theirs.csv").write_text("utterance,P_SAD\n1.wav,1\n")
     found = plan(names="one", methods=[f"given:{tmp_path}/theirs.csv", SHALLOW], pairs="none")
     assert len(found.problems) == 1 and "expected the columns utterance" in found.problems[0]
+    assert [group.label for group in found.runs] == ["mfcc-statistics+linear"]
+
+
+def test_a_file_whose_rows_may_count_for_two_corpora_is_said(plan, tmp_path):
+    names = [f"{number:03}.wav" for number in range(18)]
+    np.savez(tmp_path / "mine.npz", values=np.eye(18), utterance=names)
+    rows = pd.DataFrame({"utterance": names, "predicted": "sad"})
+    rows.to_csv(tmp_path / "alike.csv", index=False)
+    rows.assign(corpus="one").to_csv(tmp_path / "apart.csv", index=False)
+    methods = [f"{tmp_path}/mine.npz+linear", f"given:{tmp_path}/alike.csv"]
+    plan(said=(said := []), methods=[*methods, f"given:{tmp_path}/apart.csv"], pairs="none")
+    warned = [line for line in said if "may count for both" in line]
+    assert len(warned) == 2 and all(
+        "one and two both have an utterance 000.wav" in w for w in warned
+    )
+    assert "longer paths" in warned[0] and "a column corpus" in warned[1]
+    plan(said=(said := []), names="one", methods=methods, pairs="none")
+    assert not any("may count for both" in line for line in said)
 
 
 def test_a_pair_that_shares_too_little_is_named(plan):
