@@ -28,7 +28,9 @@ from ctl_helpers.study.settings import Study
 _LIMITS = (
     "It tells which of the emotions of its corpora a recording sounds like, not what a person "
     "feels. Other speakers, languages, rooms, microphones and ways of speaking are outside of what "
-    "it knows, and acted speech is not how people speak. Not for decisions about people."
+    "it knows, and acted speech is not how people speak. Loudness tells it something, too: of a "
+    "recording much quieter than the corpus it often names another emotion. Not for decisions "
+    "about people."
 )
 
 
