@@ -133,7 +133,10 @@ def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
     if there.keys() & entry.published.keys():
         # A name may lack the letter of its version.
         lacking = (u for u in entry.published if not {u, re.sub("[a-z]$", "", u)} & there.keys())
-        gaps = [(entry.published[u], "no such file", 1) for u in lacking]
+        folder, gaps = Path(manifest.attrs["folder"]), []
+        for path in map(entry.published.get, lacking):
+            unlisted = (folder / path).exists()
+            gaps.append((path, "its table has no row for it" if unlisted else "no such file", 1))
     else:
         counts = Counter(there.values()) if there else Counter(manifest["speaker"])
         gaps = [

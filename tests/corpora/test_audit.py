@@ -50,6 +50,14 @@ def test_whichever_part_is_there_the_rest_is_missing(tmp_path, name):
     assert rows(result, kind="missing") == sorted(set(published) - set(there))
 
 
+def test_a_file_that_the_table_of_a_corpus_does_not_list_is_there(tmp_path):
+    first, second, third, *_ = LAYOUTS["ravdess"].published.values()
+    folder = lay_out(tmp_path / "ravdess", [first, second])
+    (folder / "metadata.csv").write_text(f"path,emotion,speaker\n{first},neutral,01\n")
+    missing = audit(tmp_path, "ravdess").problems.set_index("path")["reason"]
+    assert missing[second] == "its table has no row for it" and missing[third] == "no such file"
+
+
 def test_missing_utterances_are_counted_where_names_are_not_known(tmp_path):
     lay_out(tmp_path / "EMOVO", emovo_names()[2:])
     result = audit(tmp_path, "emovo")
