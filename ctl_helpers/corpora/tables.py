@@ -36,6 +36,7 @@ REQUIRED = ("path", "emotion")
 
 SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
 _DATABASE = "db.yaml"
+_LEFT_OUT = " (left out)"
 _DIVISIONS = ("split", "split_set", "partition", "subset", "fold")
 _LIKE_TIMES = ("start", "begin", "onset", "offset", "end", "stop")
 
@@ -128,7 +129,7 @@ def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     """Rename the columns that are read to the names used here."""
     names = [name or f"column {at}" for at, name in enumerate(_plain(header), 1)]
     named = [reading.named.get(name, name) for name in names]
-    names = [ours or f"{name} (left out)" for ours, name in zip(named, names, strict=True)]
+    names = [ours or f"{name}{_LEFT_OUT}" for ours, name in zip(named, names, strict=True)]
     if "onset" in names and "end" not in names:  # of which the offset is the end
         names = ["end" if name == "offset" else name for name in names]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
@@ -236,6 +237,8 @@ def _file(path: str, above: Path, folder: Path) -> str:
 def _note_unread(frame: pd.DataFrame, name: str, listing: Listing) -> None:
     """Note columns that look like times or divisions under names that are not known."""
     for column in frame.columns.difference(list(ALIASES)):
+        if column.endswith(_LEFT_OUT):
+            continue
         if column.startswith(_LIKE_TIMES) or column in ("from", "to", "xmin", "xmax", "length"):
             meaning = f"if it is a time, say --columns '{column}:start' (end, start_ms ...)"
             listing.note(name, "column", f"{column!r} is not read; {meaning}")

@@ -107,6 +107,9 @@ class GivenMethod(Method):
         table = self.table
         if "split" in table:
             table = table[table["split"] == problem.split]
+            if table.empty:
+                splits = ", ".join(map(repr, self.table["split"].unique()[:4]))
+                raise StudyError(f"expected rows of the split {problem.split!r}, got {splits}")
         part = problem.manifest[["corpus", "utterance"]].iloc[problem.test]
         part = part.assign(corpus=part["corpus"].str.casefold())
         keys = ["utterance"]

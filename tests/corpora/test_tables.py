@@ -407,7 +407,8 @@ def test_times_of_another_recording_can_be_left_out(tmp_path):
     with pytest.raises(StudyError, match="--columns NAME: if rows are whole files"):
         load_manifest(tmp_path, "mine")
     columns = {"StartTime": "", "EndTime": ""}
-    assert len(load_manifest(tmp_path, "mine", columns=columns)) == 2
+    manifest = load_manifest(tmp_path, "mine", columns=columns)
+    assert len(manifest) == 2 and manifest.attrs["notes"] == []
 
 
 def test_many_rows_that_name_few_files_are_read_once(tmp_path):

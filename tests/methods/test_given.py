@@ -145,6 +145,7 @@ def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
             lambda f: f.iloc[1:],
             "a prediction for each of 6 utterances, got none for 1, such as 000.wav",
         ),
+        (lambda f: f.assign(split="1"), "expected rows of the split 'fold [01]', got '1'"),
         (lambda f: pd.concat([f, f.iloc[:1]]), "got several for one"),
         (lambda f: f.drop(columns="p_angry"), "expected a column p_angry, found none"),
         (lambda f: f.assign(p_sad=np.nan), "expected probabilities of 0 or more"),
