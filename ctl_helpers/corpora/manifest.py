@@ -210,6 +210,15 @@ def _distinct(found: list[dict]) -> list[dict]:
     return list({tuple(one.values()): one for one in found}.values())
 
 
+def _note_unlisted(table: Path, listing: Listing) -> None:
+    """Note how many recordings lie beside the table of a folder and have no row in it."""
+    listed = {part.file for part in listing.parts} | {one["path"] for one in listing.problems}
+    others = [path for path in map(str, recordings(table.parent)) if path not in listed]
+    if others:
+        reason = f"{len(others)} recordings in its folder have no row in it, such as {others[0]}"
+        listing.note(table.name, "unlisted", reason)
+
+
 def load_manifest(
     root: str | Path,
     name: str,
@@ -283,6 +292,8 @@ def load_manifest(
                     listing.note(table.name, "table", reason)
         else:
             listing = list_table(place, reading, entry.speakers if entry else ())
+            if is_file and place.stem.casefold() in ("manifest", "metadata"):
+                _note_unlisted(place, listing)
     except StudyError as error:
         raise StudyError(f"corpus {name!r}: {error}") from error
     if not listing.parts and not listing.problems:

@@ -411,6 +411,15 @@ def test_times_of_another_recording_can_be_left_out(tmp_path):
     assert len(manifest) == 2 and manifest.attrs["notes"] == []
 
 
+def test_recordings_without_a_row_are_counted(tmp_path):
+    names = ["1.wav", "2.wav", "deep/3.wav", "deep/4.wav"]
+    text = "path,emotion\n1.wav,sad\n2.wav,fear\n"
+    write_table(tmp_path / "mine", text, "manifest.csv", recordings=names)
+    (note,) = load_manifest(tmp_path, "mine").attrs["notes"]
+    assert note["kind"] == "unlisted" and note["path"] == "manifest.csv"
+    assert note["reason"] == "2 recordings in its folder have no row in it, such as deep/3.wav"
+
+
 def test_many_rows_that_name_few_files_are_read_once(tmp_path):
     names = [f"{n}.wav" for n in range(12)]
     rows = [f"{names[n % 12]},{('sad', 'happy')[n % 12 % 2]},{n % 3}" for n in range(100_000)]
