@@ -215,7 +215,7 @@ def _note_unlisted(table: Path, listing: Listing) -> None:
     listed = {part.file for part in listing.parts} | {one["path"] for one in listing.problems}
     others = [path for path in map(str, recordings(table.parent)) if path not in listed]
     if others:
-        reason = f"{len(others)} recordings in its folder have no row in it, such as {others[0]}"
+        reason = f"recordings in its folder without a row in it: {len(others)}, such as {others[0]}"
         listing.note(table.name, "unlisted", reason)
 
 

@@ -129,7 +129,7 @@ class Problem:
         return replace(attached, train=train, adapt=adapt, test=test)
 
     def extracted(self, features: Iterable, **how: Any) -> "Problem":
-        """Extract and attach what a method looks at; ``how`` is told to `extract`."""
+        """Extract and attach what a method looks at; ``how`` are further options of `extract`."""
         found = [extract(self.manifest, one, samples=self.samples, **how) for one in features]
         return self.with_features(*found)
 

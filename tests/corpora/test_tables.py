@@ -417,7 +417,7 @@ def test_recordings_without_a_row_are_counted(tmp_path):
     write_table(tmp_path / "mine", text, "manifest.csv", recordings=names)
     (note,) = load_manifest(tmp_path, "mine").attrs["notes"]
     assert note["kind"] == "unlisted" and note["path"] == "manifest.csv"
-    assert note["reason"] == "2 recordings in its folder have no row in it, such as deep/3.wav"
+    assert note["reason"] == "recordings in its folder without a row in it: 2, such as deep/3.wav"
 
 
 def test_many_rows_that_name_few_files_are_read_once(tmp_path):

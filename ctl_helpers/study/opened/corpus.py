@@ -43,7 +43,7 @@ class OpenedCorpus:
 
     @property
     def by(self) -> list[str]:
-        """What utterances can be told apart by: emotion and, where all are known, speaker."""
+        """Columns to colour utterances by: emotion and, where all are known, speaker."""
         return ["emotion"] + ["speaker"] * bool((self.manifest["speaker"] != "").all())
 
     @cached_property
