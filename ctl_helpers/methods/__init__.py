@@ -3,7 +3,8 @@
 ====================================  ==========================================================
 ``cpac/modern``                       a network and its recipe, inside a corpus
 ``mine.py:network/modern``            your own network in the same recipe
-``cdan-e/modern``                     a method of adaptation and its recipe, across corpora
+``cdan-e/modern``                     a method of adaptation and its recipe, across corpora or to
+                                      speakers held out
 ``compare+linear``                    feature sets of vectors and a classifier
 ``w2v.npz+logistic``                  your own array and a classifier
 ``mean(cpac/modern, compare+linear)`` the mean of the probabilities of others (``geometric``)
@@ -94,7 +95,7 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
     if not (across or name in NETWORKS or is_reference(name)):
         raise StudyError(
             f"method {text!r}: expected NETWORK/RECIPE ({', '.join(NETWORKS)} or "
-            f"FILE.py:FUNCTION), a method across corpora ({', '.join(ADAPTATIONS)}), "
+            f"FILE.py:FUNCTION), a method of adaptation ({', '.join(ADAPTATIONS)}), "
             f"FEATURES+CLASSIFIER ({', '.join(CLASSIFIERS)}), mean(...), geometric(...) or "
             f"given:FILE{_meant(text)}"
         )

@@ -1,4 +1,4 @@
-"""Networks: trained on the labelled part, and across corpora adapted to the unlabelled target."""
+"""Networks: trained on the labelled part, and adapted to an unlabelled corpus or new speakers."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -27,16 +27,15 @@ class NetworkMethod(Method):
     Parameters
     ----------
     name : str
-        Inside a corpus the network; across corpora one of
-        :data:`ctl_helpers.networks.ADAPTATIONS`.
+        The network, or a method of adaptation: one of :data:`ctl_helpers.networks.ADAPTATIONS`.
     recipe : Recipe
         How it is trained.
     selection : {"last", "validation", "best_test"}
         The epoch that is scored: the last; the best on a tenth of the training part (whole speakers
         where the problem holds speakers out); or the best on the test part, which is the released
-        procedure and optimistic. Across corpora always the last.
+        procedure and optimistic. With adaptation always the last.
     kind : {"network", "adaptation"}
-        Whether it is trained inside a corpus or across corpora.
+        Whether it learns from the training part alone, or from unlabelled speech as well.
     """
 
     name: str
@@ -65,8 +64,14 @@ class NetworkMethod(Method):
         return (*recipe.features.split("+"), *versions)
 
     def suits(self, problem: Problem) -> bool:
-        """Whether the problem is inside a corpus, or across corpora."""
-        return problem.across == (self.kind == "adaptation")
+        """Whether the problem is inside a corpus; for adaptation, whether there is what to adapt to.
+
+        That is another corpus, or speakers held out, where the recipe normalises each speaker and
+        so listens to them anyway.
+        """
+        if self.kind == "network":
+            return not problem.across
+        return problem.across or (problem.held_out and self.recipe.normalisation == "speaker")
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
@@ -82,8 +87,8 @@ class NetworkMethod(Method):
 
     def work(self, problem: Problem) -> float:
         """Utterances times epochs, to put long runs first."""
-        rows = max(2 * len(problem.train), 2 * len(problem.adapt)) if problem.across else 0
-        return self.recipe.epochs * max(rows, len(problem.train))
+        pairs = 2 * max(len(problem.train), len(problem.unlabelled))
+        return self.recipe.epochs * (pairs if self.kind == "adaptation" else len(problem.train))
 
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Train the network and predict the test part."""
@@ -137,11 +142,12 @@ class NetworkMethod(Method):
             return training.Training(model, batches, recipe, watch, inputs, folder).run()
         if recipe.gamma is None:
             recipe = replace(recipe, gamma=gamma_of(problem.source, problem.target))
-        batches = training.Pairs(inputs, train, problem.adapt, labels, recipe=recipe, seed=seed)
+        unlabelled = problem.unlabelled
+        batches = training.Pairs(inputs, train, unlabelled, labels, recipe=recipe, seed=seed)
         if self.name == "source-only":
             batches = batches.source
         adapting = adaptation.training_model(model, self.name, recipe)
-        training.compile_model(adapting, recipe, max(len(train), len(problem.adapt)))
+        training.compile_model(adapting, recipe, max(len(train), len(unlabelled)))
         return training.Training(adapting, batches, recipe, folder=folder).run()
 
 

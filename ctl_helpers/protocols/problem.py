@@ -97,6 +97,11 @@ class Problem:
         return bool(self.source)
 
     @property
+    def unlabelled(self) -> np.ndarray:
+        """Rows whose speech, never their labels, a method of adaptation learns from."""
+        return self.adapt if self.across else self.test
+
+    @property
     def place(self) -> str:
         """The corpus, or source and target, for messages."""
         return f"{self.source} -> {self.target}" if self.across else self.corpus

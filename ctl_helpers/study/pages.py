@@ -18,9 +18,10 @@ from ctl_helpers.study.settings import READING, Settings, Study
 FEATURES, INSIDE = "1_feature_exploration", "2_cpac_kfold"
 ACROSS, TABLES = "3_caam_transfer", "4_result_tables"
 _USUAL = ("own", "transductive", "emotion", "")
+_WITH_PAGES = ("network", "adaptation")  # kinds of methods
 _PARAMETERS = {
-    "network": ("corpus", "method", "protocol", "folds", "selection"),
-    "adaptation": ("source", "target", "methods", "scoring", "labels"),
+    INSIDE: ("corpus", "method", "protocol", "folds", "selection"),
+    ACROSS: ("source", "target", "methods", "scoring", "labels"),
 }
 
 
@@ -51,7 +52,7 @@ def list_notebooks(
     looked_at = {}
     for group in complete:
         settings, runs = plan.settings[group], plan.runs[group]
-        if not settings.notebooks or group.kind not in _PARAMETERS:
+        if not settings.notebooks or group.kind not in _WITH_PAGES:
             continue
         made = _of_group(group, settings, plan, common)
         if named.setdefault(made.name, made) != made:  # by its folds or selection, say
@@ -59,7 +60,7 @@ def list_notebooks(
             made = replace(made, words=words, title=title)
             named[made.name] = made
         features = runs[0].method.features[0]
-        if group.kind == "network" and features in PRESETS:
+        if len(group.place) == 1 and features in PRESETS:
             looked_at[group.place[0], features] = runs[0].spec["method"]["features"]
     notebooks = list(named.values())
     for (corpus, features), keys in looked_at.items():
@@ -80,22 +81,23 @@ def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Not
     chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
     seldom = ("epochs", "divisions", "only", "changes")
     more = common["more"] | {name: chosen[name] for name in seldom if chosen[name]}
-    names = ("seeds", "normalisation", *_PARAMETERS[group.kind])
+    source, words, title = page_of(group, plan.runs[group])
+    names = ("seeds", "normalisation", *_PARAMETERS[source])
     parameters = common | {"more": more} | {name: chosen[name] for name in names}
     # A page tells of other protocols of its corpus, too.
     read = [run for other in plan.runs if other.place == group.place for run in plan.runs[other]]
     inputs = tuple(sorted({run.name for run in read}))
-    return Notebook(*page_of(group, plan.runs[group]), parameters, inputs)
+    return Notebook(source, words, title, parameters, inputs)
 
 
 def page_of(group: Group, runs: Sequence[Run]) -> tuple[str, list[str], str]:
     """Say which notebook shows these runs of networks, what sets its page apart, and its title."""
-    if group.kind not in _PARAMETERS:
+    if group.kind not in _WITH_PAGES:
         raise StudyError(f"expected a network, such as cpac/quick, got {group.label}")
     said = (*group.place, *dict.fromkeys(group.label.split("/")))
     said += (group.protocol, group.normalisation, group.labels)
     words = [word for word in said if word not in _USUAL]
-    if group.kind == "adaptation":
+    if len(group.place) == 2:
         places = " → ".join(map(name_of, group.place))
         unusual = [word for word in (group.protocol, group.labels) if word not in _USUAL]
         return ACROSS, words, ", ".join([places, group.label, *unusual])

@@ -184,7 +184,7 @@ class Settings:
     methods: tuple[str, ...] = _option(
         ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
         _words,
-        "NETWORK/RECIPE, a method across corpora, FEATURES+CLASSIFIER, mean(...), given:FILE",
+        "NETWORK/RECIPE, ADAPTATION/RECIPE, FEATURES+CLASSIFIER, mean(...), given:FILE",
     )
     protocols: tuple[str, ...] = _option(
         ("kfold",),

@@ -211,6 +211,30 @@ def test_methods_suit_problems_of_their_kind(method):
     (problem,) = across()
     assert method("mmd").suits(problem) and not method().suits(problem)
     assert method().suits(inside()) and not method("mmd").suits(inside())
+    held_out = inside("loso")
+    assert method().suits(held_out) and method("mmd", "speaker").suits(held_out)
+    # Shuffled folds hold no speaker out, and any other normalisation would not say that it listens.
+    assert not method("mmd", "speaker").suits(inside())
+    assert not method("mmd").suits(held_out) and not method("mmd", "speaker-5s").suits(held_out)
+
+
+def test_adaptation_to_a_speaker_held_out_listens_and_sees_no_label(method, tmp_path):
+    problem = inside("loso")
+    mmd = method("mmd", "speaker")
+    adapted = mmd.run(problem, 0, tmp_path)
+    assert any(row["discrepancy"] for row in adapted.history)
+    labels = problem.manifest["emotion"].to_numpy(copy=True)
+    labels[problem.test] = labels[problem.test][::-1]
+    other = replace(problem, manifest=problem.manifest.assign(emotion=labels))
+    assert (problem.truth != other.truth).any()
+    again = mmd.run(other, 0, tmp_path).probabilities["last"]
+    np.testing.assert_array_equal(adapted.probabilities["last"], again)
+    # The same training as from one corpus to another whose only speaker it is.
+    pair = replace(problem, source="toy", target="toy", adapt=problem.test)
+    as_target = mmd.run(pair, 0, tmp_path).probabilities["last"]
+    np.testing.assert_array_equal(adapted.probabilities["last"], as_target)
+    alone = method("source-only", "speaker").run(problem, 0, tmp_path).probabilities["last"]
+    assert (adapted.probabilities["last"] != alone).any()
 
 
 def test_a_perceptron_on_two_sets_of_vectors_beside_each_other(tmp_path):

@@ -81,7 +81,7 @@ def test_given_predictions_are_named_by_their_file():
     ("text", "expected"),
     [
         ("nope", "method 'nope': expected NETWORK/RECIPE (cpac"),
-        ("nope/modern", "a method across corpora (source-only, caam-released"),
+        ("nope/modern", "a method of adaptation (source-only, caam-released"),
         ("cpac/nope", "recipe 'nope': expected one of released"),
         ("cdan/timnet", "recipe 'timnet': expected one of released"),
         ("compare+nope", "FEATURES+CLASSIFIER (linear, linear-balanced, rbf, logistic)"),
