@@ -64,10 +64,10 @@ class NetworkMethod(Method):
         return (*recipe.features.split("+"), *versions)
 
     def suits(self, problem: Problem) -> bool:
-        """Whether the problem is inside a corpus; for adaptation, whether there is what to adapt to.
+        """Whether the problem is inside a corpus; with adaptation, whether it has something new.
 
-        That is another corpus, or speakers held out, where the recipe normalises each speaker and
-        so listens to them anyway.
+        That is another corpus, or speakers held out, if the recipe normalises each speaker and so
+        listens to them anyway.
         """
         if self.kind == "network":
             return not problem.across
