@@ -242,6 +242,17 @@ def test_blocks_that_differ_in_folds_alone_have_a_page_each(tmp_path):
     assert found[1].title == f"{found[0].title} (three)"
 
 
+def test_adaptation_inside_a_corpus_has_the_page_of_a_corpus(tmp_path):
+    settings = {"names": ["emodb"], "protocols": ["loso"], "pairs": "none"}
+    settings |= {"methods": ["mmd/quick"], "out": str(tmp_path / "reports")}
+    study = read_study(None, settings)
+    plan = plan_study(study)
+    pages = list_notebooks(study, plan, plan.runs, tmp_path)
+    assert [one.notebook for one in pages] == [FEATURES, INSIDE, TABLES]
+    assert pages[1].parameters["method"] == "mmd/quick"
+    assert pages[1].title == "EmoDB, MMD quick, per speaker, leave one speaker out"
+
+
 @pytest.mark.skipif(browser.COMMAND is None, reason="needs Chromium")
 @pytest.mark.parametrize("width", [390, 1280])
 def test_pages_fit_into_a_window_and_ask_for_nothing(report, notebooks, width):

@@ -65,6 +65,20 @@ def test_every_method_meets_the_problems_of_its_kind(plan, root):
     assert "one -> two" in set(table["place"])
 
 
+def test_adaptation_meets_speakers_held_out_where_each_is_normalised(plan):
+    kinds = ["own", "speaker", "global"]
+    methods = ["cpac/quick", "mmd/quick", f"mean(mmd/quick, {SHALLOW})"]
+    options = {"names": ["one"], "protocols": ["kfold", "loso"], "pairs": "none"}
+    found = plan(methods=methods, normalisations=kinds, **options)
+    assert found.problems == []
+    rows = set(asked(found, "label", "protocol", "normalisation"))
+    adapted = {row for row in rows if row[0] != "cpac/quick"}
+    assert adapted == {
+        (method, "loso", "speaker")
+        for method in ("mmd/quick", "mean(mmd/quick, mfcc-statistics+linear)")
+    }
+
+
 def test_protocols_seeds_and_divisions_multiply(plan):
     found = plan(
         names=["one"],
