@@ -194,10 +194,33 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
         A row per corpus and label that has both, all folds of each; columns `SHUFFLED` and
         `HELD_OUT`, in percent.
     """
-    whole = [not naming.part_of(row) for row in table.to_dict("records")]
-    scores = first_look(table[np.array(whole, bool)], most=len(table))
-    both = scores.pivot(index=["corpus", "label"], columns="condition", values="uar")
+    both = _whole(table).pivot(index=["corpus", "label"], columns="condition", values="uar")
     return both.reindex(columns=[SHUFFLED, HELD_OUT]).dropna()
+
+
+def best_for_voices(table: pd.DataFrame) -> pd.DataFrame:
+    """Find the best UAR of ours with held-out speakers, with and without speech of theirs.
+
+    Parameters
+    ----------
+    table
+        From `ours_beside_published`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row per corpus that has both, all folds of each; columns False and True, whether
+        unlabelled speech of these speakers is used, in percent.
+    """
+    scores = _whole(table).query("condition == @HELD_OUT and reported_by == @naming.OURS")
+    best = scores.groupby(["corpus", scores["normalisation"].eq("speaker")])["uar"].max()
+    return best.unstack().reindex(columns=[False, True]).dropna()
+
+
+def _whole(table: pd.DataFrame) -> pd.DataFrame:
+    """Pick as `first_look` does, all methods, the rows whose protocol ran as a whole."""
+    whole = [not naming.part_of(row) for row in table.to_dict("records")]
+    return first_look(table[np.array(whole, bool)], most=len(table))
 
 
 def scores_by(predictions: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:

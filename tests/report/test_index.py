@@ -247,6 +247,30 @@ def test_methods_that_ran_on_few_pairs_are_said_to(tmp_path):
     assert "Across corpora (1 pair, " in said and "chance 25 to 50 %" in said
 
 
+def test_what_speech_of_new_speakers_is_worth_is_said_with_the_best_of_each(tmp_path):
+    store = fabricated.fill(tmp_path / "runs")
+    plain = " ".join(findings(tmp_path).sentences())
+    assert "never heard in training" in plain and "speech of these speakers" not in plain
+    speakers = fabricated.SPEAKERS["casia"]
+    for method, accuracy in (("cpac", 0.7), ("mfcc+linear", 0.9)):
+        for speaker in speakers:
+            run = {"corpus": "casia", "protocol": "loso", "split": f"speaker {speaker}"}
+            run |= {"method": method, "accuracy": accuracy, "of_folds": len(speakers)}
+            name = "modern" if method == "cpac" else ""
+            fabricated.add_run(store, recipe=fabricated.recipe(name, "speaker"), **run)
+    mean = (
+        100
+        * study_runs(tmp_path)
+        .query("corpus == 'casia' and protocol == 'loso'")
+        .groupby(["method", "normalisation"])["uar"]
+        .mean()
+    )
+    best, without = mean["mfcc+linear", "speaker"], mean["cpac", "global"]
+    assert best > mean["cpac", "speaker"]
+    said = f"the best reaches {best:.1f} % on CASIA ({without:.1f} % without)."
+    assert said in findings(tmp_path).sentences()[0]
+
+
 def test_the_latest_of_runs_of_the_same_counts_and_real_ones_alone(tmp_path):
     store, names = RunStore(tmp_path / "runs"), {}
     for day, rows in ((2, "b"), (3, "c"), (1, "a")):
