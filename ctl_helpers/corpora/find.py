@@ -31,6 +31,7 @@ OWN = (
 TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
 """Suffixes of tables that are not read."""
 
+_PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
 _log = logging.getLogger("ctl_helpers")
@@ -63,6 +64,12 @@ def recordings(
         for name in sorted(names):
             if name.lower().endswith(suffixes) and not name.startswith("."):
                 yield PurePosixPath((relative / name).as_posix())
+
+
+def packed(folder: Path) -> str:
+    """Name the archives below a folder, for the end of a message; "" if there are none."""
+    found = ", ".join(map(str, islice(recordings(folder, _PACKED), 3)))
+    return f"; still to be unpacked: {found}" if found else ""
 
 
 def _sample(folder: Path) -> list[PurePosixPath]:
@@ -260,7 +267,7 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     found = _places(root, children, reading)
     line = _not_understood(root, children, found, reading)
     if not found:
-        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{line}")
+        raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{line}{packed(root)}")
     # The table of a corpus's folder, where there is one, says what counts.
     found = {name: [*own_table(place, reading), place][0] for name, place in found.items()}
     return dict(sorted(found.items())), line

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ctl_helpers.corpora.catalogue import LAYOUTS, RATE, Corpus, Labels, signal_length
 from ctl_helpers.corpora.doubles import leave_copies, leave_whole, one_of_each, one_tree
-from ctl_helpers.corpora.find import TABLES, parse_generic, place_of, recordings
+from ctl_helpers.corpora.find import TABLES, packed, parse_generic, place_of, recordings
 from ctl_helpers.corpora.listing import Listing, tally
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
@@ -302,6 +302,7 @@ def load_manifest(
         example = entry.example if entry else "<emotion>/*.wav"
         raise StudyError(
             f"corpus {name!r}: no wav files under {folder}; expected {folder}/{example}"
+            f"{packed(folder)}"
         )
     wrong = [part for part in listing.parts if part.misplaced] if entry else []
     if 2 * len(wrong) > len(listing.parts):

@@ -111,6 +111,15 @@ def test_corpus_without_recordings(tmp_path):
     )
 
 
+def test_archives_that_are_still_packed_are_named(tmp_path):
+    (tmp_path / "ravdess").mkdir()
+    (tmp_path / "ravdess" / "Audio_Speech_Actors_01-24.ZIP").touch()
+    with pytest.raises(StudyError, match=r"be unpacked: Audio_Speech_Actors_01-24\.ZIP$"):
+        load_manifest(tmp_path, "ravdess")
+    with pytest.raises(StudyError, match=r"expected .*be unpacked: Audio.*ZIP$"):
+        find_corpora(tmp_path / "ravdess")
+
+
 def test_corpus_with_nothing_of_use(tmp_path):
     write_wav(tmp_path / "emodb" / "song.wav")
     with pytest.raises(StudyError, match=r"none of 1 files .* song\.wav: its name is not like"):
