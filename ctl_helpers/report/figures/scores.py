@@ -1,5 +1,6 @@
 """Figures of results: mostly dots with their intervals, the one form all comparisons take."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from ctl_helpers.results.statistics import calibration
 from ctl_helpers.results.summaries import pooled_interval
 
 _GAP = 6.0  # points of room on either side of the outermost dot
+_LONGEST = 44  # characters of a row's label in one line
 _MOST = 16  # of our methods in a figure of all of them
 _PUBLISHED, _BEST = "published", naming.HEADINGS[OPTIMISTIC]
 _CONDITIONS = {tables.SHUFFLED: "shuffled folds", tables.HELD_OUT: "speakers held out"}
@@ -262,6 +264,13 @@ def _scored(table: pd.DataFrame, panels: Sequence[str]) -> pd.DataFrame:
     )
 
 
+def _wrapped(label: str) -> str:
+    """Divide a long label into lines of about the same length."""
+    lines = -(-len(label) // _LONGEST)
+    width = _LONGEST if lines == 1 else len(label) // lines + 6
+    return textwrap.fill(label, width, break_on_hyphens=False)
+
+
 def _dot_plot(
     dots: pd.DataFrame,
     xlabel: str,
@@ -296,7 +305,8 @@ def _dot_plot(
     columns = min(3, len(parts)) if side_by_side else 1
     orders = [list((dots if side_by_side else part)["row"].unique()) for _, part in parts]
     lines, heights = -(-len(parts) // columns), [len(order) + 1.6 for order in orders]
-    width, tall = 6.8 if columns == 1 else 3.4, 0.27 * np.mean(heights) + 0.3 + 0.6 / lines
+    row = 0.27 if dots["row"].str.len().max() <= _LONGEST else 0.33  # inches
+    width, tall = 6.8 if columns == 1 else 3.4, row * np.mean(heights) + 0.3 + 0.6 / lines
     look = {"sharex": True, "sharey": columns > 1, "height_ratios": heights[:lines]}
     figure, axes = panels(lines, columns, width, tall, **look)
     flat, handles = [ax for line in axes for ax in line], {}
@@ -314,7 +324,7 @@ def _dot_plot(
             face = {"mfc": "white" if hollow else colour, "color": colour}
             face |= {"ls": "", "marker": marker, "ms": 6.5, "zorder": 3}
             handles[dot.legend] = ax.plot(dot.value, dot.y, **face)[0]
-        ax.set_yticks(range(len(order)), order)
+        ax.set_yticks(range(len(order)), [*map(_wrapped, order)], linespacing=1.0)
         ax.set_ylim(len(order) - 0.4, -0.7)
         ax.set_title(name, loc="left")
         ax.grid(axis="x")
