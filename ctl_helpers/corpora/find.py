@@ -68,8 +68,9 @@ def recordings(
 
 def packed(folder: Path) -> str:
     """Name the archives below a folder, for the end of a message; "" if there are none."""
-    found = ", ".join(map(str, islice(recordings(folder, _PACKED), 3)))
-    return f"; still to be unpacked: {found}" if found else ""
+    first, *others = [*map(str, islice(recordings(folder, _PACKED), _SAMPLE))] or [""]
+    more = f" and {len(others)} more" * bool(others)
+    return f"; still to be unpacked: {first}{more}" if first else ""
 
 
 def _sample(folder: Path) -> list[PurePosixPath]:
@@ -331,5 +332,5 @@ def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
     example = f"{name.casefold()}/{entry.example}" if entry else f"{name}/<emotion>/*.wav"
     raise StudyError(
         f"no corpus {name!r} under {root} (found: {', '.join(found)}); "
-        f"expected {root}/{example}{strange}"
+        f"expected {root}/{example}{strange}{packed(root)}"
     )

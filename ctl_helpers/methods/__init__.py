@@ -50,7 +50,7 @@ def parse(
     normalisation : str
         In place of the recipe's own; ``"own"`` keeps it. Members of a fusion get it, too.
     selection : {"last", "validation", "best_test"}
-        Of the epoch of networks inside a corpus.
+        Of the epoch of networks; with adaptation, and in a fusion, it is always the last.
     changes : dict, optional
         Fields of the recipe to change, None to keep one.
     across : bool
@@ -91,8 +91,8 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
     name, _, named = text.rpartition("/")
     if not re.fullmatch(r"[\w-]+", named) or not name:
         name, named = text, ""
-    across = name in ADAPTATIONS
-    if not (across or name in NETWORKS or is_reference(name)):
+    adapts = name in ADAPTATIONS
+    if not (adapts or name in NETWORKS or is_reference(name)):
         raise StudyError(
             f"method {text!r}: expected NETWORK/RECIPE ({', '.join(NETWORKS)} or "
             f"FILE.py:FUNCTION), a method of adaptation ({', '.join(ADAPTATIONS)}), "
@@ -100,13 +100,13 @@ def _network(text: str, normalisation: str, selection: str, changes: Mapping) ->
             f"given:FILE{_meant(text)}"
         )
     named = named or (name if name in RECIPES else "released")
-    chosen = recipe(named, across)
-    if not across and chosen.network != name:
+    chosen = recipe(named, adapts)
+    if not adapts and chosen.network != name:
         # Another network in this recipe: what the recipe sets of its own network is dropped.
         chosen = replace(chosen, network=name, settings={})
     kind = None if normalisation == OWN else normalisation
     chosen = chosen.change(**{"normalisation": kind} | dict(changes))
-    if across:
+    if adapts:
         return NetworkMethod(name, chosen, "last", "adaptation")
     return NetworkMethod(name, chosen, selection)
 

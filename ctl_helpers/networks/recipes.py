@@ -14,7 +14,7 @@ from ctl_helpers.features import NORMALISATIONS
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained, inside a corpus or across corpora.
+    """How a network is trained, with or without a method of adaptation.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class Recipe:
     padding : {"kept", "zeroed"}
         ``"zeroed"``: statistics are those of frames with signal, and the others become zero.
     epochs, batch_size : int
-        Length of the training. Across corpora the batch size counts the utterances of one side; a
-        batch holds as many of the other.
+        Length of the training. With adaptation the batch size counts the labelled utterances; a
+        batch holds as many of those that are adapted to.
     loss : {"margin", "margin+mse", "cross-entropy"}
         On the softmax's output.
     smoothing : float
@@ -52,10 +52,10 @@ class Recipe:
     cutmix : float
         Share of the utterances whose beginning or end is taken from another; 0 for none.
     gamma : float, optional
-        Across corpora, weight of the source in CAAM's margin disparity; by default the published
-        one of the pair, see :func:`gamma_of`.
+        Weight of the labelled part in CAAM's margin disparity; by default the published one of the
+        pair, 1.5 for speakers held out, see :func:`gamma_of`.
     strength : float
-        Of the adaptation: multiplies the discrepancy between the corpora, or, in the adversarial
+        Of the adaptation: multiplies the discrepancy, or, in the adversarial
         methods, the gradient that reaches the encoder.
     reversal_steps : float
         How slowly gradient reversal sets in: its weight after i steps is
@@ -202,7 +202,7 @@ def recipe(name: str, across: bool = False, **changes: Any) -> Recipe:
     name : str
         One of `RECIPES`, or of `TRANSFER_RECIPES`.
     across : bool
-        Whether the recipe is for training across corpora.
+        Whether the recipe is for a method of adaptation.
     **changes
         Fields and their new values; None keeps a field as it is.
 

@@ -107,7 +107,7 @@ def findings(out: str | Path) -> Findings:
 
 
 def _leak(inside: pd.DataFrame) -> str:
-    """Say what holding speakers out costs, or which method is best if no method ran both ways."""
+    """Say what holding speakers out costs and their speech is worth, or else the best method."""
     both = tables.side_by_side(inside)
     if both.empty:
         ours = inside[(inside["reported_by"] == OURS) & ~inside["optimistic"].eq(True)]
@@ -135,8 +135,8 @@ def _leak(inside: pd.DataFrame) -> str:
         f"{heard:.1f} % on {name_of(corpus)} ({unheard:.1f} % without)"
         for corpus, unheard, heard in tables.best_for_voices(inside).itertuples()
     ]
-    speech = f"With unlabelled speech of these speakers the best reaches {', '.join(voices)}."
-    return f"{said} {speech}" if voices else said
+    speech = "With unlabelled speech of these speakers the best in hindsight reaches"
+    return f"{said} {speech} {', '.join(voices)}." if voices else said
 
 
 def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:

@@ -199,7 +199,7 @@ def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def best_for_voices(table: pd.DataFrame) -> pd.DataFrame:
-    """Find the best UAR of ours with held-out speakers, with and without speech of theirs.
+    """Find the best UAR of ours for held-out speakers, with and without speech of theirs.
 
     Parameters
     ----------
@@ -209,12 +209,16 @@ def best_for_voices(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        A row per corpus that has both, all folds of each; columns False and True, whether
-        unlabelled speech of these speakers is used, in percent.
+        A row per corpus that has both on the same folds, by the protocol of most methods; columns
+        False and True, whether unlabelled speech of these speakers is used, in percent.
     """
     scores = _whole(table).query("condition == @HELD_OUT and reported_by == @naming.OURS")
-    best = scores.groupby(["corpus", scores["normalisation"].eq("speaker")])["uar"].max()
-    return best.unstack().reindex(columns=[False, True]).dropna()
+    folds = ["corpus", "protocol", "of_folds"]
+    best = scores.groupby([*folds, scores["normalisation"].eq("speaker")])["uar"].max()
+    best = best.unstack().reindex(columns=[False, True]).dropna()
+    methods = scores.groupby(folds).size()[best.index]
+    most = methods.sort_values(ascending=False, kind="stable").groupby("corpus").head(1)
+    return best.loc[most.index].droplevel(folds[1:]).sort_index()
 
 
 def _whole(table: pd.DataFrame) -> pd.DataFrame:

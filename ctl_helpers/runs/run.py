@@ -237,12 +237,13 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         leftover.unlink()
     aside = outcome.details.get("validation", 0)
     scored = _scores(predictions, outcome.epochs)
+    adapts = run.method.kind == "adaptation"
     record = {
         "scores": scored,
         "utterances": {
             "train": len(problem.train) - aside,
             "validation": aside,
-            "adapt": len(problem.adapt),
+            "adapt": len(problem.unlabelled if adapts else problem.adapt),
             "test": len(problem.test),
         },
         "of_folds": problem.of_folds,

@@ -189,6 +189,10 @@ def _has_recipe(method: Method) -> bool:
     return isinstance(method, NetworkMethod) or any(map(_has_recipe, method.members))
 
 
+def _adapts(method: Method) -> bool:
+    return method.kind == "adaptation" or any(map(_adapts, method.members))
+
+
 def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:
     return [one["reason"] for one in manifest.attrs["notes"] if one["kind"] == kind]
 
@@ -212,9 +216,11 @@ def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
 
 def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) -> None:
     names = [name for name in names_of(settings, found) if name in plan.manifests]
+    held_out = False
     for name, protocol in product(names, settings.protocols):
         with _naming_problems(plan, name):
             problems = _problems_inside(plan.manifests[name], protocol, settings)
+            held_out |= any(problem.held_out for problem in problems)
             _add(block, settings, plan, (name,), problems)
     pairs = _pairs(settings, found)
     for (source, target), scoring, labels in product(pairs, settings.scorings, settings.labels):
@@ -227,12 +233,18 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
                 problems = problems_across(*asked, seeds[0])
                 _add(block, settings, plan, (source, target), problems, seeds)
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
-    for text in settings.methods:
+    asked_for = {text: method for text, *_, method in _methods(settings, across=False)}
+    for text, method in asked_for.items():
         files = re.findall(r"given:[^,()]+", text)
         named = any(file in problem for file in files for problem in plan.problems)
-        if files and not named and text not in chain(*there) and plan.manifests:
+        if named or text in chain(*there) or not plan.manifests:
+            continue
+        if files:
             places = ", ".join(plan.manifests)
             plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
+        elif held_out and not pairs and _adapts(method):
+            said = "adaptation to speakers held out needs the normalisation 'speaker'"
+            plan.problems.append(f"{text}: {said}")
 
 
 def _problems_inside(manifest: pd.DataFrame, protocol: str, settings: Settings) -> list[Problem]:

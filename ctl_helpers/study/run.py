@@ -99,7 +99,10 @@ def _say_what_is_to_do(study: Study, plan: Plan, store: RunStore, say: Callable)
 def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
     plan = plan_study(study, say)
     if not plan.runs:
-        nothing = "nothing to do: methods of adaptation need --pairs, all others --protocols"
+        nothing = (
+            "nothing to do: methods of adaptation need --pairs, or --protocols that hold speakers "
+            "out; all others need --protocols"
+        )
         raise StudyError("; ".join(plan.problems) or f"study: {nothing}")
     return plan, RunStore(out / "runs")
 

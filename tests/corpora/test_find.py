@@ -118,6 +118,11 @@ def test_archives_that_are_still_packed_are_named(tmp_path):
         load_manifest(tmp_path, "ravdess")
     with pytest.raises(StudyError, match=r"expected .*be unpacked: Audio.*ZIP$"):
         find_corpora(tmp_path / "ravdess")
+    lay_out(tmp_path / "EMOVO", emovo_names()[:2])
+    for name in ("a.tar.gz", "b.zip"):
+        (tmp_path / name).touch()
+    with pytest.raises(StudyError, match=r"no corpus 'tess' .*be unpacked: a\.tar\.gz and 2 more$"):
+        load_manifest(tmp_path, "tess")
 
 
 def test_corpus_with_nothing_of_use(tmp_path):

@@ -79,6 +79,15 @@ def test_adaptation_meets_speakers_held_out_where_each_is_normalised(plan):
     }
 
 
+def test_adaptation_that_no_speakers_held_out_suit_is_named(plan):
+    options = {"names": ["one"], "methods": ["cpac/quick", "mmd/released"], "pairs": "none"}
+    (line,) = plan(protocols=["kfold", "loso"], **options).problems
+    assert line == "mmd/released: adaptation to speakers held out needs the normalisation 'speaker'"
+    assert plan(protocols=["kfold"], **options).problems == []  # there it is never meant
+    asked_for = plan(protocols=["loso"], normalisations=["own", "speaker"], **options)
+    assert asked_for.problems == []
+
+
 def test_protocols_seeds_and_divisions_multiply(plan):
     found = plan(
         names=["one"],

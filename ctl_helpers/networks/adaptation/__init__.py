@@ -1,4 +1,4 @@
-"""Adaptation of an encoder to an unlabelled corpus: the methods, and the model that trains them.
+"""Adaptation of an encoder to unlabelled speech: the methods, and the model that trains them.
 
 A method is a layer that adds one loss; see
 :class:`~ctl_helpers.networks.adaptation.method.Method`. To add one: a file beside these, and a line

@@ -268,7 +268,7 @@ def _wrapped(label: str) -> str:
     """Divide a long label into lines of about the same length."""
     lines = -(-len(label) // _LONGEST)
     width = _LONGEST if lines == 1 else len(label) // lines + 6
-    return textwrap.fill(label, width, break_on_hyphens=False)
+    return textwrap.fill(label, width, break_on_hyphens=False, break_long_words=False)
 
 
 def _dot_plot(
@@ -305,7 +305,7 @@ def _dot_plot(
     columns = min(3, len(parts)) if side_by_side else 1
     orders = [list((dots if side_by_side else part)["row"].unique()) for _, part in parts]
     lines, heights = -(-len(parts) // columns), [len(order) + 1.6 for order in orders]
-    row = 0.27 if dots["row"].str.len().max() <= _LONGEST else 0.33  # inches
+    row = 0.14 + 0.13 * dots["row"].map(_wrapped).str.count("\n").add(1).max()  # inches
     width, tall = 6.8 if columns == 1 else 3.4, row * np.mean(heights) + 0.3 + 0.6 / lines
     look = {"sharex": True, "sharey": columns > 1, "height_ratios": heights[:lines]}
     figure, axes = panels(lines, columns, width, tall, **look)
