@@ -122,13 +122,18 @@ class NetworkMethod(Method):
             embeddings=arrays,
             history=trained.history,
             model=model,
-            card=card(problem, recipe, inputs),
+            card=card(problem, recipe, inputs) | self._adapted(problem),
             details={
                 "parameters": model.count_params(),
                 "epochs": recipe.epochs,
                 "validation": len(problem.train) - len(train),
             },
         )
+
+    def _adapted(self, problem: Problem) -> dict[str, str]:
+        if self.kind == "network" or self.name == "source-only":
+            return {}
+        return {"adapted_to": problem.target or f"{problem.corpus}, {problem.split}"}
 
     def _train(self, model, problem, inputs, train, seed, watch, folder):
         from ctl_helpers.networks import adaptation, training

@@ -176,6 +176,8 @@ def _notes(card: Mapping[str, Any], strange: list[str]) -> list[str]:
     notes = []
     if card.get("synthetic"):
         notes.append("the model has heard synthetic speech only: it knows nothing about emotion")
+    if card.get("adapted_to"):
+        notes.append(f"the model was adapted to {card['adapted_to']}, not to the recordings given")
     kind = card["normalisation"]
     if kind in ("speaker", "corpus", *SECONDS):
         notes.append(

@@ -134,6 +134,23 @@ def test_a_speaker_is_all_the_recordings_given(place, runs, tmp_path):
     np.testing.assert_allclose(one[["angry", "sad"]], other[["angry", "sad"]], atol=1e-5)
 
 
+def test_a_model_that_was_adapted_says_to_whom(place, cache):
+    manifest = load_manifest(place / "corpora", "tones")
+    problem = problems_inside(manifest, "loso")[0]
+    changes = {"epochs": 1, "batch_size": 8, "network": f"{place}/mine.py:network", "settings": {}}
+    methods = [
+        parse(f"{name}/released", "speaker", changes=changes) for name in ("mmd", "source-only")
+    ]
+    runs = [Run(problem, method) for method in methods]
+    assert compute(runs, RunStore(place / "runs"), jobs=1) == {}
+    file = manifest["path"].iloc[0]
+    adapted, alone = (predict_files(place / "runs" / run.name, [file], jobs=1)[1] for run in runs)
+    assert (
+        f"the model was adapted to tones, {problem.split}, not to the recordings given" in adapted
+    )
+    assert "adapted" not in " ".join(alone)
+
+
 def test_the_middle_of_a_recording_that_is_a_little_too_long_counts_and_that_is_said(
     place, runs, tmp_path
 ):
