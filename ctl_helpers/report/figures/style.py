@@ -100,14 +100,15 @@ def _laid_out(figure: Figure) -> dict:
     if engine := figure.get_layout_engine():
         figure.set_dpi(_DPI)
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine(None)  # with "none" Matplotlib would draw everything twice
     return {"dpi": _DPI, "bbox_inches": figure.get_tightbbox().padded(0.1), "facecolor": "white"}
 
 
-def png_of(figure: Figure) -> bytes:
+def png_of(figure: Figure, shown: dict | None = None) -> bytes:
     """Draw a figure as PNG with 256 colours of its own: it looks the same and is much smaller."""
     drawn, small = io.BytesIO(), io.BytesIO()
-    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 1}, **_laid_out(figure))
+    shown = shown or _laid_out(figure)
+    figure.savefig(drawn, format="png", pil_kwargs={"compress_level": 1}, **shown)
     picture = Image.open(drawn).convert("RGB")
     picture.quantize(256, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()
@@ -135,10 +136,8 @@ def save_figure(figure: Figure, folder: str | Path, name: str) -> list[Path]:
     StudyError
         If the folder cannot be written.
     """
-    drawn = io.BytesIO()
+    drawn, shown = io.BytesIO(), _laid_out(figure)
     with plt.rc_context({"svg.hashsalt": "ctl-mtnet"}):
-        figure.savefig(
-            drawn, format="svg", metadata={"Date": None, "Creator": None}, **_laid_out(figure)
-        )
-    contents = {"png": png_of(figure), "svg": drawn.getvalue()}
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None}, **shown)
+    contents = {"png": png_of(figure, shown), "svg": drawn.getvalue()}
     return [write_text(Path(folder) / f"{name}.{end}", data) for end, data in contents.items()]
