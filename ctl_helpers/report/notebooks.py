@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -234,14 +235,16 @@ def execute(notebooks: Sequence[Notebook], out: str | Path) -> list[str]:
     StudyError
         If the report's folder cannot be written.
     """
-    from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook
 
     empty = new_notebook(cells=[new_code_cell("get_ipython().reset()")])
-    quiet = ["--IPKernelApp.log_level=50"]
-    client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
     said: list[str] = []
-    with environment(**_for_kernels()), client.setup_kernel(cwd=str(out)):
+    with environment(**_for_kernels()), ExitStack() as stack:
+        try:
+            client = _started(empty, out, stack)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            return [f"notebook {one.name}: its kernel did not start: {reason}" for one in notebooks]
         for notebook in notebooks:
             said.append(_execute_one(notebook, Path(out), client))
             if said[-1]:  # nobody knows what is left of the kernel
@@ -249,6 +252,20 @@ def execute(notebooks: Sequence[Notebook], out: str | Path) -> list[str]:
             client.nb = empty
             _run(client)
     return said + (execute(notebooks[len(said) :], out) if len(said) < len(notebooks) else [])
+
+
+def _started(empty, out: str | Path, stack: ExitStack):
+    """Start a kernel; a second time where it does not answer, as if another took its ports."""
+    from nbclient import NotebookClient
+
+    quiet = ["--IPKernelApp.log_level=50"]
+    client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
+    try:
+        stack.enter_context(client.setup_kernel(cwd=str(out)))
+    except RuntimeError:
+        client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
+        stack.enter_context(client.setup_kernel(cwd=str(out)))
+    return client
 
 
 def execute_in_parallel(

@@ -1,5 +1,6 @@
 """Notebooks: clean as they are committed, and what executing one leaves."""
 
+import json
 import re
 import subprocess
 import sys
@@ -178,6 +179,31 @@ def test_notebooks_in_parallel_say_which_failed(report, tmp_path):
     assert said == ["notebook 2_fails-a: ZeroDivisionError: division by zero"]
     assert all(notebook.is_done(report) for notebook in fine)
     assert execute_in_parallel([], report, 2) == []
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_kernel_that_does_not_start_is_started_again_then_named(
+    report, tmp_path, monkeypatch, failures
+):
+    script = tmp_path / "kernel.sh"
+    script.write_text(
+        f"echo >> {tmp_path}/starts\n[ $(wc -l < {tmp_path}/starts) -gt {failures} ] || exit 1\n"
+        f'exec {sys.executable} -m ipykernel_launcher "$@"\n'
+    )
+    kernel = tmp_path / "kernels" / "python3" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    argv = ["sh", str(script), "-f", "{connection_file}"]
+    about = {"argv": argv, "display_name": "Python 3", "language": "python"}
+    kernel.write_text(json.dumps(about))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    notebooks = [notebook_of(tmp_path, "print(1)", name=f"3_{failures}{i}") for i in range(2)]
+    said = execute(notebooks, report)
+    if failures == 1:
+        assert said == ["", ""] and all(notebook.is_done(report) for notebook in notebooks)
+    else:
+        assert [line.split(":")[0] for line in said] == [f"notebook {n.name}" for n in notebooks]
+        assert all("its kernel did not start" in line and "\n" not in line for line in said)
+    assert (tmp_path / "starts").read_text() == "\n" * 2
 
 
 def test_a_notebook_that_cannot_be_read_is_named(report, tmp_path):
