@@ -258,14 +258,16 @@ def _started(empty, out: str | Path, stack: ExitStack):
     """Start a kernel; a second time where it does not answer, as if another took its ports."""
     from nbclient import NotebookClient
 
-    quiet = ["--IPKernelApp.log_level=50"]
-    client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
-    try:
-        stack.enter_context(client.setup_kernel(cwd=str(out)))
-    except RuntimeError:
+    def start():
+        quiet = ["--IPKernelApp.log_level=50"]
         client = NotebookClient(empty, extra_arguments=quiet, record_timing=False)
         stack.enter_context(client.setup_kernel(cwd=str(out)))
-    return client
+        return client
+
+    try:
+        return start()
+    except RuntimeError:
+        return start()
 
 
 def execute_in_parallel(

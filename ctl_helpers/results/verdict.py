@@ -8,7 +8,7 @@ from ctl_helpers.results.published import measured_alike, published
 from ctl_helpers.results.runs import OPTIMISTIC, PLACE, as_named, matching
 from ctl_helpers.results.summaries import extent, fold_interval
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be told"
+HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 
 
 def verdict(runs: pd.DataFrame) -> pd.DataFrame:

@@ -237,13 +237,13 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         leftover.unlink()
     aside = outcome.details.get("validation", 0)
     scored = _scores(predictions, outcome.epochs)
-    adapts = run.method.kind == "adaptation"
+    adapted = problem.unlabelled if run.method.kind == "adaptation" else problem.adapt
     record = {
         "scores": scored,
         "utterances": {
             "train": len(problem.train) - aside,
             "validation": aside,
-            "adapt": len(problem.unlabelled if adapts else problem.adapt),
+            "adapt": len(adapted),
             "test": len(problem.test),
         },
         "of_folds": problem.of_folds,

@@ -81,13 +81,13 @@ def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Not
     chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
     seldom = ("epochs", "divisions", "only", "changes")
     more = common["more"] | {name: chosen[name] for name in seldom if chosen[name]}
-    source, words, title = page_of(group, plan.runs[group])
-    names = ("seeds", "normalisation", *_PARAMETERS[source])
+    notebook, words, title = page_of(group, plan.runs[group])
+    names = ("seeds", "normalisation", *_PARAMETERS[notebook])
     parameters = common | {"more": more} | {name: chosen[name] for name in names}
     # A page tells of other protocols of its corpus, too.
     read = [run for other in plan.runs if other.place == group.place for run in plan.runs[other]]
     inputs = tuple(sorted({run.name for run in read}))
-    return Notebook(source, words, title, parameters, inputs)
+    return Notebook(notebook, words, title, parameters, inputs)
 
 
 def page_of(group: Group, runs: Sequence[Run]) -> tuple[str, list[str], str]:

@@ -11,7 +11,7 @@ from toys import CLASSIFIER, NETWORK, PROTOCOL, toy_corpus, write_code
 from ctl_helpers.errors import StudyError
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.plan import describe_runs, plan_study
-from ctl_helpers.study.settings import read_study
+from ctl_helpers.study.settings import Settings, read_study
 
 SHALLOW = "mfcc+linear"
 
@@ -86,6 +86,8 @@ def test_adaptation_that_no_speakers_held_out_suit_is_named(plan):
     assert plan(protocols=["kfold"], **options).problems == []  # there it is never meant
     asked_for = plan(protocols=["loso"], normalisations=["own", "speaker"], **options)
     assert asked_for.problems == []
+    nobody_named_it = plan(protocols=["loso"], **options | {"methods": list(Settings().methods)})
+    assert nobody_named_it.problems == [] and nobody_named_it.runs
 
 
 def test_protocols_seeds_and_divisions_multiply(plan):
