@@ -28,7 +28,8 @@ class Audit:
     found : int
         Usable utterances.
     expected : int or None
-        Published utterances; None for a corpus that is not known and for a miniature one.
+        Published utterances; None for a corpus that is not known, for a miniature one, and where
+        unpublished utterances count, too.
     counts : DataFrame
         Utterances per emotion (index): found and published.
     speakers : DataFrame
@@ -96,6 +97,7 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
     manifest = load_manifest(root, name, jobs, quiet=True, **options)
     name, folder = manifest["corpus"].iloc[0], Path(manifest.attrs["folder"])
     entry = None if is_miniature(folder) else LAYOUTS.get(name)
+    more = entry and entry.published and options.get("unpublished")  # than were published
     problems = [found | {"left_out": True} for found in manifest.attrs["problems"]]
     problems += [found | {"left_out": False} for found in manifest.attrs["notes"]]
     if entry:
@@ -109,7 +111,7 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
     return Audit(
         corpus=name,
         found=len(manifest),
-        expected=entry.size if entry else None,
+        expected=entry.size if entry and not more else None,
         counts=emotions,
         speakers=speakers.rename(index={"": UNNAMED}),
         problems=pd.DataFrame(problems, columns=["path", "kind", "reason", "left_out"]),

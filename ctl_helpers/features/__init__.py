@@ -10,6 +10,7 @@ from ctl_helpers.features.extraction import extract, feature_key
 from ctl_helpers.features.normalisation import (
     NORMALISATIONS,
     SECONDS,
+    TRANSDUCTIVE,
     Normalised,
     normalise,
     standardise,

@@ -13,6 +13,8 @@ from ctl_helpers.features.settings import Features
 
 # Where less than all of a new voice is known: how many seconds of it, without labels.
 SECONDS = {"speaker-5s": 5.0, "speaker-20s": 20.0, "speaker-60s": 60.0}
+# Those that listen to the unlabelled speech of a test part.
+TRANSDUCTIVE = ("speaker", *reversed(SECONDS), "corpus")
 NORMALISATIONS = ("none", "utterance", "speaker", *SECONDS, "corpus", "global")
 _EPSILON = 2.0**-30  # speechpy's
 _BLOCK = 256  # utterances looked at together, so that memory stays flat
@@ -227,7 +229,7 @@ def _groups(manifest, kind, train, only, failed, seed) -> list[tuple[np.ndarray,
             )
         return [(np.arange(len(manifest)), train)]
     if kind != "corpus":
-        check_known(manifest, "speaker", "normalisation 'speaker'")
+        check_known(manifest, "speaker", f"normalisation {kind!r}")
     columns = ["corpus"] if kind == "corpus" else ["corpus", "speaker"]
     groups = (np.setdiff1d(rows, failed) for rows in manifest.groupby(columns).indices.values())
     groups = filter(len, groups)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ctl_helpers.features import TRANSDUCTIVE
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.protocols import Problem
 
@@ -58,7 +59,7 @@ class FusionMethod(Method):
         """Describe the method for a run's specification, JSON."""
         kinds = {member.spec()["recipe"]["normalisation"] for member in self.members}
         # It hears the test voices if one of its members does.
-        heard = sorted(kind for kind in kinds if kind.startswith("speaker"))
+        heard = [kind for kind in TRANSDUCTIVE if kind in kinds]
         kind = heard[0] if heard else "mixed" if len(kinds) > 1 else kinds.pop()
         recipe: dict = {"name": "", "normalisation": kind}
         recipe |= {"least": _LEAST} if self.mean == "geometric" else {}

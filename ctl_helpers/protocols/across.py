@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import drop_copies
-from ctl_helpers.errors import StudyError, log
+from ctl_helpers.errors import StudyError, check_choice, log
 from ctl_helpers.protocols.problem import Problem, groups_of, in_order
 
 SCORINGS = ("transductive", "inductive")
@@ -51,6 +51,8 @@ def problems_across(
     StudyError
         When the corpora share fewer than two classes, or the target's speakers are not known.
     """
+    check_choice("scoring", scoring, SCORINGS)
+    check_choice("labels", labels, LABELS)
     sources, targets = source.split("+"), target.split("+")
     if both := set(sources) & set(targets):
         raise StudyError(

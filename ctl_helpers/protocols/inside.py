@@ -52,12 +52,14 @@ def problems_inside(
     numbers = only or range(len(splits))
     if beyond := [number for number in numbers if not 0 <= number < len(splits)]:
         raise StudyError(f"only: expected splits from 0 to {len(splits) - 1}, got {beyond[0]}")
+    # Where nothing is shuffled, every seed makes the same parts, and so the same runs.
+    is_fixed = protocol == "loso" or protocol.startswith(PARTITION)
     common: dict[str, Any] = {
         "corpus": "+".join(manifest["corpus"].unique()),
         "folds": folds if protocol.removeprefix(INNER) in K_FOLDS else None,
         "of_folds": len(splits),
         "of_utterances": sum(len(split.test) for split in splits),
-        "division": division,
+        "division": Problem.division if is_fixed else division,
         "memo": {},  # of all of them
     }
     return [

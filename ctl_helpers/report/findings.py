@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ctl_helpers.features import SECONDS
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import CAPTIONS, Table
 from ctl_helpers.results import comparisons, questions
@@ -53,12 +52,12 @@ class Findings:
 
     def questions(self) -> dict[str, Table]:
         """Return a table per question, those that have rows."""
-        inside, across, own = self.inside, self.across, self.runs["normalisation"].isin(SECONDS)
+        inside, across = self.inside, self.across
         found = {
             "claims": self.claims,
             "inside": tables.at_a_glance(inside),
             "across": tables.at_a_glance(across),
-            "cpac": comparisons.against_cpac(self.runs[~own], self.predictions),
+            "cpac": comparisons.against_cpac(self.runs, self.predictions),
             "voices": questions.seconds_of_a_new_voice(self.runs),
             "divisions": self.divisions,
             "gains": self.gains,

@@ -155,7 +155,7 @@ def scores_by_division(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _divided(runs: pd.DataFrame) -> pd.DataFrame:
-    """Take the seed of the division out of the settings; not a number where nothing is shuffled."""
+    """Take the seed of the division out of the settings."""
     found = [json.loads(variant).get("division") for variant in runs["variant"]]
     division = pd.Series(found, runs.index, float)
     return runs.assign(division=division, settings=without(runs["variant"], "division"))

@@ -17,7 +17,14 @@ from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.manifest import COLUMNS, read_utterances
 from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, seconds_of
 from ctl_helpers.errors import StudyError
-from ctl_helpers.features import SECONDS, Features, FeatureSettings, Normalised, extract, normalise
+from ctl_helpers.features import (
+    TRANSDUCTIVE,
+    Features,
+    FeatureSettings,
+    Normalised,
+    extract,
+    normalise,
+)
 from ctl_helpers.runs.model import load_network
 
 _SHORTEST = 0.1  # seconds of a window
@@ -179,7 +186,7 @@ def _notes(card: Mapping[str, Any], strange: list[str]) -> list[str]:
     if card.get("adapted_to"):
         notes.append(f"the model was adapted to {card['adapted_to']}, not to the recordings given")
     kind = card["normalisation"]
-    if kind in ("speaker", "corpus", *SECONDS):
+    if kind in TRANSDUCTIVE:
         notes.append(
             f"normalised over the recordings given here, as if of one {kind.split('-')[0]}: "
             "give many recordings of one speaker, and of that speaker only"

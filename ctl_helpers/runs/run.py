@@ -31,7 +31,7 @@ from ctl_helpers.scores import scores
 from ctl_helpers.versions import version_of
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "librosa")
-_PACKAGES += ("opensmile", "soxr", "soundfile", "scikit-learn", "pandas", "joblib")
+_PACKAGES += ("opensmile", "speechpy", "soxr", "soundfile", "scikit-learn", "pandas", "joblib")
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,6 +98,8 @@ def _mapping(value: Any, example: str = "pairs such as file:path") -> dict[str, 
         found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
     else:
         words = [value] if isinstance(value, str) else value
+        if not isinstance(words, list | tuple):
+            raise ValueError(example)
         found = _pairs(words, ":", example, empty=True)
     spelled: dict[str, str] = {}  # Positive and positive are one
     return {k: spelled.setdefault(v.strip().casefold(), v.strip()) for k, v in found.items()}

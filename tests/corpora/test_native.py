@@ -5,7 +5,7 @@ import pytest
 from conftest import lay_out, noise, write_wav
 from layouts import PUBLISHED, casia_names, counts, emovo_names, ravdess_names, savee_names
 
-from ctl_helpers.corpora import CATALOGUE, find_corpora, load_manifest
+from ctl_helpers.corpora import CATALOGUE, audit, find_corpora, load_manifest
 
 LAYOUTS = {
     "casia by speaker": ("casia", "CASIA", casia_names()),
@@ -216,6 +216,8 @@ def test_unpublished_utterances_of_emodb_are_an_option(tmp_path):
         ("wav/16b10Ta.wav", "unpublished"),
     ]
     assert len(load_manifest(tmp_path, "emodb", unpublished=True)) == 6
+    assert audit(tmp_path, "emodb").line.startswith("emodb: 4 of 535 utterances")
+    assert audit(tmp_path, "emodb", unpublished=True).line.startswith("emodb: 6 utterances")
 
 
 def test_published_utterances_of_emodb_are_535():

@@ -9,6 +9,7 @@ import pytest
 from toys import Toys, write_array
 
 from ctl_helpers.methods import parse
+from ctl_helpers.methods.fusion import FusionMethod
 from ctl_helpers.results.archive import write_archive
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.run import compute
@@ -93,6 +94,8 @@ def test_a_fusion_hears_the_test_voices_if_a_member_does():
         ("mean(cpac/modern, compare+linear)", "global"),
     ):
         assert parse(text).spec()["recipe"]["normalisation"] == expected
+    members = [parse("cpac/quick", "global"), parse("mfcc+linear", "corpus")]
+    assert FusionMethod("mean", tuple(members)).spec()["recipe"]["normalisation"] == "corpus"
 
 
 def test_a_fusion_is_another_where_a_members_own_features_are(toys, tmp_path):

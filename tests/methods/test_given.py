@@ -148,6 +148,10 @@ def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
         (lambda f: f.assign(split="1"), "expected rows of the split 'fold [01]', got '1'"),
         (lambda f: pd.concat([f, f.iloc[:1]]), "got several for one"),
         (lambda f: f.drop(columns="p_angry"), "expected a column p_angry, found none"),
+        (
+            lambda f: f.drop(columns="p_angry").assign(predicted="sad"),
+            "expected a column p_angry, found none",
+        ),
         (lambda f: f.assign(p_sad=np.nan), "expected probabilities of 0 or more"),
         (lambda f: f.assign(p_sad=-0.5), "expected probabilities of 0 or more"),
         (lambda f: f.drop(columns="utterance"), "expected the columns utterance and p_<emotion>"),

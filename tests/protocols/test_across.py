@@ -133,6 +133,12 @@ def test_what_does_not_fit_is_named_in_one_line(manifests, source, target, scori
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("words", [{"scoring": "indutive"}, {"labels": "arousl"}])
+def test_words_that_are_not_known_are_named(manifests, words):
+    with pytest.raises(StudyError, match=r"expected one of .*, got '(indutive|arousl)'"):
+        problems_across(manifests, "casia", "own", **words)
+
+
 def test_a_sound_of_the_target_is_not_trained_on(tmp_path, caplog):
     for name in ("one", "two"):
         toy_corpus(tmp_path, name, utterances=8)

@@ -96,6 +96,14 @@ def test_methods_are_compared_with_cpac_like_with_like(tmp_path):
     assert np.allclose(tests["difference"], expected) and (tests["mcnemar_p"] < 1).all()
 
 
+def test_methods_that_know_some_seconds_of_a_speaker_have_nothing_beside_them(tmp_path):
+    store = fabricated.fill_conditions(tmp_path)
+    runs = results.load_runs(store)
+    some = runs[runs["normalisation"].eq("speaker") & runs["kind"].eq("shallow")]
+    more = pd.concat([runs, some.assign(normalisation="speaker-5s")], ignore_index=True)
+    pd.testing.assert_frame_equal(comparisons.against_cpac(more), comparisons.against_cpac(runs))
+
+
 def test_folds_are_the_same_within_one_number_of_them(tmp_path):
     store = RunStore(tmp_path)
     for folds, accuracy in ((3, 0.1), (10, 0.9)):  # a trial, and the whole

@@ -104,6 +104,9 @@ def test_protocols_seeds_and_divisions_multiply(plan):
     networks = [row for row in rows if row[0] == "network"]
     assert len(networks) == 2 * 2 * 2 + 3 * 2  # folds, divisions, seeds; of speakers one division
     assert {row[4] for row in rows if row[0] == "shallow"} == {0}  # they draw nothing
+    words = {"names": ["one"], "methods": [SHALLOW], "protocols": ["loso"], "pairs": "none"}
+    usual, other = plan(**words), plan(divisions=[5], **words)
+    assert [run.name for run in usual.all_runs] == [run.name for run in other.all_runs]
 
 
 def test_normalisations_are_conditions_that_come_once(plan):
@@ -214,6 +217,12 @@ def test_a_bad_corpus_is_named_and_the_rest_is_planned(plan, root, tmp_path):
     assert "two emotions" in said and "8 folds and 4 utterances" in said
     assert all("\n" not in line for line in found.problems)
     assert set(asked(found, "corpus")) == {("good",)}
+
+
+def test_a_corpus_of_a_short_name_is_named(plan, tmp_path):
+    toy_corpus(tmp_path, "a", speakers=1)
+    found = plan(corpora=str(tmp_path), names=[], methods=[SHALLOW], protocols=["loso"])
+    assert found.problems[0].startswith("a: protocol 'loso': expected at least 2 speakers")
 
 
 def test_predictions_of_another_corpus_are_named(plan, tmp_path):

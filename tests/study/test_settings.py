@@ -126,6 +126,7 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("names: [[a]]", "names: expected a word"),
         ("notebooks: maybe", "notebooks: expected true or false, got 'maybe'"),
         ("emotions: [excited]", "emotions: expected pairs such as excited:happy"),
+        ("emotions: 5", "emotions: expected pairs such as excited:happy, got 5"),
         ("columns: [clip=path]", "columns: expected pairs such as file:path"),
         ("columns: {who: speeker}", "did you mean 'speaker'?"),
         ("columns: {who: banana}", "one of path, emotion, speaker"),
