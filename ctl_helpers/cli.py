@@ -58,10 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            print("error: no space left on the disk; make room and start again", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write
+        elif error.filename and error.strerror:  # a path that may not be looked at, or too long
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        else:
             raise
-        print("error: no space left on the disk; make room and start again", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left to write
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command continues from here", file=sys.stderr)
@@ -258,7 +261,7 @@ def _predict(parsed: argparse.Namespace) -> int:
     from ctl_helpers.runs.model import MODEL, load_network
     from ctl_helpers.runs.predict import predict_files
 
-    model = parsed.model or MODEL
+    model = MODEL if parsed.model is None else parsed.model
     if parsed.card:
         _print_card(load_network(model)[1], parsed.json)
         return 0
@@ -276,7 +279,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         table, notes, problems = predict_files(model, files, parsed.window)
     table["file"] = table["file"].replace(f"{place}-", "-")
     notes, problems = ([x.replace(place, "") for x in some] for some in (notes, problems))
-    if not parsed.model:
+    if model == MODEL:
         said = "the model was trained on ten German actors (EmoDB); --card tells its limits"
         notes = [said, *notes]
     for line in notes:

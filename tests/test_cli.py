@@ -150,6 +150,10 @@ def test_a_mistyped_option_is_one_line_and_status_2(words, expected, capsys):
         (["study", "--corpora", "{root}", "--protocols", "x.py:f"], "a file x.py"),
         (["study", "--corpora", "{root}", "--out", "{file}/reports"], "cannot write"),
         (["study", "--corpora", "{root}", "--methods", "given:no.csv"], "no.csv"),
+        (["study", "--corpora", "{root}", "--scheduler", "tcp://a:1"], "the engine dask with it"),
+        (["study", "--corpora", "{long}"], "File name too long"),
+        (["predict", "a.wav", "--model", ""], "expected a .keras file, found none"),
+        (["predict", "a.wav", "--model", "{long}.keras"], "File name too long"),
         (["study", "--corpora", "{empty}"], "{empty}"),
         (["study", "--corpora", "{file}"], "{file}"),
         (["corpora", "{empty}"], "{empty}"),
@@ -174,7 +178,7 @@ def test_each_mistake_says_what_was_expected(words, expected, capsys, tmp_path, 
     places["file"].write_text("")
     places["yaml"].write_text("metods: [cpac]")
     places["empty"].mkdir()
-    places["model"] = MODEL
+    places |= {"model": MODEL, "long": tmp_path / ("a" * 300)}
     assert cli.main([word.format(**places) for word in words]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith("error: ") and expected.format(**places) in said[-1]

@@ -1,5 +1,6 @@
 """Compare a corpus as it lies on disk with what was published of it."""
 
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -137,7 +138,7 @@ def _missing(manifest: pd.DataFrame, entry: Corpus) -> list[dict]:
         lacking = (u for u in entry.published if not {u, re.sub("[a-z]$", "", u)} & there.keys())
         folder, gaps = Path(manifest.attrs["folder"]), []
         for path in map(entry.published.get, lacking):
-            unlisted = (folder / path).exists()
+            unlisted = os.path.exists(folder / path)
             gaps.append((path, "its table has no row for it" if unlisted else "no such file", 1))
     else:
         counts = Counter(there.values()) if there else Counter(manifest["speaker"])

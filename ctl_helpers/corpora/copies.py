@@ -5,7 +5,6 @@ fingerprints are alike, the signals themselves decide: they are the same sound i
 cross-correlation has a peak that only copies have.
 """
 
-import logging
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -17,6 +16,7 @@ from scipy.sparse.csgraph import connected_components
 
 from ctl_helpers.corpora.fingerprints import BAND, RATE, alike
 from ctl_helpers.corpora.signals import read_samples
+from ctl_helpers.errors import log
 
 SAME = 0.8
 """Peak of the normalised cross-correlation from which two signals are the same sound.
@@ -26,7 +26,6 @@ below 0.6 in CASIA, EmoDB and RAVDESS.
 """
 SAME_SHORT = 0.95
 """The same for signals below 0.45 s: two tones of one pitch may be as alike as a noisy copy."""
-_log = logging.getLogger("ctl_helpers")
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> float:
@@ -104,5 +103,5 @@ def drop_copies(manifests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
         sides = (corpora[copied], corpora[first[sounds]][copied])
         names = (" and ".join(np.unique(side)) for side in sides)
         said = "%d utterances of %s have the same sound as others of %s: left out"
-        _log.warning(said, copied.sum(), *names)
+        log.warning(said, copied.sum(), *names)
     return [manifest[~copied[order == number]] for number, manifest in enumerate(manifests)]

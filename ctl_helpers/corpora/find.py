@@ -1,6 +1,5 @@
 """Find the corpora under a folder, whatever their folders are called."""
 
-import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -15,11 +14,11 @@ from ctl_helpers.corpora.tables import (
     Reading,
     folders_named,
     is_table,
-    own_table,
+    own_tables,
     tables_in,
 )
 from ctl_helpers.corpora.words import emotion_named, reason_against, uncased
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 
 OWN = (
     "<emotion>/*.wav or a manifest.csv with the columns path and emotion (others as --columns "
@@ -34,7 +33,6 @@ TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
 _PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
-_log = logging.getLogger("ctl_helpers")
 
 
 def recordings(
@@ -131,7 +129,7 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
 def _has_own_words(folder: Path, reading: Reading) -> bool:
     """Whether a folder that is not named after a corpus has a table that says what it holds."""
     named = any(_is_named(folder, entry) for entry in LAYOUTS.values())
-    return not named and bool(own_table(folder, reading))
+    return not named and bool(own_tables(folder, reading))
 
 
 def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[str, Path]:
@@ -245,8 +243,8 @@ def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Pat
 def _not_understood(
     root: Path, children: list[Path], found: Mapping[str, Path], reading: Reading
 ) -> str:
-    """Say what holds recordings or rows but is no part of a corpus; "" if nothing does."""
-    own = own_table(root, reading) if root in found.values() else []
+    """Say what holds recordings or rows but is no part of a corpus, and what cannot be read."""
+    own = own_tables(root, reading)[:1] if root in found.values() else []
     tables = [*(place for place in found.values() if place.is_file()), *own]
     used = {root / name for table in tables for name in folders_named(table, reading)}
     used |= {*found.values(), *own}
@@ -259,7 +257,9 @@ def _not_understood(
         if place not in used
         and (place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None))
     ]
-    return f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else ""
+    locked = [place.name for place in children if not os.access(place, os.R_OK)]
+    said = f"; cannot be read: {', '.join(locked)}" if locked else ""
+    return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")
 
 
 def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
@@ -270,7 +270,7 @@ def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{line}{packed(root)}")
     # The table of a corpus's folder, where there is one, says what counts.
-    found = {name: [*own_table(place, reading), place][0] for name, place in found.items()}
+    found = {name: [*own_tables(place, reading), place][0] for name, place in found.items()}
     return dict(sorted(found.items())), line
 
 
@@ -308,7 +308,7 @@ def find_corpora(
     root = _absolute(root)
     found, strange = _look(root, Reading(labels, columns))
     if strange:
-        _log.warning("corpora root %s%s", root, strange)
+        log.warning("corpora root %s%s", root, strange)
     return found
 
 

@@ -40,14 +40,10 @@ class Listing:
             words_of[part.emotion][fold(part.word)] += 1
         for emotion, words in words_of.items():
             if len(words) > 1 and words.keys().isdisjoint(map(fold, labels or ())):
-                listed = " and ".join(
-                    f"{word!r} ({count})" for word, count in sorted(words.items())
-                )
-                other = next(word for word in sorted(words) if word != emotion)
-                apart = shlex.quote(f"{other}:{other}")
-                reason = (
-                    f"{listed} are taken for {emotion} (to keep them apart: --emotions {apart})"
-                )
+                listed = " and ".join(f"{word!r} ({n})" for word, n in sorted(words.items()))
+                other = min(words.keys() - {emotion})
+                apart = f"to keep them apart: --emotions {shlex.quote(f'{other}:{other}')}"
+                reason = f"{listed} are taken for {emotion} ({apart})"
                 self.note("", "merged", reason)
 
 

@@ -1,6 +1,5 @@
 """List the utterances of a corpus that can be used, and why others cannot."""
 
-import logging
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -19,9 +18,9 @@ from ctl_helpers.corpora.find import TABLES, packed, parse_generic, place_of, re
 from ctl_helpers.corpora.listing import Listing, tally
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
-from ctl_helpers.corpora.tables import Reading, is_table, tables_in
+from ctl_helpers.corpora.tables import Reading, is_table, own_tables, tables_in
 from ctl_helpers.corpora.words import emotion_named, fold, uncased, unknown_words
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.parallel import parallel_map
 
 COLUMNS = (
@@ -29,7 +28,6 @@ COLUMNS = (
     *("start", "end", "utterance", "digest", "fingerprint"),
 )
 _INLINE = 5000
-_log = logging.getLogger("ctl_helpers")
 
 
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
@@ -219,6 +217,14 @@ def _note_unlisted(table: Path, listing: Listing) -> None:
         listing.note(table.name, "unlisted", reason)
 
 
+def _other_tables(place: Path, is_inside: bool, reading: Reading) -> list[Path]:
+    """Tables of a corpus beside the one that is read: in its folder, and beside that."""
+    folder = place.parent if is_inside else place.with_suffix("")
+    beside = [] if is_inside else [folder.with_suffix(suffix) for suffix in (".csv", ".tsv")]
+    tables = [*own_tables(folder, reading), *beside]
+    return [table for table in tables if table != place and is_table(table, reading)]
+
+
 def load_manifest(
     root: str | Path,
     name: str,
@@ -292,8 +298,12 @@ def load_manifest(
                     listing.note(table.name, "table", reason)
         else:
             listing = list_table(place, reading, entry.speakers if entry else ())
-            if is_file and place.stem.casefold() in ("manifest", "metadata"):
+            own = place.stem.casefold() in ("manifest", "metadata")
+            if is_file and own:
                 _note_unlisted(place, listing)
+            for table in _other_tables(place, own, reading) if is_file else ():
+                reason = f"another table of the corpus, which is not read: {place.name} is"
+                listing.note(table.name, "table", reason)
     except StudyError as error:
         raise StudyError(f"corpus {name!r}: {error}") from error
     if not listing.parts and not listing.problems:
@@ -342,7 +352,7 @@ def load_manifest(
     if problems and not quiet:
         count = f"{len(problems)} of {len(problems) + len(frame)} files under {folder} left out"
         kinds = tally(found["kind"] for found in problems)
-        _log.warning("%s: %s (%s), %s", name, count, kinds, first)
+        log.warning("%s: %s (%s), %s", name, count, kinds, first)
     manifest = frame[list(COLUMNS)].reset_index(drop=True)
     manifest.attrs |= {"folder": str(folder), "problems": problems}
     manifest.attrs["notes"] = _distinct(listing.notes)

@@ -67,7 +67,22 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
     for one, rows_of_one in takes.items():
         _add_once(rows_of_one, other[one], reading.votes, listing)
     listing.note_merged(reading.labels)
+    _note_sexes(rows, listing)
     return listing
+
+
+def _note_sexes(rows: Iterable[Mapping[str, str]], listing: Listing) -> None:
+    """Note words for sex that are not known, and speakers that rows say both of."""
+    words = {row["sex"] for row in rows if fold(row["sex"]) not in _SEX_OF}
+    if unknown := sorted(word for word in words if word.casefold() not in _NOBODY):
+        known = "known are such as female, male, f, m"
+        listing.note("", "speaker", f"{unknown[0]!r} is taken for no sex ({known})")
+    sexes: dict[str, set[str]] = defaultdict(set)
+    for part in listing.parts:
+        sexes[part.speaker].add(part.sex)
+    for speaker, said in sexes.items():
+        if speaker and {"f", "m"} <= said:
+            listing.note("", "speaker", f"speaker {speaker} is f in some rows and m in others")
 
 
 def _add_once(said: list[Labels], other: list[str], votes: bool, listing: Listing) -> None:
@@ -85,6 +100,9 @@ def _add_once(said: list[Labels], other: list[str], votes: bool, listing: Listin
         listing.note(path, "votes", f"its rows say {listed}: {emotion} is taken")
     elif len(said) > 1 and not votes:
         listing.leave_out(path, "duplicate", f"named in {len(said)} rows, of which one is kept")
+    for what in ("sex", "text"):
+        if len({getattr(labels, what) for labels in said}) > 1:
+            listing.note(path, what, f"its {len(said)} rows differ in {what}: the first counts")
     labels = next(labels for labels in said if labels.emotion == emotion)
     return listing.parts.append(replace(labels, speaker="".join(speakers)))
 

@@ -4,7 +4,8 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ WHOLE = [(math.nan, math.nan)]
 
 _ABSURD = 100.0
 _ENDLESS = 2**48  # samples
+_BLOCK = 2**26  # values read at once
 _SILENCE = 1e-4
 _CANCELLED = 0.1
 _CLIPPED = 0.9998
@@ -60,12 +62,25 @@ def _open(path: str | Path) -> soundfile.SoundFile:
 
 
 def seconds_of(path: str | Path) -> float:
-    """Read how long a recording is; 0 where that cannot be read."""
+    """Read how long a recording is, whatever its header says; 0 where that cannot be read."""
     try:
-        with _open(path) as sound:
-            return sound.frames / sound.samplerate
-    except (StudyError, OSError):
+        with _open(path) as sound, suppress(soundfile.SoundFileError):
+            sound.seek(max(0, sound.frames - 1))
+            if len(sound.read(1)):
+                return sound.frames / sound.samplerate
+        with _open(path) as sound:  # its end is not there, or is not found but by reading
+            return sum(map(len, _blocks(sound, sound.frames))) / sound.samplerate
+    except (StudyError, OSError, soundfile.SoundFileError):
         return 0.0
+
+
+def _blocks(sound: soundfile.SoundFile, count: int) -> Iterator[np.ndarray]:
+    """Read up to so many float32 samples; memory is taken for those alone that are there."""
+    most = _BLOCK // sound.channels
+    while count > 0:
+        block = sound.read(min(most, count), dtype="float32", always_2d=True)
+        yield block
+        count = count - len(block) if len(block) == most else 0
 
 
 def _unreadable(path: str | Path, error: Exception) -> StudyError:
@@ -87,8 +102,9 @@ def _samples(sound: soundfile.SoundFile, start: float | None, end: float | None)
     try:
         if begin and not skipped:
             sound.seek(begin)
-        return sound.read(stop - begin + skipped, dtype="float32", always_2d=True)[skipped:]
-    except (soundfile.SoundFileError, ValueError) as error:
+        first, *others = _blocks(sound, max(1, stop - begin + skipped))
+        return (np.concatenate([first, *others]) if others else first)[skipped:]
+    except (soundfile.SoundFileError, ValueError, MemoryError) as error:
         raise _unreadable(sound.name, error) from error
 
 

@@ -101,16 +101,17 @@ def _is_predicted(header: list[str], row: Sequence[str] = ()) -> bool:
     return header[:1] == ["file"] and "emotion" in header[1:-1] and first.get("emotion") in header
 
 
-def own_table(folder: Path, reading: Reading) -> list[Path]:
-    """Table in a folder that says what it holds: one or none."""
+def own_tables(folder: Path, reading: Reading) -> list[Path]:
+    """Tables in a folder that say what it holds: the first is read."""
     names = ("manifest.csv", "manifest.tsv", "metadata.csv")
     try:
         files = {file.name.casefold(): file for file in sorted(folder.iterdir(), reverse=True)}
     except OSError:
         return []
     own = [files[name] for name in names if name in files]
-    named = [t for t in own if t.stem.casefold() == "manifest" and os.path.isfile(t)]
-    return [t for t in own if t in named or is_table(t, reading)][:1]
+    # A link that leads nowhere counts: that it cannot be read has to be said.
+    named = [t for t in own if t.stem.casefold() == "manifest" and (t.is_symlink() or t.is_file())]
+    return [t for t in own if t in named or is_table(t, reading)]
 
 
 def tables_in(folder: Path, reading: Reading) -> list[Path]:
@@ -118,7 +119,7 @@ def tables_in(folder: Path, reading: Reading) -> list[Path]:
     splits = [folder / split / "metadata.csv" for split in SPLITS]
     splits = [table for table in splits if is_table(table, reading)]
     database = [folder / _DATABASE] if os.path.isfile(folder / _DATABASE) else []
-    return own_table(folder, reading) or splits or database
+    return own_tables(folder, reading)[:1] or splits or database
 
 
 def _plain(header: Iterable) -> list[str]:

@@ -179,7 +179,7 @@ def _fill(chunk: list, file: Path, offset: int, compute: Callable, shape: tuple)
                 rows[row] = _record(name, shape, *compute(source))
             except StudyError as error:
                 failures[row] = str(error)
-            except Exception as error:  # of a library, or of a function of the user's own
+            except (Exception, SystemExit) as error:  # of a library, or a function of one's own
                 failures[row] = f"{type(error).__name__}: {error}"
     _write(rows.items(), file, offset)
     return failures

@@ -95,7 +95,7 @@ def shape_of(way: Way) -> tuple[int, ...]:
         if np.size(found := way.compute(noise)) == 0:
             raise ValueError("an empty one")
         return np.shape(found)
-    except Exception as error:  # whatever the function does
+    except (Exception, SystemExit) as error:  # whatever the function does
         name = getattr(way.compute, "keywords", {}).get("reference")
         raise StudyError(
             f"features {name}: expected an array for a second of noise, got {error!r}"

@@ -126,6 +126,8 @@ def make_splits(
 def check_protocol(protocol: str) -> None:
     """Raise a StudyError for the name of a protocol that is not known."""
     protocol = protocol.removeprefix(INNER)
+    if protocol.startswith(INNER):
+        raise StudyError(f"protocol: expected {INNER} once, got it twice before {protocol!r}")
     if protocol in PROTOCOLS or protocol.startswith(PARTITION):
         return
     if not is_reference(protocol):
@@ -142,7 +144,7 @@ def _own(protocol: str, manifest: pd.DataFrame, folds: int, seed: int) -> list[S
     try:
         splits = list(function(manifest.copy(), folds, seed))
         splits = [replace(s, train=np.array(s.train), test=np.array(s.test)) for s in splits]
-    except Exception as error:  # whatever the function does
+    except (Exception, SystemExit) as error:  # whatever the function does
         what = "expected a list of Split(name, train, test)"
         raise StudyError(f"protocol {protocol!r}: {what}, got {error!r}") from error
     names = [split.name for split in splits]

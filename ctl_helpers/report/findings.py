@@ -1,54 +1,59 @@
 """What came out of a study: a table for each question, and up to three sentences."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from ctl_helpers.features import TRANSDUCTIVE
 from ctl_helpers.report import cells, tables
 from ctl_helpers.report.markup import CAPTIONS, Table
+from ctl_helpers.report.notebooks import listed
 from ctl_helpers.results import comparisons, questions
 from ctl_helpers.results.naming import OURS, RULES, label_with_part_of, method_of, name_of, place_of
 from ctl_helpers.results.runs import load_predictions, load_runs, study_runs
 from ctl_helpers.results.summaries import costs
 from ctl_helpers.results.verdict import FAILS, HOLDS, OPEN, verdict
+from ctl_helpers.runs.store import RunStore
 
 
-@dataclass(frozen=True)
 class Findings:
-    """What is reported of a study's runs.
+    """What is reported of a report's runs, those of the usual division where it ran.
 
     Parameters
     ----------
-    runs, predictions, scores, claims, gap, gains : DataFrame
+    out
+        The report's folder; see `runs.study_runs` for what counts of it.
+
+    Attributes
+    ----------
+    store : RunStore
+        Where the runs are.
+    runs, predictions, scores, claims, gap, gains, choice, divisions : DataFrame
         From `runs.load_runs`, `runs.load_predictions`, `tables.ours_beside_published`,
-        `verdict.verdict`, `comparisons.gap` and `comparisons.gains`, of the usual division.
-    divisions : DataFrame
-        From `questions.scores_by_division`.
+        `verdict.verdict`, `comparisons.gap`, `comparisons.gains`,
+        `questions.chosen_by_other_pairs` and `questions.scores_by_division`.
+    inside, across : DataFrame
+        The scores inside one corpus, and those across corpora.
+    synthetic : bool
+        Whether the speech is synthetic.
     """
 
-    runs: pd.DataFrame
-    predictions: pd.DataFrame
-    scores: pd.DataFrame
-    claims: pd.DataFrame
-    gap: pd.DataFrame
-    gains: pd.DataFrame
-    divisions: pd.DataFrame
+    rule = RULES["verdict"]
 
-    @property
-    def synthetic(self) -> bool:
-        """Whether the speech is synthetic."""
-        return len(self.runs) > 0 and bool(self.runs["synthetic"].all())
-
-    @property
-    def inside(self) -> pd.DataFrame:
-        """Scores inside one corpus."""
-        return self.scores[self.scores["corpus"] != ""]
-
-    @property
-    def across(self) -> pd.DataFrame:
-        """Scores across corpora."""
-        return self.scores[self.scores["source"] != ""]
+    def __init__(self, out: str | Path):
+        self.store, all_runs = RunStore(Path(out) / "runs"), study_runs(out)
+        self.runs = questions.usual_division(all_runs)
+        self.predictions = load_predictions(self.store, self.runs)
+        self.scores = tables.ours_beside_published(self.runs, self.predictions)
+        self.inside = self.scores[self.scores["corpus"] != ""]
+        self.across = self.scores[self.scores["source"] != ""]
+        self.synthetic = len(self.runs) > 0 and bool(self.runs["synthetic"].all())
+        self.claims = verdict(self.runs)
+        # Both epochs of a training: one of them may be out-dated by a run that asked for it alone.
+        self.gap = comparisons.gap(load_runs(self.store, self.runs["run"]))
+        self.gains = comparisons.gains(self.runs, self.predictions)
+        self.choice = questions.chosen_by_other_pairs(self.runs)
+        self.divisions = questions.scores_by_division(all_runs)
 
     def questions(self) -> dict[str, Table]:
         """Return a table per question, those that have rows."""
@@ -61,7 +66,7 @@ class Findings:
             "voices": questions.seconds_of_a_new_voice(self.runs),
             "divisions": self.divisions,
             "gains": self.gains,
-            "choice": questions.chosen_by_other_pairs(self.runs),
+            "choice": self.choice,
             "gap": self.gap,
             "goals": questions.goals(self.runs[~self.runs["synthetic"]]),
             "costs": costs(self.runs),
@@ -79,35 +84,25 @@ class Findings:
 
     def sentences(self) -> list[str]:
         """Say what came out, a sentence for each question that the runs can answer."""
-        chosen = questions.chosen_by_other_pairs(self.runs)
-        transfer = [_transfer(self.across, chosen), _caam(self.gains)]
+        transfer = [_transfer(self.across, self.choice), _caam(self.gains)]
         said = _leak(self.inside), _hold(self.claims, self.gap), " ".join(filter(None, transfer))
         return list(filter(None, said))
 
+    def sources(self):
+        """List where the published numbers come from, those that are shown, for a notebook."""
+        shown = self.scores[self.scores["citation"] != ""]
+        return listed(*cells.notes_of(shown) or ["No published number stands in this report."])
 
-def findings(out: str | Path) -> Findings:
-    """Compute what is reported of a study's runs.
-
-    Parameters
-    ----------
-    out
-        The report's folder; see `runs.study_runs` for what counts of it.
-    """
-    store, all_runs = Path(out) / "runs", study_runs(out)
-    runs = questions.usual_division(all_runs)
-    predictions = load_predictions(store, runs)
-    scores = tables.ours_beside_published(runs, predictions)
-    claims = verdict(runs)
-    gains = comparisons.gains(runs, predictions)
-    # Both epochs of a training: one of them may be out-dated by a run that asked for it alone.
-    gap = comparisons.gap(load_runs(store, runs["run"]))
-    divisions = questions.scores_by_division(all_runs)
-    return Findings(runs, predictions, scores, claims, gap, gains, divisions)
+    def seen(self):
+        """Say in sentences what was seen, for a notebook."""
+        return listed(*self.sentences())
 
 
 def _leak(inside: pd.DataFrame) -> str:
     """Say what holding speakers out costs and their speech is worth, or else the best method."""
-    both = tables.side_by_side(inside)
+    unheard = inside[~inside["normalisation"].isin(TRANSDUCTIVE)]
+    both = tables.side_by_side(unheard)
+    both = tables.side_by_side(inside) if both.empty else both
     if both.empty:
         ours = inside[(inside["reported_by"] == OURS) & ~inside["optimistic"].eq(True)]
         if ours.empty:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.report import tables
-from ctl_helpers.report.findings import Findings, findings
+from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.markup import CAPTIONS, template
 from ctl_helpers.report.notebooks import read_about
 from ctl_helpers.results.naming import OURS, label_of, name_of
@@ -37,9 +37,11 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
         ``out/index.html``.
     """
     out = Path(out)
-    found = findings(out)
+    found = Findings(out)
     written = [path.with_suffix(".ipynb") for path in sorted((out / "notebooks").glob("*.html"))]
     pages = [about | {"name": path.stem} for path in written if (about := read_about(path))]
+    # Pages on synthetic speech may be left from before there was other speech here.
+    pages = [page for page in pages if found.synthetic or not page["synthetic"]]
     write_text(out / "references.bib", references(found.runs))
     first = tables.first_look(found.scores, _ROWS)
     panels: list[dict[str, Any]] = []

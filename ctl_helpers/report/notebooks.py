@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 _MOST_NAMED = 10  # run folders that a table's note lists; more are counted
+_LONGEST = 40  # letters of a word in a file's name
 _IN_A_KERNEL = 6  # notebooks, at most
 _INCHES = 96  # pixels of an inch on the screen
 
@@ -54,7 +55,7 @@ def page_name(notebook: str, words: Iterable[object] = ()) -> str:
     """
     parts = [notebook]
     for word in filter(None, map(str, filter(None, words))):
-        plain = re.sub(r"[^\w.+]", "_", word, flags=re.ASCII).lstrip(".") or "_"
+        plain = re.sub(r"[^\w.+]", "_", word, flags=re.ASCII).lstrip(".")[:_LONGEST] or "_"
         mark = hashlib.sha256(word.encode()).hexdigest()[:6]
         parts.append(plain if plain == word else f"{plain}~{mark}")
     return "-".join(parts)
@@ -194,11 +195,14 @@ class Notebook:
 
 
 def read_about(notebook: Path) -> dict:
-    """Read what an executed notebook says of itself: notebook, title, key; else nothing."""
+    """Read what an executed notebook says of itself: notebook, title, key, whether synthetic.
+
+    Nothing of a file that is no executed notebook of a study.
+    """
     try:
         about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["ctl_helpers"]
-        return {name: about[name] for name in ("notebook", "title", "key")}
-    except (OSError, ValueError, KeyError, TypeError):  # no notebook of a study
+        return {name: about[name] for name in ("notebook", "title", "key", "synthetic")}
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
@@ -274,11 +278,23 @@ def execute_in_parallel(
     notebooks: Sequence[Notebook], out: str | Path, jobs: int | None
 ) -> list[str]:
     """Execute notebooks on several cores; return the lines of those that failed."""
+    _remove_kept(notebooks, Path(out))
     workers = jobs or cores()
     count = workers * -(-len(notebooks) // (workers * _IN_A_KERNEL))
     batches = [batch for i in range(count) if (batch := notebooks[i::count])]
     said = parallel_map(partial(execute, out=out), batches, jobs, "notebooks", unit="batch")
     return [line for lines in said for line in lines if line]
+
+
+def _remove_kept(notebooks: Sequence[Notebook], out: Path) -> None:
+    """Remove figures and tables that these notebooks kept before: they may not make them again."""
+    mine = {notebook.name for notebook in notebooks}
+    known = mine | {path.stem for path in (out / "notebooks").glob("*.ipynb")}
+    for path in (*(out / "figures").glob("*-*"), *(out / "tables").glob("*-*")):
+        # Of emodb-modern and emodb-modern-loso, both of them notebooks, the longer name made it.
+        owners = [name for name in known if path.name.startswith(f"{name}-")]
+        if owners and max(owners, key=len) in mine:
+            path.unlink(missing_ok=True)
 
 
 def _execute_one(notebook: Notebook, out: Path, client) -> str:
@@ -302,8 +318,9 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
             path.unlink(missing_ok=True)
         return f"notebook {notebook.name}: {_in_a_line(error)}"
     done.metadata.pop("papermill")
-    done.metadata["ctl_helpers"] = about  # for the index page
-    write_text(page, to_page(done, notebook.title))
+    text = to_page(done, notebook.title)
+    done.metadata["ctl_helpers"] = about | {"synthetic": SYNTHETIC in text}  # for the index page
+    write_text(page, text)
     write_text(written, nbformat.writes(done) + "\n")
     return ""
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import cells, tables
-from ctl_helpers.report.findings import Findings, findings
+from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.markup import CAPTIONS, escape_markdown
 from ctl_helpers.runs.store import write_text
 
@@ -63,7 +63,7 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path) -> int
     StudyError
         If there are no runs, their speech is synthetic, or a file cannot be written.
     """
-    found = findings(out)
+    found = Findings(out)
     if found.runs.empty:
         raise StudyError(f"results {out}: expected a report with runs, found none")
     if found.synthetic:

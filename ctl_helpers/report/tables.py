@@ -104,7 +104,7 @@ def at_a_glance(table: pd.DataFrame) -> pd.DataFrame:
 def _placed(row: dict, several: bool) -> dict:
     """Add the column that a row's score stands in, and what columns are sorted by."""
     condition = condition_of(row["protocol"])
-    own = naming.said_of(row["normalisation"]) if condition == HELD_OUT else ""
+    own = naming.said_of(row["normalisation"]) if row["corpus"] else ""
     if own:  # the column says it
         row = row | {"normalisation": ""}
     count = len(row["classes"].split(", "))

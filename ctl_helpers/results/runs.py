@@ -5,7 +5,6 @@ files (see `archive`). Both are read alike; where a run is in both, its folder c
 """
 
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
@@ -16,12 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.errors import log
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.store import RunStore, StorePath, canonical, damage, read_archive, write_text
-
-log = logging.getLogger("ctl_helpers")
 
 ASKED = "asked.txt"
 """File of a report with the names of the runs that its latest study asks for."""

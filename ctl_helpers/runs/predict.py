@@ -48,7 +48,9 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
     for word in map(str, words):
         path = Path(word)
         if word and os.path.isdir(path):
-            some = sorted(path / one for one in recordings(path, RECORDINGS, Listing()))
+            listing = Listing()
+            some = sorted(path / one for one in recordings(path, RECORDINGS, listing))
+            problems += [f"{path / one['path']}: {one['reason']}" for one in listing.problems]
         elif os.path.isfile(path):
             some = [path]
         else:
@@ -61,7 +63,7 @@ def recordings_of(words: Iterable[str | Path], problems: list[str]) -> list[Path
         found += some
     once: dict[tuple, Path] = {}
     for path in found:  # a pattern walks through a loop of links many times
-        once.setdefault((path.resolve(), path.name), path)
+        once.setdefault((os.path.realpath(path), path.name), path)
     return list(once.values())
 
 
@@ -134,7 +136,7 @@ def predict_files(
     if not np.isfinite(table[card["classes"]].to_numpy(float)).all():
         raise StudyError(f"model {path}: its probabilities are not finite; it cannot be used")
     notes = [*_notes(card, strange), *_remarks(given, longest)]
-    problems += [f"{one['path']}: {one['reason']}" for one in listing.problems]
+    problems += dict.fromkeys(f"{one['path']}: {one['reason']}" for one in listing.problems)
     return table, notes, problems
 
 

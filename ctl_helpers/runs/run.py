@@ -202,7 +202,7 @@ def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
             return f"{_where(run)}: {error}"
         except MemoryError:
             return f"{_where(run)}: out of memory; try --jobs 1"
-        except Exception as error:  # of a network or classifier of the user's own, say
+        except (Exception, SystemExit) as error:  # of a network or classifier of one's own, say
             with suppress(StudyError):  # a disk that is full costs the traceback alone
                 write_text(file, traceback.format_exc())
             reason = " ".join(str(error).split())[:200]

@@ -13,9 +13,9 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,7 @@ def canonical(value: Any) -> Any:
     Parameters
     ----------
     value
-        Mappings, sequences, dataclasses, paths, NumPy scalars and arrays, numbers, strings, None.
+        Dicts, lists, tuples, NumPy scalars and arrays, numbers, strings, None.
 
     Returns
     -------
@@ -58,15 +58,9 @@ def canonical(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Give what JSON does not know as something that it does."""
+    """Give what NumPy has as something that JSON knows."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
-    if isinstance(value, Mapping):
-        return dict(value)
-    if isinstance(value, PurePath):
-        return value.as_posix()
     raise StudyError(f"expected a value that JSON can hold, got {type(value).__name__}: {value!r}")
 
 

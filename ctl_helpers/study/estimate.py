@@ -109,7 +109,7 @@ def _time_steps(run: Run) -> float:
     """Time a few training steps of a network, in seconds per utterance."""
     try:
         return _seconds_of_a_step(run)
-    except Exception:
+    except (Exception, SystemExit):
         return _STEP  # of a network of the user's own, say, that fails: its runs will name it
 
 

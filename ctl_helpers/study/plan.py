@@ -22,7 +22,7 @@ from ctl_helpers.protocols.inside import check_protocol
 from ctl_helpers.runs.run import Run, seeded
 from ctl_helpers.study.settings import Settings, Study, spelled
 
-_WORTH_SAYING = ("telling", "column", "speaker", "merged")  # kinds of notes
+_WORTH_SAYING = ("telling", "column", "table", "speaker", "merged")  # kinds of notes
 
 
 @dataclass(frozen=True)

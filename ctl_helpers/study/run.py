@@ -109,15 +109,12 @@ def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
 
 def _left_out(plan: Plan) -> list[str]:
     """Say in a line per corpus which files are not part of it."""
-    lines = []
-    for name, manifest in plan.manifests.items():
-        if files := manifest.attrs.get("problems"):
-            first = files[0]
-            lines.append(
-                f"{name}: {len(files)} of {len(files) + len(manifest)} files left out, such as "
-                f"{first['path']}: {first['reason']}"
-            )
-    return lines
+    return [
+        f"{name}: {len(files)} of {len(files) + len(manifest)} files left out, such as "
+        f"{files[0]['path']}: {files[0]['reason']}"
+        for name, manifest in plan.manifests.items()
+        if (files := manifest.attrs["problems"])
+    ]
 
 
 def _writable(out: Path) -> Path:

@@ -36,7 +36,17 @@ def _words(value: Any) -> tuple[str, ...]:
     values = [value] if isinstance(value, str | int) else value
     if not isinstance(values, list | tuple):
         raise ValueError("a list of words")
-    words = tuple(_word(one) for one in values)
+    return tuple(_word(one) for one in values)
+
+
+def _some(value: Any) -> tuple[str, ...]:
+    if not (words := _words(value)):
+        raise ValueError("one word or more")
+    return words
+
+
+def _or_none(value: Any) -> tuple[str, ...]:
+    words = _words(value)
     return () if words == ("none",) else words
 
 
@@ -92,6 +102,8 @@ def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -
 
 
 def _mapping(value: Any, example: str = "pairs such as file:path") -> dict[str, str]:
+    if isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value):
+        value = {key: word for one in value for key, word in one.items()}
     if isinstance(value, Mapping):
         if other := [key for key in value if type(key) not in (str, int)]:
             raise ValueError(f"words, in quotes where YAML reads another thing: {other[0]!r}")
@@ -132,6 +144,8 @@ def _columns(value: Any) -> dict[str, str]:
 
 def _changes(value: Any) -> tuple[dict[str, Any], ...]:
     values = value if isinstance(value, list | tuple) else [value]
+    if not values:
+        raise ValueError("one entry or more")
     return tuple(dict(v) if isinstance(v, Mapping) else _assignments(str(v)) for v in values)
 
 
@@ -185,12 +199,12 @@ class Settings:
     )
     methods: tuple[str, ...] = _option(
         ("cpac/released", "source-only/released", "caam-released/released", "caam-mdd/released"),
-        _words,
+        _some,
         "NETWORK/RECIPE, ADAPTATION/RECIPE, FEATURES+CLASSIFIER, mean(...), given:FILE",
     )
     protocols: tuple[str, ...] = _option(
         ("kfold",),
-        _words,
+        _or_none,
         "inside a corpus: kfold, stratified, loso, grouped, sentences, strangers, "
         "partition:FOLDER, FILE.py:FUNCTION, inner:ANY, or none",
     )
@@ -198,23 +212,26 @@ class Settings:
     divisions: tuple[int, ...] = _option((98,), _seeds, "seeds of the division", "N")
     only: tuple[int, ...] = _option((), _numbers, "numbers of the splits to run, from 0", "N")
     pairs: tuple[str, ...] = _option(
-        ("all",), _words, "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none", "A:B"
+        ("all",),
+        _or_none,
+        "SOURCE:TARGET across corpora (casia+ravdess:emodb), all, or none",
+        "A:B",
     )
     scorings: tuple[str, ...] = _option(
         ("transductive",),
-        _words,
+        _some,
         "across corpora: transductive, inductive",
         known="ctl_helpers.protocols:SCORINGS",
     )
     labels: tuple[str, ...] = _option(
         ("emotion",),
-        _words,
+        _some,
         "classes across corpora: emotion, shared, arousal, valence",
         known="ctl_helpers.protocols:LABELS",
     )
     normalisations: tuple[str, ...] = _option(
         ("own",),
-        _words,
+        _some,
         "own: as the recipe says; or none, utterance, speaker (with all the speech of a new "
         "voice; speaker-5s, speaker-20s, speaker-60s with some of it), corpus, global",
         known="ctl_helpers.methods:NORMALISATIONS",

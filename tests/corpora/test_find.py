@@ -272,6 +272,13 @@ def test_tables_and_splits_that_are_not_read_are_named(tmp_path):
     (tmp_path / "mine" / "labels.csv").write_text("path,emotion\nsad/1.wav,angry\n")
     (note,) = load_manifest(tmp_path, "mine").attrs["notes"]
     assert (note["path"], note["kind"]) == ("labels.csv", "table")
+    inside = {"mine/manifest.csv": "", "mine/metadata.csv": ""}
+    for name, above in ({"mine.csv": "mine/"} | inside).items():
+        text = f"path,emotion\n{above}sad/1.wav,angry\n{above}happy/2.wav,sad\n"
+        (tmp_path / name).write_text(text)
+    notes = load_manifest(tmp_path, "mine").attrs["notes"]
+    assert [one["path"] for one in notes] == ["manifest.csv", "metadata.csv"]
+    assert all(one["reason"].endswith("not read: mine.csv is") for one in notes)
     lay_out(tmp_path / "hf", ["train/1.wav", "train/2.wav", "test/3.wav"])
     rows = "file_name,label,from\n1.wav,sad,0\n2.wav,happy,1\n"
     (tmp_path / "hf" / "train" / "metadata.csv").write_text(rows)

@@ -15,7 +15,16 @@ def _nan():
     return np.where(np.arange(4000) == 100, np.nan, 0.1).astype("float32")
 
 
+def long_claim(path, samples=2**35):
+    """Write a FLAC whose header says that it has so many samples."""
+    content = bytearray(write_wav(path, format="FLAC").read_bytes())
+    content[21:26] = ((content[21] >> 4 << 36) + samples).to_bytes(5, "big")
+    path.write_bytes(content)
+    return path
+
+
 BAD = {
+    "says 2 ** 35 samples": ("unreadable", long_claim),
     "zero bytes": ("empty", lambda path: path.write_bytes(b"")),
     "text": ("unreadable", lambda path: path.write_text("this is no recording")),
     "truncated header": ("unreadable", lambda p: p.write_bytes(write_wav(p).read_bytes()[:20])),
@@ -205,6 +214,7 @@ def test_a_flac_that_does_not_say_its_length_is_named(tmp_path):
     assert found["kind"] == "unreadable" and "how long it is" in found["reason"]
     assert seconds_of(path) == 0 and seconds_of(tmp_path / "none.wav") == 0
     assert seconds_of(write_wav(tmp_path / "one.wav", noise(1))) == 1
+    assert seconds_of(long_claim(tmp_path / "long.flac", 2**31)) == 0
 
 
 @pytest.mark.parametrize(

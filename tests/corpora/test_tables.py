@@ -365,6 +365,17 @@ def test_rows_that_name_two_speakers_and_rows_with_too_many_cells(tmp_path):
     assert [p["kind"] for p in manifest.attrs["problems"]] == ["contradiction", "extra"]
 
 
+def test_sexes_that_contradict_each_other_or_are_not_known_are_noted(tmp_path):
+    text = "path,emotion,speaker,sex\n1.wav,sad,x,f\n2.wav,happy,x,m\n3.wav,sad,y,boy\n"
+    write_table(tmp_path, f"{text}3.wav,sad,y,m\n", recordings=["1.wav", "2.wav", "3.wav"])
+    notes = [one["reason"] for one in load_manifest(tmp_path, "mine").attrs["notes"]]
+    assert sorted(notes) == [
+        "'boy' is taken for no sex (known are such as female, male, f, m)",
+        "its 2 rows differ in sex: the first counts",
+        "speaker x is f in some rows and m in others",
+    ]
+
+
 def test_columns_that_are_not_read(tmp_path):
     text = "path,,emotion,cells,\n1.wav,a,sad,b,\n"
     write_table(tmp_path, text, recordings=["1.wav"])

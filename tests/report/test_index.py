@@ -19,7 +19,7 @@ from conftest import REPOSITORY
 from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.report import figures, tables
-from ctl_helpers.report.findings import findings
+from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import page_name
 from ctl_helpers.report.sections import END, START, rewrite_readme, rewrite_section
@@ -35,9 +35,9 @@ HOSTILE = {
 }
 
 
-def tell(out, name, notebook, title):
+def tell(out, name, notebook, title, synthetic=False):
     """Leave an executed notebook and its page, as `execute` does."""
-    about = {"key": "0", "notebook": notebook, "title": title}
+    about = {"key": "0", "notebook": notebook, "title": title, "synthetic": synthetic}
     written = out / "notebooks" / f"{name}.ipynb"
     written.write_text(json.dumps({"metadata": {"ctl_helpers": about}}))
     written.with_suffix(".html").write_text("<!doctype html><title>page</title>")
@@ -148,7 +148,7 @@ def test_what_the_best_epoch_adds_is_told_although_the_last_ran_by_itself(tmp_pa
     fabricated.add_run(store, selection="best_test", **common)
     fabricated.add_run(store, finished="2026-01-02T00:00:00Z", **common)
     assert len(study_runs(tmp_path)) == 2
-    found = findings(tmp_path)
+    found = Findings(tmp_path)
     assert found.gap["metric"].tolist() == ["UAR", "WAR"] and (found.gap["runs"] == 1).all()
 
 
@@ -224,6 +224,19 @@ def test_synthetic_speech_is_said_first_and_stands_beside_nothing_published(tmp_
     assert "was aimed at" not in text
 
 
+def test_pages_of_synthetic_speech_are_not_those_of_real_speech(tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    for corpus in ("emodb", "casia"):
+        name = f"2_cpac_kfold-{corpus}"
+        tell(tmp_path, name, "2_cpac_kfold", f"page of {corpus}", synthetic=corpus == "casia")
+    store, common = RunStore(tmp_path / "runs"), {"split": "fold 0", "folds": 10}
+    fabricated.add_run(store, corpus="casia", synthetic=True, **common)
+    assert "page of casia" in write_index(tmp_path).read_text()
+    fabricated.add_run(store, corpus="emodb", **common)
+    text = write_index(tmp_path).read_text()
+    assert "page of emodb" in text and "page of casia" not in text
+
+
 def test_an_index_of_nothing_and_of_one_run(tmp_path):
     text = write_index(tmp_path).read_text()
     assert "0 runs" in text and SYNTHETIC not in text
@@ -243,13 +256,13 @@ def test_methods_that_ran_on_few_pairs_are_said_to(tmp_path):
         pair = {"source": source, "target": target, "protocol": "transductive"}
         pair |= {"recipe": fabricated.recipe("modern"), "classes": classes.split(", ")}
         fabricated.add_run(store, method=method, split="all", **pair)
-    said = " ".join(findings(tmp_path).sentences())
+    said = " ".join(Findings(tmp_path).sentences())
     assert "Across corpora (1 pair, " in said and "chance 25 to 50 %" in said
 
 
 def test_what_speech_of_new_speakers_is_worth_is_said_with_the_best_of_each(tmp_path):
     store = fabricated.fill(tmp_path / "runs")
-    plain = " ".join(findings(tmp_path).sentences())
+    plain = " ".join(Findings(tmp_path).sentences())
     assert "never heard in training" in plain and "speech of these speakers" not in plain
     speakers = fabricated.SPEAKERS["casia"]
     for method, accuracy in (("cpac", 0.7), ("mfcc+linear", 0.9)):
@@ -268,7 +281,7 @@ def test_what_speech_of_new_speakers_is_worth_is_said_with_the_best_of_each(tmp_
     best, without = mean["mfcc+linear", "speaker"], mean["cpac", "global"]
     assert best > mean["cpac", "speaker"]
     said = f"the best in hindsight reaches {best:.1f} % on CASIA ({without:.1f} % without)."
-    assert said in findings(tmp_path).sentences()[0]
+    assert said in Findings(tmp_path).sentences()[0]
 
 
 def test_the_latest_of_runs_of_the_same_counts_and_real_ones_alone(tmp_path):
@@ -295,7 +308,7 @@ def test_a_published_number_that_two_recipes_test_counts_once(tmp_path):
         for fold in range(10):
             run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 10, "accuracy": accuracy}
             fabricated.add_run(store, recipe=fabricated.recipe(recipe), **run)
-    found = findings(tmp_path)
+    found = Findings(tmp_path)
     assert found.claims["recipe"].tolist() == ["released", "released", "paper", "paper"]
     assert any(
         "computed 1 published score of CPAC again with the authors' settings. At" in line

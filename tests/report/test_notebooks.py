@@ -88,6 +88,8 @@ def test_names_of_files_are_plain_and_never_meet():
     names = [page_name("1_toy", [word]) for word in odd]
     assert len(set(names)) == len(odd)
     assert all(re.fullmatch(r"1_toy-[\w.+~]+", name, re.ASCII) for name in names)
+    long = [page_name("1_toy", ["x" * 249 + end]) for end in "ab"]
+    assert long[0] != long[1] and len(long[0]) < 70
 
 
 def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
@@ -179,6 +181,17 @@ def test_notebooks_in_parallel_say_which_failed(report, tmp_path):
     assert said == ["notebook 2_fails-a: ZeroDivisionError: division by zero"]
     assert all(notebook.is_done(report) for notebook in fine)
     assert execute_in_parallel([], report, 2) == []
+
+
+def test_what_a_notebook_no_longer_makes_goes_and_what_others_made_stays(tmp_path):
+    one, other = (notebook_of(tmp_path, "print(1)", name=name) for name in ("1_a", "1_a-a-b"))
+    assert execute([other], tmp_path) == [""]
+    folder = tmp_path / "figures"
+    folder.mkdir()
+    for name in ("1_a-a-old.png", "1_a-a-b-a-kept.png", "mine-own.png"):
+        (folder / name).touch()
+    assert execute_in_parallel([one], tmp_path, 1) == []
+    assert sorted(path.name for path in folder.iterdir()) == ["1_a-a-b-a-kept.png", "mine-own.png"]
 
 
 @pytest.mark.parametrize("failures", [1, 2])

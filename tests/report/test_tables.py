@@ -159,6 +159,21 @@ def test_scores_that_need_speech_of_the_test_voices_have_columns_of_their_own(tm
     assert len(wide) == 1
 
 
+def test_the_best_with_and_without_speech_of_the_test_voices_is_bold(tmp_path):
+    store = RunStore(tmp_path)
+    for kind, accuracies in (("global", (0.1, 0.3)), ("speaker", (0.5, 0.9))):
+        for method, accuracy in zip(("a+linear", "b+linear"), accuracies, strict=True):
+            run = {"corpus": "emodb", "split": "fold 0", "of_folds": 1}
+            recipe = {"name": "", "normalisation": kind}
+            fabricated.add_run(store, method=method, accuracy=accuracy, recipe=recipe, **run)
+    table = tables.ours_beside_published(results.load_runs(store))
+    table = table[table["reported_by"] == "this study"]
+    best = cells.as_table(table).bold["UAR %"].to_numpy()
+    assert table["normalisation"][best].tolist() == ["global", "speaker"]
+    wide = cells.as_table(tables.at_a_glance(table)).bold
+    assert wide[["EmoDB, shuffled", "EmoDB, shuffled, per speaker"]].sum().tolist() == [1, 1]
+
+
 def test_a_part_of_the_folds_is_bold_where_nothing_is_whole_alone(tmp_path):
     store = RunStore(tmp_path)
     for method, accuracy, count in (("a+linear", 0.3, 3), ("b+linear", 0.9, 2), ("c+linear", 0, 2)):

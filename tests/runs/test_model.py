@@ -92,8 +92,9 @@ def test_what_cannot_be_told_from_is_named_and_the_rest_is_predicted(place, runs
     write_wav(files[0], np.zeros(8000))
     os.mkfifo(tmp_path / "folder" / "pipe.wav")
     (tmp_path / "folder" / "gone.wav").symlink_to(tmp_path / "nothing.wav")
+    (tmp_path / "folder" / "loop.wav").symlink_to(tmp_path / "folder" / "loop.wav")
     words = [*files, tmp_path / "folder", good]
-    files += [tmp_path / "folder" / name for name in ("pipe.wav", "gone.wav")]
+    files += [tmp_path / "folder" / name for name in ("pipe.wav", "gone.wav", "loop.wav")]
     table, _, problems = predict_files(model, words, jobs=2)
     assert table["file"].tolist() == [str(good)]
     assert sum("it is a folder or a pipe, not a file" in line for line in problems) == 1

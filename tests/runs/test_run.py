@@ -229,6 +229,9 @@ class Guess:
     def predict_proba(self, x):
         self.classes_ = [0, 1]
         return [[float("nan"), 1.0]] * len(x)
+
+def leaving():
+    raise SystemExit(0)
 """
 
 
@@ -317,6 +320,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         toys.runs(f"{file}:three/released", only=[0], settings={})[0],
         toys.runs(f"{file}:nothing/released", only=[0], settings={})[0],
         toys.runs(f"{file}:reader/released", only=[0], settings={})[0],
+        toys.runs(f"{toys.folder}/vectors.npz+{file}:leaving", only=[0])[0],
     ]
     good = toys.runs(toys.classifier, only=[0])
     store = RunStore(tmp_path / "runs")
@@ -330,6 +334,7 @@ def test_what_fails_is_named_in_a_line_and_the_rest_goes_on(toys, tmp_path):
         "whose output has the shape (None, 2), a probability per class; got (None, 3)",
         "whose output has the shape (None, 2), a probability per class; got NoneType",
         "FileNotFoundError: [Errno 2] No such file or directory: 'weights.h5'",
+        "SystemExit: 0",
     ]
     assert list(failures) and set(failures) == {run.name for run in bad}
     for run, words in zip(bad, expected, strict=True):

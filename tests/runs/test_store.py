@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -70,15 +69,9 @@ def test_hash_survives_a_round_trip_through_json(spec):
     assert spec_hash(json.loads(json.dumps(canonical(spec)))) == spec_hash(spec)
 
 
-def test_canonical_takes_dataclasses_arrays_and_paths():
-    @dataclass(frozen=True)
-    class Settings:
-        rate: float = 0.25
-        shape: tuple = (3, 3)
-
-    value = {"settings": Settings(), "mean": np.array([1.5, np.nan]), "path": Path("a") / "b"}
-    expected = {"settings": {"rate": 0.25, "shape": [3, 3]}, "mean": [1.5, None], "path": "a/b"}
-    assert canonical(value) == expected
+def test_canonical_takes_tuples_and_what_numpy_has():
+    value = {"rate": np.float32(0.25), "shape": (3, 3), "mean": np.array([1.5, np.nan])}
+    assert canonical(value) == {"rate": 0.25, "shape": [3, 3], "mean": [1.5, None]}
     with pytest.raises(StudyError, match="JSON can hold, got object"):
         canonical({"a": object()})
 

@@ -98,6 +98,13 @@ def test_an_empty_word_leaves_a_class_out(written):
     }
     file = written("emotions: {fear: '', sad: , 0: 1}")
     assert read_study(file).settings.emotions == {"fear": "", "sad": "", "0": "1"}
+    file = written("emotions:\n- exc: happy\n- fru: angry\n")
+    assert read_study(file).settings.emotions == {"exc": "happy", "fru": "angry"}
+
+
+def test_none_stands_for_nothing_where_nothing_is_an_answer(written):
+    settings = read_study(written("protocols: none\npairs: none\nnormalisations: none")).settings
+    assert (settings.protocols, settings.pairs, settings.normalisations) == ((), (), ("none",))
 
 
 def test_nothing_in_a_yaml_file_is_the_default(written):
@@ -120,6 +127,9 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("folds: 2.5", "folds: expected a whole number"),
         ("jobs: true", "jobs: expected a whole number"),
         ("seeds: []", "seeds: expected one number or more, got []"),
+        ("methods: []", "methods: expected one word or more, got []"),
+        ("normalisations: []", "normalisations: expected one word or more, got []"),
+        ("changes: []", "changes: expected one entry or more, got []"),
         ("divisions: []", "divisions: expected one number or more, got []"),
         ("seeds: [a]", "seeds: expected a whole number, got ['a']"),
         ("names: {a: b}", "names: expected a list of words"),

@@ -10,5 +10,4 @@ from ctl_helpers.features import normalise
 from ctl_helpers.report import figures, tables
 from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.study.opened.corpus import features_of_recipes, open_corpus
-from ctl_helpers.study.opened.report import open_report
-from ctl_helpers.study.opened.runs import open_across, open_inside
+from ctl_helpers.study.opened.runs import open_across, open_inside, open_report

@@ -1,4 +1,4 @@
-"""Runs as notebooks 2 (inside a corpus) and 3 (across corpora) show them."""
+"""Runs as notebooks 2 (inside a corpus), 3 (across corpora) and 4 (all of a report) show them."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
 from ctl_helpers.report import figures, tables
+from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import comparisons, spaces
 from ctl_helpers.results.naming import OURS, method_of, name_of
@@ -29,7 +31,7 @@ from ctl_helpers.results.runs import (
 )
 from ctl_helpers.runs.run import Run, compute, seeded
 from ctl_helpers.runs.store import RunStore
-from ctl_helpers.study.pages import page_of
+from ctl_helpers.study.pages import TABLES, page_of
 from ctl_helpers.study.plan import open_corpora, plan_study
 from ctl_helpers.study.settings import Study, read_study
 
@@ -276,6 +278,14 @@ def open_across(
     chosen = {"protocols": "none", "pairs": [f"{source}:{target}"], "scorings": [scoring]}
     chosen |= {"names": source.split("+") + target.split("+"), "labels": [labels]}
     return OpenedAcross(*_open(chosen | more | {"corpora": corpora}, methods))
+
+
+def open_report(out: str = "reports") -> tuple[Page, Findings]:
+    """Open all runs of a report, the folder ``out``, for a notebook."""
+    found = Findings(out)
+    if found.synthetic:
+        print(SYNTHETIC)
+    return Page(Path(out), TABLES, found.synthetic), found
 
 
 def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], RunStore]:
