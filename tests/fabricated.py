@@ -106,7 +106,7 @@ def add_run(
         better.loc[wrong, "predicted"] = better.loc[wrong, "emotion"]
         blocks["best_test"] = better
     frame = pd.concat(blocks, names=["selection"]).reset_index("selection")
-    kind = KINDS.get(method, "shallow")
+    kind = "fusion" if method.startswith("mean(") else KINDS.get(method, "shallow")
     spec = {
         "format": FORMAT,
         "problem": {

@@ -5,6 +5,7 @@ import shlex
 import tomllib
 import unicodedata
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 EMOTIONS = ("angry", "boredom", "calm", "disgust", "fear", "happy", "neutral", "sad", "surprise")
@@ -16,6 +17,7 @@ def uncased(word: str) -> str:
     return unicodedata.normalize("NFKC", word.strip().casefold())
 
 
+@lru_cache(maxsize=2**16)
 def fold(word: str) -> str:
     """Write a word without case, accents of Latin letters and outer blanks, for comparing it.
 

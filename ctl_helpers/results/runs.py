@@ -83,7 +83,8 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
         labels, its features or a version changed, those count that the latest study asks for, and
-        of the others those that finished last. Splits that a changed corpus no longer has do not
+        of the others those that finished last; fusions of features that no other run has any more
+        do not. Splits that a changed corpus no longer has do not
         count. Runs on synthetic speech count where there are no others.
     """
     runs = load_runs(Path(out) / "runs")
@@ -108,7 +109,19 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     rank = when.groupby(level=condition).rank(ascending=False).rename("rank")
     latest = latest.join(rank, on=[*condition, "split"])
     latest = latest[latest["rank"].le(latest["of_folds"].astype(float).fillna(np.inf))]
+    latest = latest[~_of_old_features(latest, runs)]
     return latest[RUN_COLUMNS].sort_index().reset_index(drop=True)
+
+
+def _of_old_features(latest: pd.DataFrame, runs: pd.DataFrame) -> np.ndarray:
+    """Mark the fusions of features that only runs have which no longer count."""
+
+    def keys(some: pd.DataFrame) -> list[set]:
+        return [{*(json.loads(one).get("features key") or ())} for one in some["variant"]]
+
+    members, counting = (some[some["kind"] != "fusion"] for some in (runs, latest))
+    old = set().union(*keys(members)) - set().union(*keys(counting))
+    return np.array([bool(old & one) for one in keys(latest)], bool) & latest["kind"].eq("fusion")
 
 
 def ask_for(out: str | Path, names: Iterable[str]) -> None:

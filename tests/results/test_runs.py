@@ -269,6 +269,22 @@ def test_what_an_upgrade_or_an_edit_makes_anew_takes_the_place_of_the_old(tmp_pa
     assert results.study_runs(tmp_path)["run"].tolist() == runs[1:]
 
 
+def test_a_fusion_of_an_edited_file_goes_with_its_member(tmp_path):
+    store, run = RunStore(tmp_path / "runs"), {"corpus": "emodb", "split": "fold 0", "of_folds": 1}
+    mean, mine = "mean(bands.py:f+linear,mfcc+linear)", "bands.py:f+linear"
+    recipe = fabricated.recipe("", "mixed")
+    for method, keys in ((mean, ["x"]), (mine, ["x"]), ("mfcc+linear", ["z"])):
+        given = {"recipe": recipe} if method == mean else {}
+        fabricated.add_run(store, method=method, features=keys, **run, **given)
+    assert set(results.study_runs(tmp_path)["method"]) == {mean, mine, "mfcc+linear"}
+    before = set(results.load_runs(store)["run"])
+    fabricated.add_run(store, method=mine, features=["y"], **run)
+    results.ask_for(tmp_path, set(results.load_runs(store)["run"]) - before)  # of the edited file
+    assert set(results.study_runs(tmp_path)["method"]) == {mine, "mfcc+linear"}
+    fabricated.add_run(store, method=mean, features=["y"], recipe=recipe, **run)
+    assert set(results.study_runs(tmp_path)["method"]) == {mean, mine, "mfcc+linear"}
+
+
 def test_runs_of_other_labels_count_if_nobody_asked_for_those_here(tmp_path):
     store, named = RunStore(tmp_path / "runs"), {}
     for day, classes in enumerate((["angry", "sad"], ["angry", "happy", "sad"]), start=1):
