@@ -238,7 +238,7 @@ def _corpora(parsed: argparse.Namespace) -> int:
 
 
 def _train(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.runs.model import load_network
+    from ctl_helpers.runs.model import load_predictor
     from ctl_helpers.study.train import train_network
 
     if parsed.recipe and parsed.method:
@@ -250,7 +250,7 @@ def _train(parsed: argparse.Namespace) -> int:
     print(f"model: {model}, trained on all utterances, so none is left to score it")
     methods = " ".join(dict.fromkeys([method, "cpac/quick"]))
     print(f"how well recipes learn from this speech: {_PROGRAM} study --methods {methods} ...")
-    if load_network(model)[1]["features"]:
+    if load_predictor(model)[1]["features"]:
         print(f"try it: {_PROGRAM} predict --model {model} FILE")
     else:
         print("it takes other features than MFCC, which `predict` does not compute")
@@ -258,12 +258,12 @@ def _train(parsed: argparse.Namespace) -> int:
 
 
 def _predict(parsed: argparse.Namespace) -> int:
-    from ctl_helpers.runs.model import MODEL, load_network
+    from ctl_helpers.runs.model import MODEL, load_predictor
     from ctl_helpers.runs.predict import predict_files
 
     model = MODEL if parsed.model is None else parsed.model
     if parsed.card:
-        _print_card(load_network(model)[1], parsed.json)
+        _print_card(load_predictor(model)[1], parsed.json)
         return 0
     if not parsed.files:
         raise StudyError("predict: expected recordings, got none; see ctl-mtnet predict --help")

@@ -224,8 +224,6 @@ def engine(name: str = "local", scheduler: str | None = None) -> Iterator[None]:
     [1, 2]
     """
     check_choice("engine", name, ENGINES)
-    if scheduler and name == "local":
-        raise StudyError(f"scheduler: expected the engine dask with it, got {name}")
     with ExitStack() as opened:
         options = {"backend": "loky"}
         if name == "dask":

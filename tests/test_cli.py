@@ -343,8 +343,13 @@ def test_windows_is_one_line():
     assert done.stderr == "error: system: expected Linux or macOS, got Windows; use WSL\n"
 
 
-def test_an_unknown_backend_is_one_line(root):
-    words = [sys.executable, "-m", "ctl_helpers", "predict", str(root / "one" / "000.wav")]
+def train(root, folder):
+    words = ["train", "--corpora", str(root), "--names", "one", "--recipe", "quick"]
+    return [sys.executable, "-m", "ctl_helpers", *words, "--out", str(folder / "a.keras")]
+
+
+def test_an_unknown_backend_is_one_line(root, tmp_path):
+    words = train(root, tmp_path)
     environment = os.environ | {"KERAS_BACKEND": "mxnet"}
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
@@ -352,10 +357,10 @@ def test_an_unknown_backend_is_one_line(root):
 
 
 @pytest.mark.parametrize("name", ["jax", "torch"])
-def test_a_backend_that_is_not_installed_is_one_line(name):
+def test_a_backend_that_is_not_installed_is_one_line(root, tmp_path, name):
     if find_spec(name):
         pytest.skip(f"{name} is installed")
-    words = [sys.executable, "-m", "ctl_helpers", "predict", "--card"]
+    words = train(root, tmp_path)
     environment = os.environ | {"KERAS_BACKEND": name}
     done = subprocess.run(words, env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1

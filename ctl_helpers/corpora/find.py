@@ -257,7 +257,8 @@ def _not_understood(
         if place not in used
         and (place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None))
     ]
-    locked = [place.name for place in children if not os.access(place, os.R_OK)]
+    there = filter(os.path.exists, children)  # a folder is to be entered, too
+    locked = [p.name for p in there if not os.access(p, os.R_OK | os.X_OK * os.path.isdir(p))]
     said = f"; cannot be read: {', '.join(locked)}" if locked else ""
     return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")
 

@@ -18,7 +18,7 @@ from ctl_helpers.corpora.find import TABLES, packed, parse_generic, place_of, re
 from ctl_helpers.corpora.listing import Listing, tally
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS, inspect
-from ctl_helpers.corpora.tables import Reading, is_table, own_tables, tables_in
+from ctl_helpers.corpora.tables import Reading, is_table, leads_nowhere, own_tables, tables_in
 from ctl_helpers.corpora.words import emotion_named, fold, uncased, unknown_words
 from ctl_helpers.errors import StudyError, log
 from ctl_helpers.parallel import parallel_map
@@ -220,7 +220,7 @@ def _note_unlisted(table: Path, listing: Listing) -> None:
 def _other_tables(place: Path, is_inside: bool, reading: Reading) -> list[Path]:
     """Tables of a corpus beside the one that is read: in its folder, and beside that."""
     folder = place.parent if is_inside else place.with_suffix("")
-    beside = [] if is_inside else [folder.with_suffix(suffix) for suffix in (".csv", ".tsv")]
+    beside = [] if is_inside else [place.with_suffix(suffix) for suffix in (".csv", ".tsv")]
     tables = [*own_tables(folder, reading), *beside]
     return [table for table in tables if table != place and is_table(table, reading)]
 
@@ -286,6 +286,8 @@ def load_manifest(
     """
     reading = Reading(labels, columns, votes)
     name, place = place_of(root, name, reading)
+    if leads_nowhere(place):
+        raise StudyError(f"corpus {name!r}: {place} is a link that leads nowhere")
     entry, is_file = LAYOUTS.get(name), place.is_file()
     folder = place.parent if is_file else place
     native = not is_file and (entry or not tables_in(place, reading))

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -73,10 +74,11 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
 
 def _note_sexes(rows: Iterable[Mapping[str, str]], listing: Listing) -> None:
     """Note words for sex that are not known, and speakers that rows say both of."""
-    words = {row["sex"] for row in rows if fold(row["sex"]) not in _SEX_OF}
-    if unknown := sorted(word for word in words if word.casefold() not in _NOBODY):
+    said = {row["sex"] for row in rows if fold(row["sex"]) not in _SEX_OF}
+    if unknown := sorted(word for word in said if word.casefold() not in _NOBODY):
         known = "known are such as female, male, f, m"
-        listing.note("", "speaker", f"{unknown[0]!r} is taken for no sex ({known})")
+        words = ", ".join(map(repr, unknown[:4]))
+        listing.note("", "speaker", f"taken for no sex: {words} ({known})")
     sexes: dict[str, set[str]] = defaultdict(set)
     for part in listing.parts:
         sexes[part.speaker].add(part.sex)
@@ -100,11 +102,15 @@ def _add_once(said: list[Labels], other: list[str], votes: bool, listing: Listin
         listing.note(path, "votes", f"its rows say {listed}: {emotion} is taken")
     elif len(said) > 1 and not votes:
         listing.leave_out(path, "duplicate", f"named in {len(said)} rows, of which one is kept")
+    mine = [labels for labels in said if labels.emotion == emotion]
+    known: dict[str, Any] = {"speaker": "".join(speakers)}
     for what in ("sex", "text"):
-        if len({getattr(labels, what) for labels in said}) > 1:
-            listing.note(path, what, f"its {len(said)} rows differ in {what}: the first counts")
-    labels = next(labels for labels in said if labels.emotion == emotion)
-    return listing.parts.append(replace(labels, speaker="".join(speakers)))
+        values = list(dict.fromkeys(filter(None, (getattr(labels, what) for labels in mine))))
+        if len(values) > 1:
+            named = " and ".join(map(repr, values))
+            listing.note(path, what, f"its rows say {named}: {values[0]!r} is taken")
+        known[what] = "".join(values[:1])
+    return listing.parts.append(replace(mine[0], **known))
 
 
 def _segment(row: Mapping[str, str]) -> tuple[float, float] | None:

@@ -69,8 +69,12 @@ def seconds_of(path: str | Path) -> float:
             if len(sound.read(1)):
                 return sound.frames / sound.samplerate
         with _open(path) as sound:  # its end is not there, or is not found but by reading
-            return sum(map(len, _blocks(sound, sound.frames))) / sound.samplerate
-    except (StudyError, OSError, soundfile.SoundFileError):
+            count = 0
+            with suppress(soundfile.SoundFileError):
+                while found := len(sound.read(min(sound.samplerate, sound.frames - count))):
+                    count += found
+            return count / sound.samplerate
+    except (StudyError, OSError):
         return 0.0
 
 

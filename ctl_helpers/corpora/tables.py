@@ -101,6 +101,11 @@ def _is_predicted(header: list[str], row: Sequence[str] = ()) -> bool:
     return header[:1] == ["file"] and "emotion" in header[1:-1] and first.get("emotion") in header
 
 
+def leads_nowhere(path: Path) -> bool:
+    """Whether a file is a link to nothing, or to itself."""
+    return os.path.islink(path) and not os.path.exists(path)
+
+
 def own_tables(folder: Path, reading: Reading) -> list[Path]:
     """Tables in a folder that say what it holds: the first is read."""
     names = ("manifest.csv", "manifest.tsv", "metadata.csv")
@@ -109,8 +114,11 @@ def own_tables(folder: Path, reading: Reading) -> list[Path]:
     except OSError:
         return []
     own = [files[name] for name in names if name in files]
-    # A link that leads nowhere counts: that it cannot be read has to be said.
-    named = [t for t in own if t.stem.casefold() == "manifest" and (t.is_symlink() or t.is_file())]
+    named = [
+        t
+        for t in own
+        if t.stem.casefold() == "manifest" and (os.path.isfile(t) or leads_nowhere(t))
+    ]
     return [t for t in own if t in named or is_table(t, reading)]
 
 

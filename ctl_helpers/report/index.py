@@ -38,10 +38,11 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     """
     out = Path(out)
     found = Findings(out)
-    written = [path.with_suffix(".ipynb") for path in sorted((out / "notebooks").glob("*.html"))]
-    pages = [about | {"name": path.stem} for path in written if (about := read_about(path))]
-    # Pages on synthetic speech may be left from before there was other speech here.
-    pages = [page for page in pages if found.synthetic or not page["synthetic"]]
+    written = sorted((out / "notebooks").glob("*.html"))
+    if len(found.runs) and not found.synthetic:  # such pages are of before there was other speech
+        written = [path for path in written if SYNTHETIC not in path.read_text(encoding="utf-8")]
+    told = {path.stem: read_about(path.with_suffix(".ipynb")) for path in written}
+    pages = [about | {"name": name} for name, about in told.items() if about]
     write_text(out / "references.bib", references(found.runs))
     first = tables.first_look(found.scores, _ROWS)
     panels: list[dict[str, Any]] = []

@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -195,14 +195,11 @@ class Notebook:
 
 
 def read_about(notebook: Path) -> dict:
-    """Read what an executed notebook says of itself: notebook, title, key, whether synthetic.
-
-    Nothing of a file that is no executed notebook of a study.
-    """
+    """Read what an executed notebook says of itself: notebook, title, key; else nothing."""
     try:
         about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["ctl_helpers"]
-        return {name: about[name] for name in ("notebook", "title", "key", "synthetic")}
-    except (OSError, ValueError, KeyError, TypeError):
+        return {name: about[name] for name in ("notebook", "title", "key")}
+    except (OSError, ValueError, KeyError, TypeError):  # no notebook of a study
         return {}
 
 
@@ -278,23 +275,11 @@ def execute_in_parallel(
     notebooks: Sequence[Notebook], out: str | Path, jobs: int | None
 ) -> list[str]:
     """Execute notebooks on several cores; return the lines of those that failed."""
-    _remove_kept(notebooks, Path(out))
     workers = jobs or cores()
     count = workers * -(-len(notebooks) // (workers * _IN_A_KERNEL))
     batches = [batch for i in range(count) if (batch := notebooks[i::count])]
     said = parallel_map(partial(execute, out=out), batches, jobs, "notebooks", unit="batch")
     return [line for lines in said for line in lines if line]
-
-
-def _remove_kept(notebooks: Sequence[Notebook], out: Path) -> None:
-    """Remove figures and tables that these notebooks kept before: they may not make them again."""
-    mine = {notebook.name for notebook in notebooks}
-    known = mine | {path.stem for path in (out / "notebooks").glob("*.ipynb")}
-    for path in (*(out / "figures").glob("*-*"), *(out / "tables").glob("*-*")):
-        # Of emodb-modern and emodb-modern-loso, both of them notebooks, the longer name made it.
-        owners = [name for name in known if path.name.startswith(f"{name}-")]
-        if owners and max(owners, key=len) in mine:
-            path.unlink(missing_ok=True)
 
 
 def _execute_one(notebook: Notebook, out: Path, client) -> str:
@@ -303,6 +288,7 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
     from papermill.parameterize import parameterize_notebook
 
     written, page = notebook.files(out)
+    before = written.stat().st_mtime if written.is_file() else 0.0
     try:
         about = {"key": notebook.key(), "notebook": notebook.notebook, "title": notebook.title}
         opened = load_notebook_node(str(notebook.source))
@@ -318,11 +304,25 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
             path.unlink(missing_ok=True)
         return f"notebook {notebook.name}: {_in_a_line(error)}"
     done.metadata.pop("papermill")
-    text = to_page(done, notebook.title)
-    done.metadata["ctl_helpers"] = about | {"synthetic": SYNTHETIC in text}  # for the index page
-    write_text(page, text)
+    done.metadata["ctl_helpers"] = about  # for the index page
+    write_text(page, to_page(done, notebook.title))
     write_text(written, nbformat.writes(done) + "\n")
+    _remove_older(notebook.name, out, before)
     return ""
+
+
+def _remove_older(name: str, out: Path, before: float) -> None:
+    """Remove figures and tables that a notebook made earlier, and now not any more.
+
+    All that it made is older than what it then left, which is of the time ``before``. What belongs
+    to a page of a longer name, as ``emodb-modern-loso`` beside ``emodb-modern``, stays.
+    """
+    pages = [path.stem for path in (out / "notebooks").glob(f"{name}-*.ipynb")]
+    for path in (*(out / "figures").glob(f"{name}-*"), *(out / "tables").glob(f"{name}-*")):
+        if not any(path.name.startswith(f"{page}-") for page in pages):
+            with suppress(OSError):
+                if path.stat().st_mtime <= before:
+                    path.unlink()
 
 
 def _run(client) -> None:

@@ -83,9 +83,9 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
         labels, its features or a version changed, those count that the latest study asks for, and
-        of the others those that finished last; fusions of features that no other run has any more
-        do not. Splits that a changed corpus no longer has do not
-        count. Runs on synthetic speech count where there are no others.
+        of the others those that finished last. A fusion of features whose other runs do not count
+        any more does not either, nor do splits that a changed corpus no longer has. Runs on
+        synthetic speech count where there are no others.
     """
     runs = load_runs(Path(out) / "runs")
     if not runs["synthetic"].all():

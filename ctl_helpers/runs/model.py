@@ -1,11 +1,16 @@
 """A trained network as one file: it holds all that is needed to use it on new recordings."""
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from threadpoolctl import threadpool_limits
+
 from ctl_helpers.errors import StudyError
+from ctl_helpers.networks.saved import SavedLayer, is_cpac, read_network, replay
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +41,45 @@ def save_network(model: "keras.Model", card: Mapping[str, Any], path: str | Path
     backend.keras.Model(model.input, outputs, name=model.name).save(path)
 
 
+def load_predictor(path: str | Path) -> tuple[Callable, dict[str, Any]]:
+    """Load what predicts with a network that `save_network` saved, and the network's card.
+
+    CPAC is computed in plain NumPy, which starts at once; other networks by Keras.
+
+    Parameters
+    ----------
+    path : path
+        A ``.keras`` file, or the folder of a run.
+
+    Returns
+    -------
+    predict : callable
+        From normalised features, shape (utterances, frames, coefficients), to probabilities, shape
+        (utterances, classes).
+    card : dict
+
+    Raises
+    ------
+    StudyError
+        As `load_network`.
+    """
+    try:
+        layers = read_network(_file_of(path))
+    except StudyError:  # Keras says what is wrong with it
+        layers = []
+    if is_cpac(layers) and layers[-1].kind == "Card":
+        card = layers[-1].config["card"]
+        _check(card, path)
+        return partial(_replayed, layers), card
+    network, card = load_network(path)
+    return network.predict_on_batch, card
+
+
+def _replayed(layers: Sequence[SavedLayer], features: np.ndarray) -> np.ndarray:
+    with threadpool_limits(1, "blas"):  # the products are small
+        return np.stack([replay(layers, one)[layers[-1].name] for one in features])
+
+
 def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
     """Load a network that `save_network` saved, in safe mode; return it and its card.
 
@@ -46,6 +90,19 @@ def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
     """
     from ctl_helpers.networks import backend, capsules, card, timnet  # noqa: F401  registers layers
 
+    file = _file_of(path)
+    try:
+        model = backend.keras.saving.load_model(file, compile=False, safe_mode=True)
+    except Exception as error:  # a damaged file can fail anywhere inside Keras
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise StudyError(f"model {file}: not a network that can be loaded ({reason})") from error
+    facts = next((dict(one.card) for one in model.layers if one.name == "card"), {})
+    _check(facts, file)
+    return model, facts
+
+
+def _file_of(path: str | Path) -> Path:
+    """Name the file of a network, which has to be one."""
     path = Path(path)
     if (path / "record.json").exists() and not (path / "model.keras").exists():
         raise StudyError(f"model {path}: a run without a network, such as one of an SVM")
@@ -55,15 +112,13 @@ def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
         raise StudyError(f"model {path}: expected a .keras file, found {found}")
     if not zipfile.is_zipfile(path):
         raise StudyError(f"model {path}: not a network that can be loaded (empty, cut or no zip)")
-    try:
-        model = backend.keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # a damaged file can fail anywhere inside Keras
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise StudyError(f"model {path}: not a network that can be loaded ({reason})") from error
-    facts = next((dict(one.card) for one in model.layers if one.name == "card"), {})
-    if absent := [name for name in _NEEDED if name not in facts]:
+    return path
+
+
+def _check(card: Mapping[str, Any], path: str | Path) -> None:
+    """Raise a StudyError unless a card says all that is needed to predict."""
+    if absent := [name for name in _NEEDED if name not in card]:
         raise StudyError(
             f"model {path}: expected a network saved by this package, with its card; found "
-            f"{f'one without {absent[0]}' if facts else 'none'}"
+            f"{f'one without {absent[0]}' if card else 'none'}"
         )
-    return model, facts

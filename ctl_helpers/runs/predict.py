@@ -3,7 +3,7 @@
 import glob
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +25,7 @@ from ctl_helpers.features import (
     extract,
     normalise,
 )
-from ctl_helpers.runs.model import load_network
+from ctl_helpers.runs.model import load_predictor
 
 _SHORTEST = 0.1  # seconds of a window
 _LONG = 1.5  # recordings of so many windows are divided
@@ -104,7 +104,7 @@ def predict_files(
         If the model cannot be loaded, or no recording is found.
     """
     path = Path(model)
-    network, card = load_network(path)
+    predict, card = load_predictor(path)
     if card["features"] is None:
         raise StudyError(
             f"model {path}: it was trained on other features than MFCC, which predict does not "
@@ -132,7 +132,7 @@ def predict_files(
             found = extract(given, settings, jobs, folder, retry=False)
             for row, reason in found.failed.items():
                 listing.leave_out(given["utterance"][row], "features", reason)
-            table, strange = _predict(network, card, found)
+            table, strange = _predict(predict, card, found)
     if not np.isfinite(table[card["classes"]].to_numpy(float)).all():
         raise StudyError(f"model {path}: its probabilities are not finite; it cannot be used")
     notes = [*_notes(card, strange), *_remarks(given, longest)]
@@ -152,13 +152,14 @@ def _pieces(files: Iterable[Path], length: float) -> Iterator[Labels]:
             yield Labels("", "given", file=str(file), start=start, end=end)
 
 
-def _predict(network, card: Mapping[str, Any], found: Features) -> tuple[pd.DataFrame, list[str]]:
+def _predict(
+    predict: Callable, card: Mapping[str, Any], found: Features
+) -> tuple[pd.DataFrame, list[str]]:
     """Predict what has features; say which files are unlike the training's."""
-    from ctl_helpers.networks import training
-
     inputs = _normalised(found, card)
     rows = np.delete(np.arange(len(inputs)), list(found.failed))
-    probabilities = training.predict(network, inputs, rows, _AT_ONCE)
+    parts = [rows[start : start + _AT_ONCE] for start in range(0, len(rows), _AT_ONCE)]
+    probabilities = np.concatenate([predict(inputs[part]) for part in parts])
     table = found.manifest.loc[rows, ["file", "start", "end"]].reset_index(drop=True)
     table["emotion"] = np.array(card["classes"])[probabilities.argmax(axis=1)]
     table[card["classes"]] = probabilities

@@ -264,7 +264,8 @@ def _naming_problems(plan: Plan, place: str) -> Iterator[None]:
         yield
     except StudyError as error:
         said = str(error)
-        named = re.search(rf"\b{re.escape(place.split(' ')[0])}\b", said.split(": ")[0])
+        first = re.escape(re.split(":? ", place)[0])
+        named = re.search(rf"(?<!\w){first}(?!\w)", said.split(": ")[0])
         line = said if named else f"{place}: {said}"
         if line not in plan.problems:
             plan.problems.append(line)

@@ -102,15 +102,18 @@ def _pairs(words: Iterable[Any], sign: str, example: str, empty: bool = False) -
 
 
 def _mapping(value: Any, example: str = "pairs such as file:path") -> dict[str, str]:
-    if isinstance(value, list | tuple) and all(isinstance(one, Mapping) for one in value):
-        value = {key: word for one in value for key, word in one.items()}
+    if isinstance(value, list | tuple) and value and isinstance(value[0], Mapping):
+        pairs = [pair for one in value if isinstance(one, Mapping) for pair in one.items()]
+        if len(value) != len(pairs) or len(value) != len(dict(pairs)):
+            raise ValueError(f"every word once, {example}")
+        value = dict(pairs)
     if isinstance(value, Mapping):
         if other := [key for key in value if type(key) not in (str, int)]:
             raise ValueError(f"words, in quotes where YAML reads another thing: {other[0]!r}")
         found = {str(k): "" if word in (None, "") else _word(word) for k, word in value.items()}
     else:
         words = [value] if isinstance(value, str) else value
-        if not isinstance(words, list | tuple):
+        if not isinstance(words, list | tuple) or not all(isinstance(one, str) for one in words):
             raise ValueError(example)
         found = _pairs(words, ":", example, empty=True)
     spelled: dict[str, str] = {}  # Positive and positive are one
@@ -327,7 +330,11 @@ def read_study(
         if changes.get("epochs") and "changes" not in changes:  # an option overrides the file
             left = [{k: v for k, v in one.items() if k != "epochs"} for one in made[name].changes]
             made[name] = replace(made[name], changes=tuple(left))
-    return Study(Settings(**common | changes), made)
+    settings = Settings(**common | changes)
+    if settings.scheduler and settings.engine == "local" and "engine" not in changes:
+        where = "--scheduler" if "scheduler" in changes else f"{file}: scheduler"
+        raise StudyError(f"{where}: expected the engine dask with it, got local")
+    return Study(settings, made)
 
 
 def _read_yaml(file: Path) -> dict:

@@ -267,6 +267,14 @@ def test_what_a_table_at_the_root_does_not_name_is_named(tmp_path, caplog):
     assert "not understood: other" in caplog.text and "wav (" not in caplog.text
 
 
+def test_a_manifest_that_is_a_link_to_nothing_costs_its_corpus(tmp_path):
+    lay_out(tmp_path, ["good/sad/1.wav", "good/happy/2.wav", "mine/sad/3.wav", "mine/happy/4.wav"])
+    (tmp_path / "mine" / "manifest.csv").symlink_to(tmp_path / "nowhere.csv")
+    assert len(load_manifest(tmp_path, "good")) == 2
+    with pytest.raises(StudyError, match=r"corpus 'mine': .*manifest\.csv is a link that leads no"):
+        load_manifest(tmp_path, "mine")
+
+
 def test_tables_and_splits_that_are_not_read_are_named(tmp_path):
     lay_out(tmp_path / "mine", ["sad/1.wav", "happy/2.wav"])
     (tmp_path / "mine" / "labels.csv").write_text("path,emotion\nsad/1.wav,angry\n")

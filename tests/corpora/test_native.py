@@ -55,6 +55,8 @@ def test_layout(tmp_path, layout):
     assert manifest.attrs["problems"] == []
     # The corpus's own folder is accepted as the root, too.
     assert set(find_corpora(tmp_path / folder)) == {name}
+    if layout == name:
+        assert len(load_manifest(tmp_path / folder, name)) == len(names)
 
 
 @pytest.mark.parametrize("folder", ["EmoDB", "emo-db", "EMODB", "Berlin", "emodb", "some_name"])

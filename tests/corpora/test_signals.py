@@ -215,6 +215,9 @@ def test_a_flac_that_does_not_say_its_length_is_named(tmp_path):
     assert seconds_of(path) == 0 and seconds_of(tmp_path / "none.wav") == 0
     assert seconds_of(write_wav(tmp_path / "one.wav", noise(1))) == 1
     assert seconds_of(long_claim(tmp_path / "long.flac", 2**31)) == 0
+    whole = write_wav(tmp_path / "half.flac", noise(60)).read_bytes()
+    (tmp_path / "half.flac").write_bytes(whole[: len(whole) // 2])
+    assert 20 < seconds_of(tmp_path / "half.flac") < 31
 
 
 @pytest.mark.parametrize(

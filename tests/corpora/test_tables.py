@@ -367,12 +367,14 @@ def test_rows_that_name_two_speakers_and_rows_with_too_many_cells(tmp_path):
 
 def test_sexes_that_contradict_each_other_or_are_not_known_are_noted(tmp_path):
     text = "path,emotion,speaker,sex\n1.wav,sad,x,f\n2.wav,happy,x,m\n3.wav,sad,y,boy\n"
-    write_table(tmp_path, f"{text}3.wav,sad,y,m\n", recordings=["1.wav", "2.wav", "3.wav"])
+    write_table(
+        tmp_path, f"{text}3.wav,sad,y,f\n3.wav,sad,y,m\n", recordings=["1.wav", "2.wav", "3.wav"]
+    )
     notes = [one["reason"] for one in load_manifest(tmp_path, "mine").attrs["notes"]]
     assert sorted(notes) == [
-        "'boy' is taken for no sex (known are such as female, male, f, m)",
-        "its 2 rows differ in sex: the first counts",
+        "its rows say 'f' and 'm': 'f' is taken",
         "speaker x is f in some rows and m in others",
+        "taken for no sex: 'boy' (known are such as female, male, f, m)",
     ]
 
 

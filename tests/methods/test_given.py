@@ -80,7 +80,7 @@ def test_logits_are_named(tmp_path, caplog):
 
 
 def test_emotions_alone_are_certain(tmp_path):
-    frame = predictions(predicted=["sad", "angry"] * 6)[["utterance", "predicted"]]
+    frame = predictions(predicted=["sad", "angry"] * 6, p_id=7)[["utterance", "predicted", "p_id"]]
     _, found = given(tmp_path, frame)
     np.testing.assert_array_equal(found.argmax(axis=1), 1 - PROBLEMS[0].test % 2)
     assert set(found.ravel()) == {0, 1}

@@ -37,10 +37,11 @@ HOSTILE = {
 
 def tell(out, name, notebook, title, synthetic=False):
     """Leave an executed notebook and its page, as `execute` does."""
-    about = {"key": "0", "notebook": notebook, "title": title, "synthetic": synthetic}
+    about = {"key": "0", "notebook": notebook, "title": title}
     written = out / "notebooks" / f"{name}.ipynb"
     written.write_text(json.dumps({"metadata": {"ctl_helpers": about}}))
-    written.with_suffix(".html").write_text("<!doctype html><title>page</title>")
+    said = SYNTHETIC if synthetic else ""
+    written.with_suffix(".html").write_text(f"<!doctype html><title>page</title>{said}")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from ctl_helpers.corpora import load_manifest
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
 from ctl_helpers.protocols import problems_inside
-from ctl_helpers.runs.model import MODEL, load_network, save_network
+from ctl_helpers.runs.model import MODEL, load_network, load_predictor, save_network
 from ctl_helpers.runs.predict import predict_files
 from ctl_helpers.runs.run import Run, compute
 from ctl_helpers.runs.store import RunStore
@@ -249,10 +249,11 @@ HOW = ("missing", "a stranger's", "with code in it", "empty", "cut short", "text
 
 @pytest.mark.parametrize("how", [*HOW, "without its weights", "with half a card"])
 def test_a_damaged_model_is_one_line(tmp_path, how):
-    with pytest.raises(StudyError) as caught:
-        load_network(damaged(tmp_path, how))
-    said = str(caught.value)
-    assert said.startswith(f"model {tmp_path / 'model.keras'}: ") and "\n" not in said
+    for load in (load_network, load_predictor):
+        with pytest.raises(StudyError) as caught:
+            load(damaged(tmp_path, how))
+        said = str(caught.value)
+        assert said.startswith(f"model {tmp_path / 'model.keras'}: ") and "\n" not in said
 
 
 def test_a_network_whose_weights_are_no_numbers_predicts_nothing(place, runs, tmp_path):

@@ -102,6 +102,12 @@ def test_an_empty_word_leaves_a_class_out(written):
     assert read_study(file).settings.emotions == {"exc": "happy", "fru": "angry"}
 
 
+def test_an_engine_of_the_command_line_needs_no_scheduler_of_the_file(written):
+    file = written("engine: dask\nscheduler: tcp://a:1")
+    assert read_study(file).settings.scheduler == "tcp://a:1"
+    assert read_study(file, {"engine": "local"}).settings.engine == "local"
+
+
 def test_none_stands_for_nothing_where_nothing_is_an_answer(written):
     settings = read_study(written("protocols: none\npairs: none\nnormalisations: none")).settings
     assert (settings.protocols, settings.pairs, settings.normalisations) == ((), (), ("none",))
@@ -136,6 +142,10 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("names: [[a]]", "names: expected a word"),
         ("notebooks: maybe", "notebooks: expected true or false, got 'maybe'"),
         ("emotions: [excited]", "emotions: expected pairs such as excited:happy"),
+        ("emotions: [{a: x}, {a: y}]", "emotions: expected every word once"),
+        ("emotions: [{a: x}, 'b:y']", "emotions: expected every word once"),
+        ("emotions: ['b:y', {a: x}]", "emotions: expected pairs such as excited:happy"),
+        ("scheduler: tcp://a:1", "scheduler: expected the engine dask with it, got local"),
         ("emotions: 5", "emotions: expected pairs such as excited:happy, got 5"),
         ("columns: [clip=path]", "columns: expected pairs such as file:path"),
         ("columns: {who: speeker}", "did you mean 'speaker'?"),

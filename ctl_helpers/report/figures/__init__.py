@@ -1,7 +1,7 @@
 """Figures: functions that take frames or arrays and return a Matplotlib figure."""
 
 from ctl_helpers.report.figures.disparity import margin_disparity_on_clouds
-from ctl_helpers.report.figures.saved import SavedLayer, network, read_network, replay, routing
+from ctl_helpers.report.figures.networks import network, routing
 from ctl_helpers.report.figures.scores import (
     comparison,
     confusion_matrix,

@@ -15,8 +15,9 @@ from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import normalised
+from ctl_helpers.networks.saved import SavedLayer, read_network
 from ctl_helpers.protocols import Problem, problems_inside, validation_part
-from ctl_helpers.report import figures, tables
+from ctl_helpers.report import tables
 from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import comparisons, spaces
@@ -98,10 +99,10 @@ class OpenedInside(Opened):
     """Runs of one method inside one corpus."""
 
     @cached_property
-    def network(self) -> list[figures.SavedLayer]:
+    def network(self) -> list[SavedLayer]:
         """The layers of the first run's network; none where it was not kept."""
         saved = self.store.root / self.planned[0].name / "model.keras"
-        return figures.read_network(saved) if saved.is_file() else []
+        return read_network(saved) if saved.is_file() else []
 
     @cached_property
     def space(self) -> spaces.Space | None:

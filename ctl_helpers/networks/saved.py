@@ -1,6 +1,6 @@
-"""Figures that explain a saved network: its layers, and how capsules share out what they have.
+"""Saved networks without Keras: any is read, and CPAC is computed, in plain NumPy.
 
-It is read without Keras, and CPAC's layers are computed in plain NumPy.
+That starts at once and takes a fraction of the memory of Keras and its backend.
 """
 
 import io
@@ -12,13 +12,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from scipy.special import softmax
-from sklearn.preprocessing import StandardScaler
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.report.figures.speech import draw_image
-from ctl_helpers.report.figures.style import BLUE, GREY, ORANGE, panels, styled
 
 
 class SavedLayer(NamedTuple):
@@ -83,7 +79,7 @@ def read_network(path: str | Path) -> list[SavedLayer]:
             shape = shapes.get(name) or next(iter(inputs.values()))  # the last one's is not written
             kind, config = layer["class_name"], layer["config"]
             layers.append(SavedLayer(name, kind, config, tuple(inputs), shape, weights[name]))
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except Exception as error:  # which, depends on what is in the file
         raise StudyError(f"network {path}: expected a saved network, got {error!r}") from None
     return layers
 
@@ -102,40 +98,11 @@ def _weights(group) -> list[np.ndarray]:
     return [item[()] for item in found if getattr(item, "dtype", None) == "f4"]
 
 
-@styled
-def network(layers: Sequence[SavedLayer], title: str = "") -> Figure:
-    """Draw a network: a bar per layer, as wide as its output is large, its parameters beside it.
-
-    Parameters
-    ----------
-    layers
-        From `read_network`.
-    title
-        Of the figure.
-    """
-    layers = [layer for layer in layers if layer.kind not in ("Card", "Dropout")]
-    figure, ((ax,),) = panels(1, 1, 8.6, 0.8 + 0.3 * len(layers))
-    places: dict[str, int] = {}
-    write = {"ha": "right", "va": "center", "fontsize": 9}
-    ax.text(1.45, -0.9, "output", **write)
-    total = sum(layer.parameters for layer in layers)
-    ax.text(2.15, -0.9, f"parameters: {total:,}".replace(",", " "), **write)
-    for y, layer in enumerate(layers):
-        width = 0.35 + 0.3 * np.log10(np.prod(layer.shape))
-        look = {"color": BLUE, "alpha": 0.3} if layer.parameters else {"color": GREY, "alpha": 0.15}
-        ax.barh(y, width, 0.65, -width / 2, **look)
-        ax.text(0, y, layer.name.replace("_", " "), **write | {"ha": "center"})
-        ax.text(1.45, y, " × ".join(map(str, layer.shape)), **write)
-        numbers = f"{layer.parameters:,}".replace(",", " ") if layer.parameters else "–"
-        ax.text(2.15, y, numbers, **write)
-        for before in (places.get(name, y - 1) for name in layer.inputs):
-            if before < y - 1:  # it does not come from the layer above
-                arrow = {"arrowstyle": "->", "color": ORANGE, "connectionstyle": "arc3,rad=0.35"}
-                ax.annotate("", (-width / 2, y), (-0.9, before), arrowprops=arrow)
-        places[layer.name] = y
-    ax.set(xlim=(-1.5, 2.2), ylim=(len(layers) - 0.4, -1.3), title=title)
-    ax.axis("off")
-    return figure
+def is_cpac(layers: Sequence[SavedLayer]) -> bool:
+    """Whether `replay` computes a network: its layers are CPAC's, up to the softmax."""
+    kinds = {layer.kind for layer in layers}
+    ends = [layer.config["activation"] for layer in layers if layer.kind == "Dense"]
+    return "Capsules" in kinds and kinds <= {"Capsules", *_REPLAYED} and ends == ["softmax"]
 
 
 def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.ndarray]:
@@ -161,7 +128,7 @@ def replay(layers: Sequence[SavedLayer], features: np.ndarray) -> dict[str, np.n
     """
     values: dict[str, np.ndarray] = {}
     for layer in layers:
-        inputs = [values[name] for name in layer.inputs] or [np.asarray(features, float)]
+        inputs = [values[name] for name in layer.inputs] or [np.asarray(features, np.float32)]
         if layer.kind == "Capsules":
             outputs, values["coupling"] = route(inputs[0], layer.weights[0], layer.config)
         elif layer.kind in _REPLAYED:
@@ -213,9 +180,9 @@ def _convolve(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.nda
 
 def _block(layer: SavedLayer, image: np.ndarray) -> np.ndarray:
     kernel, bias, gamma, beta, mean, variance = layer.weights
-    x = (_convolve(image, kernel, bias) - mean) / np.sqrt(variance + layer.config["epsilon"])
-    x = gamma * x + beta
-    x = np.where(x > 0, x, np.expm1(np.minimum(x, 0)))
+    scale = gamma / np.sqrt(variance + layer.config["epsilon"])
+    x = _convolve(image, kernel * scale, (bias - mean) * scale + beta)
+    x = np.maximum(x, 0) + np.expm1(np.minimum(x, 0))
     height, width, channels = layer.shape
     pairs = x[: 2 * height, : 2 * width].reshape(height, 2, width, 2, channels)
     return pairs.mean(axis=(1, 3))
@@ -237,31 +204,3 @@ _REPLAYED: dict[str, Callable] = {
     "GlobalAveragePooling1D": lambda layer, x: x.mean(axis=0),
     "Dense": lambda layer, x: softmax(x @ layer.weights[0] + layer.weights[1]),
 }
-
-
-@styled
-def routing(coupling: np.ndarray, features: np.ndarray) -> Figure:
-    """Draw what routing does to one utterance: its features, and who gives whom how much.
-
-    Parameters
-    ----------
-    coupling
-        From `replay`, shape (routings, capsules in, capsules out).
-    features
-        Of the utterance, shape (frames, coefficients).
-    """
-    rounds, count, outputs = coupling.shape
-    figure, axes = panels(rounds + 1, 1, 9.0, 1.35, sharex=True)
-    (top,), *below = axes
-    draw_image(top, StandardScaler().fit_transform(features).T, count)
-    top.set(title="features, from beginning to end", ylabel="row")
-    brightest = max(2 / outputs, coupling.max())
-    box = {"extent": (0, count, outputs + 0.5, 0.5), "vmin": 0, "vmax": brightest}
-    for number, ((ax,), shares) in enumerate(zip(below, coupling, strict=True), 1):
-        drawn = ax.imshow(shares.T, cmap="viridis", interpolation="nearest", **box)
-        ax.set(yticks=range(1, outputs + 1), ylabel="to capsule")
-        largest = shares.max(axis=1).mean()
-        ax.set_title(f"round {number}: the largest share is {largest:.2f} on average")
-    ax.set_xlabel("primary capsules in order of time")
-    figure.colorbar(drawn, ax=[ax for (ax,) in below], label="share", pad=0.01, aspect=30)
-    return figure
