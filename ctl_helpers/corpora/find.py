@@ -184,7 +184,7 @@ def _name_of(word: str) -> str:
 
 def _own_corpora(root: Path, children: list[Path], taken: set[Path], reading: Reading) -> dict:
     """Corpora outside the catalogue: folders by emotion, tables, databases."""
-    folders = [p for p in children if p.is_dir() and p not in taken]
+    folders = [p for p in children if os.path.isdir(p) and p not in taken]
     by_emotion = (p for p in folders if emotion_named(p.name, reading.labels))
     if not taken and (tables_in(root, reading) or any(map(_sample, by_emotion))):
         return {_name_of(root.name): root}
@@ -219,8 +219,8 @@ def _children(root: Path) -> list[Path]:
     try:
         children = sorted(p for p in root.iterdir() if not p.name.startswith((".", "__")))
     except OSError as error:
-        what = "not a folder" if root.exists() else "no such folder"
-        what = error.strerror if root.is_dir() else what
+        what = "not a folder" if os.path.exists(root) else "no such folder"
+        what = error.strerror if os.path.isdir(root) else what
         raise StudyError(f"corpora root {root}: {what}; {_EXPECTED}") from error
     if not children:
         raise StudyError(f"corpora root {root}: the folder is empty; {_EXPECTED}")
@@ -229,12 +229,12 @@ def _children(root: Path) -> list[Path]:
 
 def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Path]:
     """Folder or table of each corpus: a table that names the files of a known one comes first."""
-    found = _native_corpora(root, [p for p in children if p.is_dir()], reading)
+    found = _native_corpora(root, [p for p in children if os.path.isdir(p)], reading)
     if root in found.values():
         return found
     own = _own_corpora(root, children, set(found.values()), reading)
     for name, place in own.items():
-        listed = folders_named(place, reading) if name in found and place.is_file() else ()
+        listed = folders_named(place, reading) if name in found and os.path.isfile(place) else ()
         if name not in found or found[name].name in listed:
             found[name] = place
     return found
@@ -245,7 +245,7 @@ def _not_understood(
 ) -> str:
     """Say what holds recordings or rows but is no part of a corpus, and what cannot be read."""
     own = own_tables(root, reading)[:1] if root in found.values() else []
-    tables = [*(place for place in found.values() if place.is_file()), *own]
+    tables = [*(place for place in found.values() if os.path.isfile(place)), *own]
     used = {root / name for table in tables for name in folders_named(table, reading)}
     used |= {*found.values(), *own}
     if root in used and not own:
@@ -316,7 +316,8 @@ def find_corpora(
 def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
     """Find the name as spelled and the folder (or table) of a corpus asked for by name."""
     root = _absolute(root)
-    tables = [table for suffix in (".csv", ".tsv") if (table := root / (name + suffix)).is_file()]
+    tables = [root / (name + suffix) for suffix in (".csv", ".tsv")]
+    tables = [table for table in tables if os.path.isfile(table)]
     try:
         found, strange = _look(root, reading)
     except StudyError:

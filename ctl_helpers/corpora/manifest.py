@@ -1,6 +1,7 @@
 """List the utterances of a corpus that can be used, and why others cannot."""
 
 import math
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -288,7 +289,7 @@ def load_manifest(
     name, place = place_of(root, name, reading)
     if leads_nowhere(place):
         raise StudyError(f"corpus {name!r}: {place} is a link that leads nowhere")
-    entry, is_file = LAYOUTS.get(name), place.is_file()
+    entry, is_file = LAYOUTS.get(name), os.path.isfile(place)
     folder = place.parent if is_file else place
     native = not is_file and (entry or not tables_in(place, reading))
     try:

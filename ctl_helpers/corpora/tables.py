@@ -269,11 +269,11 @@ def _check_ends(frame: pd.DataFrame, name: str) -> None:
 
 def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, str]]:
     """Rows of a table, of the tables in a folder, or of an audformat database."""
-    folder = place if place.is_dir() else place.parent
-    tables, rows = tables_in(place, reading) if place.is_dir() else [place], []
+    folder = place if os.path.isdir(place) else place.parent
+    tables, rows = tables_in(place, reading) if os.path.isdir(place) else [place], []
     if len({table.parent for table in tables} - {folder}):
         for other in (folder / split for split in SPLITS):
-            if other.is_dir() and other not in [table.parent for table in tables]:
+            if os.path.isdir(other) and other not in [table.parent for table in tables]:
                 listing.leave_out(other.name, "folder", "no metadata.csv in it says what it holds")
     for table in tables:
         frame = (_audformat if table.name == _DATABASE else _table)(table, reading, listing)

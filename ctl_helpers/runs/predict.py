@@ -143,7 +143,7 @@ def predict_files(
 def _pieces(files: Iterable[Path], length: float) -> Iterator[Labels]:
     """Give each recording as a whole, or in windows if it is long."""
     for file in files:
-        seconds = seconds_of(file) if file.is_file() else 0.0  # a pipe would be waited for
+        seconds = seconds_of(file) if os.path.isfile(file) else 0.0  # a pipe would be waited for
         spans = WHOLE
         if seconds > _LONG * length:
             starts = [n * length / 2 for n in range(math.ceil(2 * seconds / length) - 1)]

@@ -104,6 +104,22 @@ def test_methods_that_know_some_seconds_of_a_speaker_have_nothing_beside_them(tm
     pd.testing.assert_frame_equal(comparisons.against_cpac(more), comparisons.against_cpac(runs))
 
 
+def test_an_utterance_that_several_splits_test_counts_once_for_mcnemar(tmp_path):
+    store = RunStore(tmp_path)
+    for name, accuracy in (("modern", 0.9), ("released", 0.3)):
+        run = {"corpus": "emodb", "protocol": "inner:kfold", "split": "one"}
+        fabricated.add_run(store, recipe=fabricated.recipe(name), accuracy=accuracy, **run)
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    again = [one.assign(split="two", run=one["run"] + "x") for one in (runs, predictions)]
+    both = [pd.concat(pair) for pair in zip((runs, predictions), again, strict=True)]
+    once, twice = (
+        comparisons.compare(some, {"recipe": "released"}, of_them)["mcnemar_p"].iloc[0]
+        for some, of_them in ((runs, predictions), both)
+    )
+    assert twice == once < 0.01
+
+
 def test_folds_are_the_same_within_one_number_of_them(tmp_path):
     store = RunStore(tmp_path)
     for folds, accuracy in ((3, 0.1), (10, 0.9)):  # a trial, and the whole
