@@ -247,10 +247,12 @@ def _train(parsed: argparse.Namespace) -> int:
     (seed,) = parse("seeds", parsed.seed, "--seed")
     study = read_study(None, _given(parsed))
     model = train_network(study, parsed.out, method, seed, parsed.report)
-    print(f"model: {model}, trained on all utterances, so none is left to score it")
+    card = load_predictor(model)[1]
+    told = f"{card['utterances']} utterances of {len(card['classes'])} emotions"
+    print(f"model: {model}, trained on all {told}, so none is left to score it")
     methods = " ".join(dict.fromkeys([method, "cpac/quick"]))
     print(f"how well recipes learn from this speech: {_PROGRAM} study --methods {methods} ...")
-    if load_predictor(model)[1]["features"]:
+    if card["features"]:
         print(f"try it: {_PROGRAM} predict --model {model} FILE")
     else:
         print("it takes other features than MFCC, which `predict` does not compute")

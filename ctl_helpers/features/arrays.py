@@ -127,6 +127,7 @@ def _matched(file: Path, names: list[str], manifest: pd.DataFrame) -> np.ndarray
             f"features {file}: expected one row for each of {len(manifest)} utterances, got "
             f"{len(found[wrong[0]])} for {utterances.iloc[wrong[0]]!r}"
             + (f" and others than one for {len(wrong) - 1} more" if len(wrong) > 1 else "")
+            + f"; its names are such as {names[0]!r}"
         )
     rows = np.concatenate(found)
     if len(np.unique(rows)) < len(rows):

@@ -65,6 +65,9 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
         failures = {}
         for block, runs in plan.blocks.items():
             failures |= compute(runs, store, jobs, block or "training")
+    if failures and all(run.name in failures for run in plan.all_runs):
+        first, *others = dict.fromkeys(failures.values())
+        raise StudyError(first + f" (and {len(others)} more such)" * bool(others))
     problems += dict.fromkeys(failures.values())
     problems += _left_out(plan)
     failed = set(failures)

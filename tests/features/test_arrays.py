@@ -81,7 +81,11 @@ NAMES = ["wav/a.wav", "wav/b.wav", "more/a.wav", "long.wav[0.00-1.25]", "long.wa
     ("values", "names", "expected"),
     [
         (np.ones((4, 2)), NAMES[:4], r"got 0 for 'long.wav\[1.25-2.50\]'"),
-        (np.ones((2, 2)), NAMES[:2], "got 0 for 'more/a.wav' and others than one for 2 more"),
+        (
+            np.ones((2, 2)),
+            NAMES[:2],
+            "got 0 for 'more/a.wav' and others than one for 2 more; its names are such as 'wav/a",
+        ),
         (np.ones((6, 2)), [*NAMES, NAMES[1]], "got 2 for 'wav/b.wav'"),
         (np.ones((5, 2)), ["a.wav", *NAMES[1:]], r"'a\.wav' is the name of several utterances"),
         (np.ones((5, 2)), NAMES[:4], "got 4 names of 5 rows"),

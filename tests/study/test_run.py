@@ -90,6 +90,13 @@ def test_what_cannot_be_done_is_named_and_the_rest_is_done(study, tmp_path):
     assert "gloomy" in page and "RuntimeError" in page
 
 
+def test_a_study_of_which_nothing_can_be_done_is_an_error(study, tmp_path):
+    broken = f"mfcc+{write_code(tmp_path, 'broken.py', BROKEN)}:Broken"
+    with pytest.raises(StudyError, match=r"RuntimeError: no luck \(see .*\) \(and 3 more such\)"):
+        run(study(methods=[broken], pairs="none", names="one", folds=4))
+    assert not (tmp_path / "report" / "index.html").exists()
+
+
 def test_nothing_to_do_is_an_error(study, tmp_path):
     root = lay_out(tmp_path / "corpora", ["gloomy/sad/a.wav", "gloomy/sad/b.wav"])
     with pytest.raises(StudyError, match="two emotions"):
