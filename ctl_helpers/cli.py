@@ -248,8 +248,8 @@ def _train(parsed: argparse.Namespace) -> int:
     study = read_study(None, _given(parsed))
     model = train_network(study, parsed.out, method, seed, parsed.report)
     card = load_predictor(model)[1]
-    told = f"{card['utterances']} utterances of {len(card['classes'])} emotions"
-    print(f"model: {model}, trained on all {told}, so none is left to score it")
+    speech = f"{card['utterances']} utterances of {len(card['classes'])} emotions"
+    print(f"model: {model}, trained on all {speech}: none is left to score it on")
     methods = " ".join(dict.fromkeys([method, "cpac/quick"]))
     print(f"how well recipes learn from this speech: {_PROGRAM} study --methods {methods} ...")
     if card["features"]:

@@ -98,7 +98,7 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
     manifest = load_manifest(root, name, jobs, quiet=True, **options)
     name, folder = manifest["corpus"].iloc[0], Path(manifest.attrs["folder"])
     entry = None if is_miniature(folder) else LAYOUTS.get(name)
-    more = entry and entry.published and options.get("unpublished")  # than were published
+    with_unpublished = entry and entry.published and options.get("unpublished")
     problems = [found | {"left_out": True} for found in manifest.attrs["problems"]]
     problems += [found | {"left_out": False} for found in manifest.attrs["notes"]]
     if entry:
@@ -112,7 +112,7 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
     return Audit(
         corpus=name,
         found=len(manifest),
-        expected=entry.size if entry and not more else None,
+        expected=entry.size if entry and not with_unpublished else None,
         counts=emotions,
         speakers=speakers.rename(index={"": UNNAMED}),
         problems=pd.DataFrame(problems, columns=["path", "kind", "reason", "left_out"]),

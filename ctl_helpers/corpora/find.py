@@ -243,7 +243,7 @@ def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Pat
 def _not_understood(
     root: Path, children: list[Path], found: Mapping[str, Path], reading: Reading
 ) -> str:
-    """Say what holds recordings or rows but is no part of a corpus, and what cannot be read."""
+    """Say what cannot be read, and what holds recordings or rows but is no part of a corpus."""
     own = own_tables(root, reading)[:1] if root in found.values() else []
     tables = [*(place for place in found.values() if os.path.isfile(place)), *own]
     used = {root / name for table in tables for name in folders_named(table, reading)}
@@ -257,7 +257,8 @@ def _not_understood(
         if place not in used
         and (place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None))
     ]
-    there = filter(os.path.exists, children)  # a folder is to be entered, too
+    there = filter(os.path.exists, children)
+    # A folder has to be entered as well as listed.
     locked = [p.name for p in there if not os.access(p, os.R_OK | os.X_OK * os.path.isdir(p))]
     said = f"; cannot be read: {', '.join(locked)}" if locked else ""
     return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")

@@ -74,11 +74,11 @@ def list_table(place: Path, reading: Reading, speakers: Iterable[str] = ()) -> L
 
 def _note_sexes(rows: Iterable[Mapping[str, str]], listing: Listing) -> None:
     """Note words for sex that are not known, and speakers that rows say both of."""
-    said = {row["sex"] for row in rows if fold(row["sex"]) not in _SEX_OF}
-    if unknown := sorted(word for word in said if word.casefold() not in _NOBODY):
-        known = "known are such as female, male, f, m"
-        words = ", ".join(map(repr, unknown[:4]))
-        listing.note("", "speaker", f"taken for no sex: {words} ({known})")
+    words = {row["sex"] for row in rows if fold(row["sex"]) not in _SEX_OF}
+    if unknown := sorted(word for word in words if word.casefold() not in _NOBODY):
+        listed = ", ".join(map(repr, unknown[:4]))
+        reason = f"not known as a sex: {listed} (female, male, f and m are, among others)"
+        listing.note("", "speaker", reason)
     sexes: dict[str, set[str]] = defaultdict(set)
     for part in listing.parts:
         sexes[part.speaker].add(part.sex)

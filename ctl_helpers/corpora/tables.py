@@ -114,12 +114,10 @@ def own_tables(folder: Path, reading: Reading) -> list[Path]:
     except OSError:
         return []
     own = [files[name] for name in names if name in files]
-    named = [
-        t
-        for t in own
-        if t.stem.casefold() == "manifest" and (os.path.isfile(t) or leads_nowhere(t))
-    ]
-    return [t for t in own if t in named or is_table(t, reading)]
+    manifests = [table for table in own if table.stem.casefold() == "manifest"]
+    # A link that leads nowhere is one, too: that it cannot be read has to be said.
+    manifests = [table for table in manifests if os.path.isfile(table) or leads_nowhere(table)]
+    return [table for table in own if table in manifests or is_table(table, reading)]
 
 
 def tables_in(folder: Path, reading: Reading) -> list[Path]:

@@ -1,6 +1,6 @@
 """Saved networks without Keras: any is read, and CPAC is computed, in plain NumPy.
 
-That starts at once and takes a fraction of the memory of Keras and its backend.
+That saves the start and the memory of Keras and its backend.
 """
 
 import io

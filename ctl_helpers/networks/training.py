@@ -151,9 +151,9 @@ def optimizer(recipe: Recipe, steps: int) -> "keras.optimizers.Optimizer":
     return keras.optimizers.Adam(rate, **settings)
 
 
-def predict(model: "keras.Model", features: Any, rows: np.ndarray, at_once: int = _PREDICTED):
+def predict(model: "keras.Model", features: Any, rows: np.ndarray):
     """Output for some utterances, shape (rows, ...), or a list of them if the model has several."""
-    parts = [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
+    parts = [rows[start : start + _PREDICTED] for start in range(0, len(rows), _PREDICTED)]
     found = [model.predict_on_batch(features[part]) for part in parts]
     return keras.tree.map_structure(lambda *some: np.concatenate(some), *found)
 

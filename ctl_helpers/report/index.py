@@ -39,10 +39,10 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     out = Path(out)
     found = Findings(out)
     written = sorted((out / "notebooks").glob("*.html"))
-    if len(found.runs) and not found.synthetic:  # such pages are of before there was other speech
+    if len(found.runs) and not found.synthetic:  # synthetic pages are left from an earlier study
         written = [path for path in written if SYNTHETIC not in path.read_text(encoding="utf-8")]
-    told = {path.stem: read_about(path.with_suffix(".ipynb")) for path in written}
-    pages = [about | {"name": name} for name, about in told.items() if about]
+    notebooks = [path.with_suffix(".ipynb") for path in written]
+    pages = [about | {"name": path.stem} for path in notebooks if (about := read_about(path))]
     write_text(out / "references.bib", references(found.runs))
     first = tables.first_look(found.scores, _ROWS)
     panels: list[dict[str, Any]] = []

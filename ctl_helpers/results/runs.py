@@ -114,7 +114,7 @@ def study_runs(out: str | Path) -> pd.DataFrame:
 
 
 def _of_old_features(latest: pd.DataFrame, runs: pd.DataFrame) -> np.ndarray:
-    """Mark the fusions of features that only runs have which no longer count."""
+    """Mark the fusions of features whose other runs no longer count, as their file was edited."""
 
     def keys(some: pd.DataFrame) -> list[set]:
         return [{*(json.loads(one).get("features key") or ())} for one in some["variant"]]

@@ -44,7 +44,7 @@ def save_network(model: "keras.Model", card: Mapping[str, Any], path: str | Path
 def load_predictor(path: str | Path) -> tuple[Callable, dict[str, Any]]:
     """Load what predicts with a network that `save_network` saved, and the network's card.
 
-    CPAC is computed in plain NumPy, which starts at once; other networks by Keras.
+    CPAC is computed in plain NumPy, so that no backend has to start; other networks by Keras.
 
     Parameters
     ----------

@@ -373,8 +373,8 @@ def test_sexes_that_contradict_each_other_or_are_not_known_are_noted(tmp_path):
     notes = [one["reason"] for one in load_manifest(tmp_path, "mine").attrs["notes"]]
     assert sorted(notes) == [
         "its rows say 'f' and 'm': 'f' is taken",
+        "not known as a sex: 'boy' (female, male, f and m are, among others)",
         "speaker x is f in some rows and m in others",
-        "taken for no sex: 'boy' (known are such as female, male, f, m)",
     ]
 
 
