@@ -152,7 +152,7 @@ class RunStore:
     ----------
     root
         The folder; made with the first run that is computed. The archive is ``runs.jsonl.bz2`` and
-        ``predictions.csv.bz2`` in the folder above; see
+        ``predictions.jsonl.bz2`` in the folder above; see
         :func:`ctl_helpers.results.archive.write_archive`.
 
     Examples
@@ -227,13 +227,13 @@ class RunStore:
             If a file is damaged.
         """
         paths = {name: self.root / name / file for name in sorted(set(names))}
-        missing = [name for name, path in paths.items() if not path.is_file()]
         frames = [read_table(p).assign(run=name) for name, p in paths.items() if p.is_file()]
-        if missing and (archive := self.root.parent / f"{file}.bz2").is_file():
-            table, rows = _archived_table(archive, archive.stat().st_mtime_ns)
-            found = [rows[name] for name in missing if name in rows]
-            frames += [table.iloc[np.concatenate(found)]] if found else []
-            missing = [name for name in missing if name not in rows]
+        if missing := [name for name, path in paths.items() if not path.is_file()]:
+            archive = self.root.parent / file.replace(".csv", ".jsonl.bz2")
+            changed = archive.stat().st_mtime_ns if archive.is_file() else 0
+            archived = _archived_tables(archive, changed)
+            frames += [archived[name] for name in missing if name in archived]
+            missing = [name for name in missing if name not in archived]
         if missing:
             log.warning("results folder %s: no %s of %s", self.root, file, ", ".join(missing))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_WORDS)
@@ -283,15 +283,15 @@ class RunStore:
         return final
 
 
-def read_archive(report: Path) -> list[dict]:
-    """Read the archived runs of a report: run, spec and record of each."""
+def read_archive(report: Path, file: str = "runs.jsonl.bz2") -> list[dict]:
+    """Read the archived runs of a report: run, spec and record of each, or another file of it."""
     try:
-        with bz2.open(report / "runs.jsonl.bz2", "rt", encoding="utf-8") as lines:
+        with bz2.open(report / file, "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
     except FileNotFoundError:
         return []
     except (OSError, EOFError, ValueError) as error:
-        raise StudyError(f"report {report}: runs.jsonl.bz2 is damaged ({error})") from error
+        raise StudyError(f"report {report}: {file} is damaged ({error})") from error
 
 
 def read_table(path: Path) -> pd.DataFrame:
@@ -302,15 +302,20 @@ def read_table(path: Path) -> pd.DataFrame:
         )
     except (OSError, EOFError, ValueError) as error:
         raise StudyError(f"{path.parent}: {path.name} is damaged ({error})") from error
+    return _typed(table)
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
+    """Take all columns but those of words for numbers."""
     numbers = [column for column in table if column not in _WORDS]
     return table.assign(**{c: pd.to_numeric(table[c], errors="coerce") for c in numbers})
 
 
 @lru_cache(maxsize=2)
-def _archived_table(archive: Path, changed: int) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
-    """Read a table of the archive once per process, and say which rows are of which run."""
-    table = read_table(archive)
-    return table, table.groupby("run").indices
+def _archived_tables(archive: Path, changed: int) -> dict[str, pd.DataFrame]:
+    """Read the tables of an archive once per process, by the names of their runs."""
+    rows = read_archive(archive.parent, archive.name)
+    return {row["run"]: _typed(pd.DataFrame(row)) for row in rows}
 
 
 def damage(folder: Path) -> str:

@@ -190,8 +190,8 @@ def test_an_archive_holds_what_was_there_and_a_folder_counts_before_it(tmp_path)
     assert results.load_runs(store)["run"].tolist() == names[:2]
     assert results.load_runs(store, only=[names[1]])["run"].tolist() == [names[1]]
     runs = results.load_runs(store)
-    cut_short(tmp_path / "predictions.csv.bz2")
-    with pytest.raises(StudyError, match=r"predictions\.csv\.bz2 is damaged"):
+    cut_short(tmp_path / "predictions.jsonl.bz2")
+    with pytest.raises(StudyError, match=r"predictions\.jsonl\.bz2 is damaged"):
         results.load_predictions(store, runs)
     cut_short(tmp_path / "runs.jsonl.bz2")
     with pytest.raises(StudyError, match=r"runs\.jsonl\.bz2 is damaged"):
