@@ -1,6 +1,7 @@
-"""Functionals: one vector per utterance, of openSMILE or of plain statistics of its MFCC."""
+"""Functionals: one vector per utterance, of openSMILE or of its frames (MFCC, pitch)."""
 
 import warnings
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -9,6 +10,8 @@ from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.features.settings import FeatureSettings
 
 # What opensmile calls its sets, and how many functionals they hold.
+SEGMENTS = 16
+"""Parts of equal length into which `segment_means` divides an utterance."""
 OPENSMILE_SETS = {"egemaps": ("eGeMAPSv02", 88), "compare": ("ComParE_2016", 6373)}
 
 
@@ -48,12 +51,6 @@ def _smile(name: str):
     return opensmile.Smile(opensmile.FeatureSet[name], opensmile.FeatureLevel.Functionals)
 
 
-def signal_statistics(signal: np.ndarray, settings: FeatureSettings) -> np.ndarray:
-    """Compute the `frame_functionals` of one signal's MFCC."""
-    values, (first, end) = mfcc(signal, settings)
-    return frame_functionals(values[first:end])
-
-
 def frame_functionals(frames: np.ndarray) -> np.ndarray:
     """Compute plain statistics of MFCC over the louder half of the frames.
 
@@ -76,3 +73,40 @@ def frame_functionals(frames: np.ndarray) -> np.ndarray:
     steps = np.diff(loud, axis=0) if len(loud) > 1 else np.zeros_like(loud)
     low, high = np.percentile(loud, [10, 90], axis=0)
     return np.concatenate([loud.mean(axis=0), loud.std(axis=0), steps.std(axis=0), low, high])
+
+
+def segment_means(frames: np.ndarray) -> np.ndarray:
+    """Average an utterance's frames over 16 parts of equal length: how its values go on in time.
+
+    Parameters
+    ----------
+    frames : ndarray of shape (frames, coefficients)
+        Without padding.
+
+    Returns
+    -------
+    ndarray of shape (16 * coefficients + 1,)
+        The means of the first part, of the second, ...; then the logarithm of the number of frames.
+
+    Examples
+    --------
+    >>> segment_means(np.arange(32.0)[:, None])[:3]
+    array([0.5, 2.5, 4.5])
+    """
+    frames = np.asarray(frames, np.float64)
+    shared = np.repeat(frames, SEGMENTS, axis=0)  # a frame may lie in two parts
+    means = shared.reshape(SEGMENTS, len(frames), -1).mean(axis=1)
+    return np.append(means, np.log(len(frames)))
+
+
+OF_FRAMES = {
+    "mfcc-statistics": ("released", frame_functionals),
+    "segments": ("pitch", segment_means),
+}
+"""Vectors that are made of frames: the preset of the frames, and what is computed of them."""
+
+
+def of_frames(signal: np.ndarray, settings: FeatureSettings, compute: Callable) -> np.ndarray:
+    """Compute a vector of one signal's frames, without those of padding."""
+    values, (first, end) = mfcc(signal, settings)
+    return compute(values[first:end])

@@ -58,11 +58,12 @@ def way_of(features: FeatureChoice, manifest: pd.DataFrame, samples: int | None 
         rate = round(settings.sampling_rate / settings.factor)
         identity = _identity("mfcc", asdict(settings))
         return Way(identity, rate, partial(mfcc, settings=settings), shape, settings)
-    if features == "mfcc-statistics":
-        settings = _with_samples(PRESETS["released"], manifest, samples)
-        compute = partial(functionals.signal_statistics, settings=settings)
-        identity = _identity(features, asdict(settings))
-        return Way(identity, settings.sampling_rate, compute, (5 * settings.coefficients,))
+    if features in functionals.OF_FRAMES:
+        preset, function = functionals.OF_FRAMES[features]
+        settings = _with_samples(PRESETS[preset], manifest, samples)
+        compute = partial(functionals.of_frames, settings=settings, compute=function)
+        shape = np.shape(function(np.zeros((1, settings.coefficients))))
+        return Way(_identity(features, asdict(settings)), settings.sampling_rate, compute, shape)
     if features in functionals.OPENSMILE_SETS:
         if not (version := version_of("opensmile")):
             raise StudyError(

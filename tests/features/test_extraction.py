@@ -95,6 +95,21 @@ def test_statistics_are_those_of_the_mfcc(recordings, tmp_path):
     assert found.values.shape == (5, 195) and found.speech is None and found.settings is None
 
 
+def test_segments_are_means_of_the_frames_of_equal_parts(recordings, tmp_path):
+    frames = extract(recordings, "pitch", jobs=2, cache=tmp_path)
+    found = extract(recordings, "segments", jobs=2, cache=tmp_path).values
+    assert found.shape == (5, 16 * 39 + 1)
+    for values, (first, end), row in zip(frames.values, frames.speech, found, strict=True):
+        count = end - first
+        weights = np.zeros((16, count))  # how much of every frame lies in every part
+        for part, frame in np.ndindex(16, count):
+            start, stop = part * count / 16, (part + 1) * count / 16
+            weights[part, frame] = max(0, min(stop, frame + 1) - max(start, frame))
+        means = weights / weights.sum(axis=1, keepdims=True) @ values[first:end]
+        np.testing.assert_allclose(row[:-1], means.ravel(), rtol=1e-4, atol=1e-4)
+        assert row[-1] == pytest.approx(np.log(count))
+
+
 def test_what_cannot_be_used_is_left_out_by_name(recordings, tmp_path, caplog):
     whole = extract(recordings, SHORT, jobs=2, cache=tmp_path / "whole")
     with open(recordings["path"][1], "wb") as file:

@@ -55,6 +55,40 @@ def test_a_linear_machine_is_scikit_learns(tmp_path, normalisation, by):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_ridge_weighs_values_by_how_they_tell_emotions_apart(tmp_path):
+    manifest = toy_manifest(EMOTIONS, 36)
+    problem = problem_of(manifest, toy_features(manifest, None))
+    found = solve("x.npz+ridge", problem, tmp_path)
+    train, y = problem.train, problem.truth[problem.train]
+    x = StandardScaler().fit(problem.features[0].values[train])
+    x = x.transform(np.array(problem.features[0].values, float))
+    groups = [x[train][y == code] for code in range(3)]
+    between = sum(len(g) * g.mean(axis=0) ** 2 for g in groups) / 2  # the mean of all is 0
+    within = sum(((g - g.mean(axis=0)) ** 2).sum(axis=0) for g in groups) / (len(train) - 3)
+    x *= np.sqrt(between / within)
+    squared = ((x[:, None] - x[None, train]) ** 2).sum(axis=-1)
+    kernel = np.exp(-squared / squared[train].mean())
+    targets = np.eye(3)[y]
+    weights = np.linalg.solve(
+        kernel[train] + 0.02 * np.eye(len(train)), targets - targets.mean(axis=0)
+    )
+    shares = kernel[problem.test] @ weights + targets.mean(axis=0)
+    np.testing.assert_allclose(found, softmax(6 * shares, axis=1), atol=1e-4)
+
+
+def test_ridge_takes_values_that_never_change_or_tell_the_emotion_alone(tmp_path):
+    manifest = toy_manifest(EMOTIONS, 36)
+    features, truth = toy_features(manifest, None), problem_of(manifest).truth
+    constant = replace(features, values=np.ones_like(features.values))
+    p = solve("x.npz+ridge", problem_of(manifest, constant), tmp_path)
+    shares = np.bincount(problem_of(manifest).truth[problem_of(manifest).train]) / 18
+    np.testing.assert_allclose(p, np.tile(softmax(6 * shares), (18, 1)), atol=1e-6)
+    told = replace(features, values=np.column_stack([features.values, truth]).astype(np.float32))
+    problem = problem_of(manifest, told)
+    p = solve("x.npz+ridge", problem, tmp_path)
+    np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
+
+
 def test_two_classes_and_two_sets_of_features(tmp_path):
     manifest = toy_manifest(("angry", "sad"), 24)
     sets = [toy_features(manifest, None, k, seed=k) for k in (3, 5)]
