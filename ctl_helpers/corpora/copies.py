@@ -28,29 +28,26 @@ SAME_SHORT = 0.95
 """The same for signals below 0.45 s: two tones of one pitch may be as alike as a noisy copy."""
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
-    """Peak of the normalised cross-correlation of two signals in the compared band."""
+def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether the cross-correlation of two signals, in the compared band, has a copy's peak."""
     size = next_fast_len(len(first) + len(second), real=True)
     frequencies = rfftfreq(size, 1 / RATE)
     band = (frequencies > BAND[0]) & (frequencies < BAND[1])
     one, two = rfft(first, size) * band, rfft(second, size) * band
     power = np.linalg.norm(irfft(one, size)) * np.linalg.norm(irfft(two, size))
-    return float(np.abs(irfft(one * two.conj(), size)).max() / (power + 1e-12))
-
-
-def _same(first: np.ndarray, second: np.ndarray) -> bool:
+    peak = float(np.abs(irfft(one * two.conj(), size)).max() / (power + 1e-12))
     short = min(len(first), len(second)) < 0.45 * RATE
-    return _correlation(first, second) >= (SAME_SHORT if short else SAME)
+    return peak >= (SAME_SHORT if short else SAME)
 
 
-def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.ndarray:
+def same_sounds(frame: pd.DataFrame, groups: np.ndarray) -> np.ndarray:
     """Find out which rows of a manifest hold the same sound.
 
     Parameters
     ----------
     frame : DataFrame
         Manifest with the columns path, start, end, digest, fingerprint.
-    groups : ndarray, shape (rows,), optional
+    groups : ndarray, shape (rows,)
         Look for changed copies only between rows of different groups.
 
     Returns
@@ -71,7 +68,7 @@ def same_sounds(frame: pd.DataFrame, groups: np.ndarray | None = None) -> np.nda
     prints = frame["fingerprint"].to_numpy()[first]
     pairs = [
         (one, two)
-        for one, two in alike(prints, None if groups is None else groups[first])
+        for one, two in alike(prints, groups[first])
         if _same(signal(first[one]), signal(first[two]))
     ]
     one, two = np.array(pairs, int).reshape(-1, 2).T

@@ -137,10 +137,8 @@ def _sets(records: list[dict], labels: Mapping | None) -> dict[tuple[str, str], 
         if not record["said"]:
             plain[record["emotion"]].add(_words(PurePosixPath(name).stem))
     for record in records:
-        stem, ending = PurePosixPath(record["file"]).stem, ""
-        base = " ".join(_words(stem))
-        if record["said"]:
-            base, ending = _base_of(stem, plain[record["emotion"]])
+        others = plain[record["emotion"]] if record["said"] else ()
+        base, ending = _base_of(PurePosixPath(record["file"]).stem, others)
         record["set"] = (record["tree"], ending)
         start = 0.0 if math.isnan(record["start"]) else record["start"]
         sets[record["set"]][record["emotion"], base, start] = record
@@ -187,8 +185,8 @@ def leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.D
     A published corpus that holds changed copies of a sound under two emotions keeps them, noted:
     its counts include them.
     """
-    gone = np.zeros(len(frame), bool)
-    groups = pd.Series(np.arange(len(frame))).groupby(same_sounds(frame))
+    gone, places = np.zeros(len(frame), bool), np.arange(len(frame))
+    groups = pd.Series(places).groupby(same_sounds(frame, places))
     for rows in (group.to_numpy() for _, group in groups if len(group) > 1):
         derived = [bool(_DERIVED.search(os.path.dirname(file))) for file in frame["file"][rows]]
         rows = rows[np.argsort(derived, kind="stable")]

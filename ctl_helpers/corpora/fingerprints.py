@@ -68,8 +68,8 @@ def likeness(first: bytes, second: bytes) -> float:
     return float(one @ two / (np.linalg.norm(one) * np.linalg.norm(two) + 1e-12))
 
 
-def alike(prints: Sequence[bytes], groups: np.ndarray | None = None) -> list[tuple[int, int]]:
-    """Pairs of positions whose fingerprints are alike (where given: of different groups)."""
+def alike(prints: Sequence[bytes], groups: np.ndarray) -> list[tuple[int, int]]:
+    """Pairs of positions, of different groups, whose fingerprints are alike."""
     rows = np.flatnonzero([bool(one) for one in prints])
     values = np.frombuffer(b"".join(prints[row] for row in rows), np.int8).astype(np.float32)
     values = values.reshape(len(rows), _BANDS * _MODULATIONS)
@@ -78,8 +78,6 @@ def alike(prints: Sequence[bytes], groups: np.ndarray | None = None) -> list[tup
     for start in range(0, len(rows), _BLOCK):
         near = np.triu(values[start : start + _BLOCK] @ values[start:].T >= ALIKE, 1)
         first, second = (rows[start + found] for found in np.nonzero(near))
-        if groups is not None:
-            apart = groups[first] != groups[second]
-            first, second = first[apart], second[apart]
-        pairs += zip(first.tolist(), second.tolist(), strict=True)
+        apart = groups[first] != groups[second]
+        pairs += zip(first[apart].tolist(), second[apart].tolist(), strict=True)
     return pairs
