@@ -105,10 +105,8 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
         problems += [found | {"left_out": True} for found in _missing(manifest, entry)]
     emotions = _beside(manifest["emotion"], entry.emotions if entry else {})
     speakers = _beside(manifest["speaker"], entry.speaker_counts if entry else {})
-    sexes = manifest.groupby("speaker")["sex"].first()
-    if entry:
-        sexes = pd.Series(entry.speakers).combine_first(sexes)
-    speakers.insert(0, "sex", sexes.reindex(speakers.index))
+    sexes = dict(manifest.groupby("speaker")["sex"].first()) | (entry.speakers if entry else {})
+    speakers.insert(0, "sex", speakers.index.map(sexes))
     return Audit(
         corpus=name,
         found=len(manifest),

@@ -139,8 +139,7 @@ class Corpus:
         """Emotion codes by names of recordings, from the label files among some files."""
         if not (rules := self.rules.get("labels")):
             return {}
-        files = [file for file in files if file.match(rules["files"])]
-        texts = [file.read_text(encoding="utf-8", errors="replace") for file in files]
+        texts = [file.read_text("utf-8", "replace") for file in files if file.match(rules["files"])]
         return dict(pair for text in texts for pair in re.findall(rules["line"], text, re.M))
 
     def parse(self, path: PurePath, emotions: Mapping[str, str] | None = None) -> Labels | str:

@@ -172,20 +172,16 @@ def _note_overlaps(frame: pd.DataFrame, listing: Listing) -> None:
 
 def _note_telling(frame: pd.DataFrame, listing: Listing) -> None:
     """Note what tells an emotion without its sound: speakers, rates or formats of its own."""
-    suffixes = frame["file"].str.rsplit(".", n=1).str[-1].str.lower()
-    for what, values in (
-        ("speaker", frame["speaker"]),
-        ("sampling rate", frame["sampling_rate"]),
-        ("format", suffixes),
-    ):
+    facts = {"speaker": frame["speaker"], "sampling rate": frame["sampling_rate"]}
+    facts["format"] = frame["file"].str.rsplit(".", n=1).str[-1].str.lower()
+    for what, values in facts.items():
         counts = pd.crosstab(values[values != ""], frame["emotion"])
         many = min(counts.shape) > 1 and len(counts) <= len(frame) / 2
         if not many or counts.sum(axis=None) < len(frame) / 2:  # of most, it is not known
             continue
         says = counts.idxmax(axis=1)  # what somebody would guess who knows nothing else
         if own_of := [e for e in counts if _is_told(counts[e], counts[says == e])]:
-            apart = ", ".join(own_of)
-            reason = f"the {what} alone tells {apart} apart: scores may be too high"
+            reason = f"the {what} alone tells {', '.join(own_of)} apart: scores may be too high"
             listing.note("", "telling", reason)
 
 

@@ -273,9 +273,7 @@ def _silent_middle(signal: np.ndarray) -> float:
 
 def _notes(sound: soundfile.SoundFile, samples: np.ndarray, whole: bool) -> list[tuple[str, str]]:
     notes = []
-    sizes = re.search(
-        r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", sound.extra_info, re.MULTILINE
-    )
+    sizes = re.search(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", sound.extra_info, re.M)
     said, there = map(int, sizes.groups()) if sizes else (sound.frames, len(samples))
     # Recordings that were written into a pipe say the largest possible size.
     if (sizes or whole) and there < 0.99 * said and said < 2**31 - 2**16:

@@ -52,9 +52,7 @@ class Normalised:
 
     def __getitem__(self, rows) -> np.ndarray:
         picked = np.array(self.values[rows], np.float32)  # a copy, even of a slice
-        spoken = None
-        if self.speech is not None:
-            spoken = holds_speech(self.speech[rows], picked.shape[1])
+        spoken = None if self.speech is None else holds_speech(self.speech[rows], picked.shape[1])
         if self.kind == "utterance":
             import speechpy.processing
 
