@@ -5,6 +5,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from functools import partial
 from operator import itemgetter
 from pathlib import PurePosixPath
 
@@ -38,18 +39,19 @@ def _tree(file: str, entry: Corpus) -> str:
     return "/".join(folders)
 
 
+def _plainest(tree: str, plain: Collection[str]) -> tuple:
+    """Order of folders: the first is the one that the others may hold copies of."""
+    last = tree.casefold().split("/")[-1]
+    return bool(_DERIVED.search(tree)), last not in plain, tree.count("/") + bool(tree), tree
+
+
 def one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[dict]:
     """Keep one file of each utterance: of the folder that the layout names, and in its place.
 
     A folder with other signals under the names of those that are kept (a laryngograph's, or copies
     with noise) is left out as a whole.
     """
-    native = _tree(entry.example, entry).casefold()
-
-    def rank(tree: str) -> tuple:
-        other = native and tree.casefold().split("/")[-1] != native
-        return bool(_DERIVED.search(tree)), other, tree.count("/") + bool(tree), tree
-
+    rank = partial(_plainest, plain=[_tree(entry.example, entry).casefold()])
     trees = defaultdict(list)
     for record in sorted(records, key=lambda record: record["file"].count("/")):
         trees[_tree(record["file"], entry)].append(record)
@@ -145,19 +147,11 @@ def _sets(records: list[dict], labels: Mapping | None) -> dict[tuple[str, str], 
     return sets
 
 
-def _plainest(key: tuple[str, str]) -> tuple:
-    """Order of sets: the first is the one that the others may be copies of."""
-    tree, ending = key
-    is_plain = tree.casefold().split("/")[-1] in _PLAIN
-    depth = tree.count("/") + bool(tree)
-    return bool(ending), bool(_DERIVED.search(tree)), not is_plain, depth, key
-
-
 def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> list[dict]:
     """Keep one of several sets of files that are changed copies of one another."""
     sets = _sets(records, labels)
     kept: list[tuple[str, str]] = []
-    for key in sorted(sets, key=_plainest):
+    for key in sorted(sets, key=lambda key: (bool(key[1]), *_plainest(key[0], _PLAIN), key)):
         said = any(record["said"] for record in sets[key].values())
         others = kept if said or len(sets) <= _MANY else ()
         found = ((one, _parallel(sets[one], sets[key], said)) for one in others)
