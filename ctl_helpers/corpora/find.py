@@ -104,10 +104,14 @@ def _is_named(folder: Path, entry: Corpus) -> bool:
     return not runs.isdisjoint(entry.folders)
 
 
+def _by_emotion(sample: list[PurePosixPath], labels: Mapping[str, str] | None = None) -> bool:
+    """Whether some recordings lie in folders that are named after emotions."""
+    return any(isinstance(parse_generic(path, labels), Labels) for path in sample)
+
+
 def _is_sorted(sample: list[PurePosixPath], entry: Corpus) -> bool:
     """Whether a folder, whatever its name, is none of a corpus's but sorted by emotion."""
-    sorted_ = any(isinstance(parse_generic(path), Labels) for path in sample)
-    return sorted_ and not any(_has_form(path, entry) for path in sample)
+    return _by_emotion(sample) and not any(_has_form(path, entry) for path in sample)
 
 
 def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
@@ -172,9 +176,7 @@ def parse_generic(path: PurePath, labels: Mapping[str, str] | None = None) -> La
 
 def _is_own(place: Path, reading: Reading) -> bool:
     """Whether a folder is a corpus outside the catalogue: by its tables, or sorted by emotion."""
-    return bool(tables_in(place, reading)) or any(
-        isinstance(parse_generic(path, reading.labels), Labels) for path in _sample(place)
-    )
+    return bool(tables_in(place, reading)) or _by_emotion(_sample(place), reading.labels)
 
 
 def _name_of(word: str) -> str:

@@ -320,7 +320,7 @@ def load_manifest(
             f" such as {wrong[0].file}: {wrong[0].misplaced}; if this is another corpus, list its "
             "files in a manifest.csv with path and emotion"
         )
-    if native and entry and entry.published and not unpublished:
+    if native and entry and not unpublished:
         _leave_unpublished(entry, listing)
     longest = seconds or signal_length(name) / RATE
     listing.parts.sort(key=attrgetter("file", "start"))

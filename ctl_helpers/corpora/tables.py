@@ -16,16 +16,14 @@ import pandas as pd
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.errors import StudyError
 
-ALIASES = {
-    "path": (
-        *("file", "filename", "file_name", "filepath", "file_path"),
-        *("wav", "audio", "audio_filepath"),
-    ),
-    "emotion": ("label", "class", "category"),
-    "speaker": ("speaker_id", "spk", "speakerid"),
-    "sex": ("gender",),
-    "text": ("transcript", "transcription"),
+_WORDS = {
+    "path": "file filename file_name filepath file_path wav audio audio_filepath",
+    "emotion": "label class category",
+    "speaker": "speaker_id spk speakerid",
+    "sex": "gender",
+    "text": "transcript transcription",
 }
+ALIASES = {ours: tuple(words.split()) for ours, words in _WORDS.items()}
 """Columns that are read, and the other names that each may have. Path and emotion are needed."""
 TIMES = {"start": "start begin onset offset", "end": "end stop", "duration": "duration dur"}
 """Columns of times by their names, which ``_time`` and a unit (``_s``, ``_ms``) may follow."""
