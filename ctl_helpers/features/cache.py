@@ -38,7 +38,7 @@ def cached_rows(
     compute: Callable,
     shape: tuple,
     each: Callable,
-    retry: bool = True,
+    retry: bool,
 ) -> tuple[np.ndarray, np.ndarray, dict[int, str]]:
     """Read rows from the cache, after computing those that are not there.
 
@@ -137,13 +137,12 @@ def _checksum(row: np.void) -> int:
 def _make(made, folder, names, sources, compute, shape, each) -> dict[int, str]:
     """Write a file with all rows: those that other files hold are copied, others computed."""
     offset = np.lib.format.open_memmap(made, "w+", _row_type(shape), (len(names),)).offset
-    wanted, known = {*names}, {}
+    wanted, known = np.array(names, "S24"), {}
     for file in folder.glob("*.npy"):
         heads = _heads(file)
-        held = zip(range(len(heads)), heads["name"].astype(str), _failed(heads), strict=True)
-        held = [(row, name) for row, name, failed in held if name in wanted and not failed]
-        rows = np.load(file, mmap_mode="r") if held else None
-        known |= {name: rows[row] for row, name in held}
+        held = np.flatnonzero(np.isin(heads["name"], wanted) & ~_failed(heads))
+        rows = np.load(file, mmap_mode="r") if len(held) else None
+        known |= {heads["name"][row].decode(): rows[row] for row in held}
     _write(((row, known[name]) for row, name in enumerate(names) if name in known), made, offset)
     new = [row for row, name in enumerate(names) if name not in known]
     size = min(_CHUNK, max(1, len(new) // 8))
