@@ -13,7 +13,7 @@ from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.markup import CAPTIONS, template
 from ctl_helpers.report.notebooks import read_about
 from ctl_helpers.results.naming import OURS, label_of, name_of
-from ctl_helpers.results.references import references
+from ctl_helpers.results.published import references
 from ctl_helpers.runs.store import write_text
 
 _ROWS = 12  # of a corpus in the first figure

@@ -1,11 +1,14 @@
-"""The numbers that others published, each with its source and what to know when comparing."""
+"""What others published: numbers, each with what to know when comparing, and whom to cite."""
 
+import re
 from pathlib import Path
 
 import pandas as pd
 
 from ctl_helpers.results.runs import PLACE
 
+_ENTRIES = Path(__file__).with_name("references.bib")
+_SAID_BY = ["corpus", "source", "target", "method", "recipe", "protocol"]
 COLUMNS = ["method", *PLACE, "uar", "war", "reported_by", "citation", "note"]
 
 
@@ -57,3 +60,19 @@ def published_beside(runs: pd.DataFrame) -> pd.DataFrame:
     complete = pairs.groupby("protocol")["ran"].all()
     same |= (theirs["source"] == "mean") & theirs["protocol"].map(complete).eq(True)
     return theirs.loc[same, COLUMNS].reset_index(drop=True)
+
+
+def references(runs: pd.DataFrame) -> str:
+    """Give the entries that some runs need, as BibTeX.
+
+    Parameters
+    ----------
+    runs : DataFrame
+        As :func:`ctl_helpers.results.runs.load_runs` gives it.
+    """
+    used = {"every"}
+    for text in runs.reindex(columns=_SAID_BY).astype(str).to_numpy().ravel():
+        used.update(re.findall(r"[\w-]+", text))
+    _, *entries = re.split(r"\n(?=@)", _ENTRIES.read_text(encoding="utf-8"))
+    keywords = [re.search(r"keywords = \{(.*)\}", entry)[1].split(", ") for entry in entries]
+    return "\n".join(e for e, words in zip(entries, keywords, strict=True) if used & set(words))

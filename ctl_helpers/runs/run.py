@@ -279,9 +279,8 @@ def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:
     part = problem.manifest[columns].iloc[problem.test].reset_index(drop=True)
     names, blocks = np.array(problem.classes), {}
     for selection, probabilities in outcome.probabilities.items():
-        block = part.assign(predicted=names[np.argmax(probabilities, axis=1)])
-        columns = [f"p_{name}" for name in problem.classes]
-        blocks[selection] = block.join(pd.DataFrame(probabilities, columns=columns))
+        blocks[selection] = part.assign(predicted=names[np.argmax(probabilities, axis=1)])
+        blocks[selection][[f"p_{name}" for name in names]] = probabilities
     return pd.concat(blocks, names=["selection"]).reset_index("selection")
 
 

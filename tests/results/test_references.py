@@ -7,7 +7,7 @@ import pandas as pd
 
 from ctl_helpers.corpora import CATALOGUE
 from ctl_helpers.networks import ADAPTATIONS, NETWORKS
-from ctl_helpers.results.references import references
+from ctl_helpers.results.published import references
 
 ROW = dict.fromkeys(["corpus", "source", "target", "method", "recipe", "protocol"], "")
 
