@@ -58,13 +58,13 @@ class GivenMethod(Method):
     @cached_property
     def table(self) -> pd.DataFrame:
         """The predictions, text but for the probabilities."""
-        words = dict.fromkeys(["utterance", "split", "corpus"], str)
+        words, content = dict.fromkeys(["utterance", "split", "corpus"], str), self._content
         try:
-            first = self._content.partition(b"\n")[0]
+            first = content.partition(b"\n")[0]
             sign = max(b",;\t|", key=first.count)
             read = partial(pd.read_csv, sep=chr(sign), decimal="," if sign == ord(";") else ".")
-            header = read(io.BytesIO(self._content), header=None, nrows=1, dtype=str)
-            table = read(io.BytesIO(self._content), dtype=words)
+            header = read(io.BytesIO(content), header=None, nrows=1, dtype=str)
+            table = read(io.BytesIO(content), dtype=words)
         except ValueError as error:
             raise StudyError(f"{self.label}: expected a CSV table, got: {error}") from error
         names = header.iloc[0]

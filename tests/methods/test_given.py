@@ -170,11 +170,21 @@ def test_what_is_missing_is_named_in_one_line(tmp_path, change, expected):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\x00"])
-def test_a_file_that_cannot_be_read(tmp_path, content):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "cannot read it (No such file or directory)"),
+        (b"", "expected a CSV table, got: "),
+        (b"\xff\xfe\x00", "expected a CSV table, got: "),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_once(tmp_path, content, expected):
+    file = tmp_path / "theirs.csv"
     if content is not None:
-        (tmp_path / "theirs.csv").write_bytes(content)
-    with pytest.raises(StudyError, match="expected a CSV table") as caught:
-        _ = parse(f"given:{tmp_path / 'theirs.csv'}").suits(PROBLEMS[0])
-        parse(f"given:{tmp_path / 'theirs.csv'}").run(PROBLEMS[0], 0, tmp_path)
-    assert "\n" not in str(caught.value)
+        file.write_bytes(content)
+    with pytest.raises(StudyError) as caught:
+        _ = parse(f"given:{file}").suits(PROBLEMS[0])
+        parse(f"given:{file}").run(PROBLEMS[0], 0, tmp_path)
+    message = str(caught.value)
+    assert message.startswith(f"given:{file}: {expected}")
+    assert "\n" not in message and message.count("given:") == 1
