@@ -84,15 +84,13 @@ def _check_place() -> None:
 def _log_to_stderr() -> None:
     """Print this package's warnings, each as a line."""
     if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_OneLine("%(levelname)s: %(message)s"))
-        log.addHandler(handler)
+        log.addHandler(_OneLine())
         log.propagate = False
 
 
-class _OneLine(logging.Formatter):
+class _OneLine(logging.StreamHandler):
     def format(self, record: logging.LogRecord) -> str:
-        return " ".join(super().format(record).replace("WARNING", "warning", 1).split())
+        return " ".join(f"{record.levelname.lower()}: {record.getMessage()}".split())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -156,10 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     form.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
     sub.add_argument("--card", action="store_true", help="print what is known about the model")
-    sub = command("archive", _archive)
-    sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
-    sub = command("results", _results)
-    sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
+    for sub in (command("archive", _archive), command("results", _results)):
+        sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
     return parser
 
 
@@ -189,10 +185,9 @@ def _study(parsed: argparse.Namespace) -> int:
     from ctl_helpers.study.run import dry_run, run_study
 
     given = _given(parsed)
-    file = parsed.file
-    if file is None and "corpora" not in given:
-        file = _STUDIES / "miniature.yaml"
-    study = read_study(file, given, parsed.blocks)
+    if parsed.file is None and "corpora" not in given:
+        parsed.file = _STUDIES / "miniature.yaml"
+    study = read_study(parsed.file, given, parsed.blocks)
     say = partial(print, flush=True)
     if parsed.dry_run:
         return _left_out(dry_run(study, say))
@@ -291,7 +286,11 @@ def _predict(parsed: argparse.Namespace) -> int:
             print(json.dumps(row, ensure_ascii=False))
     elif len(table):
         whole = table["start"].isna().all()
-        _print(table.drop(columns=["start", "end"]) if whole else table, parsed.csv)
+        shown = table.drop(columns=["start", "end"]) if whole else table
+        if parsed.csv:
+            print(shown.to_csv(index=False, float_format="%.4f"), end="")
+        else:
+            print(shown.to_string(index=False, float_format="%.3f", na_rep=""))
     if parsed.plot and len(table):
         from ctl_helpers.report.figures import timeline
 
@@ -321,13 +320,6 @@ def _check_picture(file: Path) -> None:
             f"predict: expected a picture {', '.join(kinds)} in a folder that can be written: "
             f"--plot FILE.png, got {file}"
         )
-
-
-def _print(table, as_csv: bool) -> None:
-    if as_csv:
-        print(table.to_csv(index=False, float_format="%.4f"), end="")
-    else:
-        print(table.to_string(index=False, float_format="%.3f", na_rep=""))
 
 
 def _archive(parsed: argparse.Namespace) -> int:
