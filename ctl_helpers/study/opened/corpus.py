@@ -9,13 +9,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import Audit, audit, is_miniature, read_audio, samples_of
-from ctl_helpers.features import FEATURES as FEATURE_SETS
-from ctl_helpers.features import Features, extract
+from ctl_helpers.features import FEATURES, Features, extract
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.report import figures
 from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import spaces
-from ctl_helpers.study.pages import FEATURES
+from ctl_helpers.study import pages
 from ctl_helpers.study.plan import open_corpora
 from ctl_helpers.study.settings import read_study
 
@@ -88,7 +87,7 @@ def features_of_recipes() -> pd.DataFrame:
     rows = []
     for where, recipes in (("inside", RECIPES), ("across", TRANSFER_RECIPES)):
         for one in recipes.values():
-            sets = "; ".join(FEATURE_SETS[name] for name in one.features.split("+"))
+            sets = "; ".join(FEATURES[name] for name in one.features.split("+"))
             rows.append((one.name, where, one.features, sets, one.normalisation))
     return pd.DataFrame(rows, columns=["recipe", "used", "features", "these are", "scaled"])
 
@@ -113,7 +112,7 @@ def open_corpus(
     study = read_study(None, {"corpora": corpora} | more)
     (root, _), options = open_corpora(study, print), study.settings.reading
     found = audit(root, corpus, **options)
-    page = Page(Path(out), page_name(FEATURES, (corpus, features)), is_miniature(root))
+    page = Page(Path(out), page_name(pages.FEATURES, (corpus, features)), is_miniature(root))
     samples = samples_of(study.settings.seconds)
     failed = extract(found.manifest, features, samples=samples).failed
     manifest = found.manifest.drop(index=list(failed)).reset_index(drop=True)

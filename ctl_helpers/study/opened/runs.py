@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,27 +21,29 @@ from ctl_helpers.report import tables
 from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.notebooks import Page, listed, page_name
 from ctl_helpers.results import comparisons, spaces
+from ctl_helpers.results import runs as results
 from ctl_helpers.results.naming import OURS, method_of, name_of
-from ctl_helpers.results.runs import (
-    OPTIMISTIC,
-    grouped,
-    load_history,
-    load_predictions,
-    load_runs,
-    study_runs,
-)
-from ctl_helpers.runs.run import Run, compute, seeded
+from ctl_helpers.results.runs import OPTIMISTIC
+from ctl_helpers.runs.run import compute, seeded
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.pages import TABLES, page_of
 from ctl_helpers.study.plan import open_corpora, plan_study
 from ctl_helpers.study.settings import Study, read_study
 
 
-@dataclass(frozen=True, eq=False)
 class Opened:
     """Runs of one condition, computed where they were missing.
 
     Parameters
+    ----------
+    methods : iterable of str
+        Methods, of one recipe.
+    normalisation : str
+        See :class:`ctl_helpers.study.settings.Settings`.
+    **chosen
+        Further fields of `Settings`.
+
+    Attributes
     ----------
     page : Page
         Where figures and tables are kept.
@@ -51,37 +53,37 @@ class Opened:
         The runs as they were planned.
     store : RunStore
         Where they are.
+    runs, predictions, history, scores : DataFrame
+        From `runs.load_runs`, `runs.load_predictions`, `runs.load_history` and
+        `tables.ours_beside_published`.
+    honest : DataFrame
+        The predictions of the epochs that were not picked by their score on the test part.
     """
 
-    page: Page
-    title: str
-    planned: list[Run]
-    store: RunStore
-
-    @cached_property
-    def runs(self) -> pd.DataFrame:
-        """A row per run; see :func:`ctl_helpers.results.runs.load_runs`."""
-        return load_runs(self.store, [run.name for run in self.planned])
-
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """A row per test utterance and run."""
-        return load_predictions(self.store, self.runs)
-
-    @cached_property
-    def honest(self) -> pd.DataFrame:
-        """The predictions of the epochs that were not picked by their score on the test part."""
-        return self.predictions[self.predictions["selection"] != OPTIMISTIC]
-
-    @cached_property
-    def history(self) -> pd.DataFrame:
-        """A row per epoch and run."""
-        return load_history(self.store, self.runs)
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        """Scores beside the published ones."""
-        return tables.ours_beside_published(self.runs, self.predictions)
+    def __init__(self, methods: Iterable[str], normalisation: str = "own", **chosen: Any):
+        asked: dict = {"methods": tuple(methods), "normalisations": (normalisation,)}
+        settings = replace(read_study(None, chosen).settings, **asked)
+        study, out = Study(settings, {"": settings}), Path(settings.out)
+        open_corpora(study, print)
+        plan = plan_study(study)
+        if not plan.runs:
+            places = settings.pairs or settings.names
+            said = f"expected methods for {places}, got {', '.join(methods)}"
+            raise StudyError("; ".join(plan.problems) or said)
+        (group, self.planned), *others = plan.runs.items()
+        if others:
+            raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
+        notebook, words, self.title = page_of(group, self.planned)
+        self.store = RunStore(out / "runs")
+        if failures := compute(self.planned, self.store, settings.jobs):
+            raise StudyError("; ".join(dict.fromkeys(failures.values())))
+        synthetic = self.planned[0].problem.synthetic
+        self.page = Page(out, page_name(notebook, words), synthetic)
+        self.runs = results.load_runs(self.store, [run.name for run in self.planned])
+        self.predictions = results.load_predictions(self.store, self.runs)
+        self.honest = self.predictions[self.predictions["selection"] != OPTIMISTIC]
+        self.history = results.load_history(self.store, self.runs)
+        self.scores = tables.ours_beside_published(self.runs, self.predictions)
 
     @cached_property
     def problem(self) -> Problem:
@@ -94,7 +96,6 @@ class Opened:
         return f"a guess reaches {100 / len(self.planned[0].problem.classes):.1f} %"
 
 
-@dataclass(frozen=True, eq=False)
 class OpenedInside(Opened):
     """Runs of one method inside one corpus."""
 
@@ -127,7 +128,7 @@ class OpenedInside(Opened):
         Where none of the report has, those of ``mfcc+linear``, which takes a second and is not
         kept. Empty where speakers are not known.
         """
-        runs = study_runs(self.page.out)
+        runs = results.study_runs(self.page.out)
         runs = runs[(runs["corpus"] == self.problem.corpus) & (runs["selection"] != OPTIMISTIC)]
         condition = runs["protocol"].map(tables.condition_of)
         runs = runs[condition.isin([tables.SHUFFLED, tables.HELD_OUT])]
@@ -144,7 +145,7 @@ class OpenedInside(Opened):
                 problems += problems_inside(problem.manifest, "loso")
                 runs = [seeded(one, method, 0) for one in problems]
                 compute(runs, RunStore(Path(folder)), jobs=1)
-            return load_runs(folder)
+            return results.load_runs(folder)
 
     def leak(self):
         """Say what a voice is worth that was heard in training."""
@@ -188,13 +189,12 @@ class OpenedInside(Opened):
         )
 
 
-@dataclass(frozen=True, eq=False)
 class OpenedAcross(Opened):
     """Runs of several methods from a source to a target."""
 
     def by_method(self, frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         """Give each method, how it is written, and its rows of a frame with the column run."""
-        for row, runs in grouped(self.runs, ["method", "recipe", "normalisation"]):
+        for row, runs in results.grouped(self.runs, ["method", "recipe", "normalisation"]):
             yield row["method"], method_of(row), frame[frame["run"].isin(runs["run"])]
 
     @cached_property
@@ -252,7 +252,7 @@ def open_inside(
         only, seeds, selection, epochs, jobs.
     """
     chosen = {"names": [corpus], "protocols": [protocol], "pairs": "none"}
-    return OpenedInside(*_open(chosen | more | {"corpora": corpora}, [method]))
+    return OpenedInside([method], **chosen | more | {"corpora": corpora})
 
 
 def open_across(
@@ -278,7 +278,7 @@ def open_across(
     """
     chosen = {"protocols": "none", "pairs": [f"{source}:{target}"], "scorings": [scoring]}
     chosen |= {"names": source.split("+") + target.split("+"), "labels": [labels]}
-    return OpenedAcross(*_open(chosen | more | {"corpora": corpora}, methods))
+    return OpenedAcross(methods, **chosen | more | {"corpora": corpora})
 
 
 def open_report(out: str = "reports") -> tuple[Page, Findings]:
@@ -287,23 +287,3 @@ def open_report(out: str = "reports") -> tuple[Page, Findings]:
     if found.synthetic:
         print(SYNTHETIC)
     return Page(Path(out), TABLES, found.synthetic), found
-
-
-def _open(chosen: dict, methods: Iterable[str]) -> tuple[Page, str, list[Run], RunStore]:
-    normalisation = chosen.pop("normalisation", "own")
-    asked: dict = {"methods": tuple(methods), "normalisations": (normalisation,)}
-    settings = replace(read_study(None, chosen).settings, **asked)
-    study = Study(settings, {"": settings})
-    open_corpora(study, print)
-    plan, out = plan_study(study), Path(settings.out)
-    if not plan.runs:
-        said = f"expected methods for {settings.pairs or settings.names}, got {', '.join(methods)}"
-        raise StudyError("; ".join(plan.problems) or said)
-    (group, runs), *others = plan.runs.items()
-    if others:
-        raise StudyError(f"expected methods of one recipe, got {[g.label for g in plan.runs]}")
-    notebook, words, title = page_of(group, runs)
-    store = RunStore(out / "runs")
-    if failures := compute(runs, store, settings.jobs):
-        raise StudyError("; ".join(dict.fromkeys(failures.values())))
-    return Page(out, page_name(notebook, words), runs[0].problem.synthetic), title, runs, store
