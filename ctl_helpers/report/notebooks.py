@@ -1,7 +1,6 @@
 """Notebooks as pages of a report: what they keep and show, and how a batch executes them."""
 
 import copy
-import functools
 import hashlib
 import json
 import logging
@@ -11,7 +10,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -203,7 +202,7 @@ def read_about(notebook: Path) -> dict:
         return {}
 
 
-@functools.lru_cache(maxsize=1)
+@cache
 def code_hash() -> bytes:
     """Hash of the package's source and data."""
     found = hashlib.sha256()
@@ -369,8 +368,7 @@ def to_page(notebook, title: str) -> str:
     logging.getLogger("traitlets").setLevel(logging.ERROR)
     left_out = {"exclude_input_prompt": True, "exclude_output_prompt": True}
     exporter = HTMLExporter(template_name="basic", **left_out)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings(action="ignore"):
         body = exporter.from_notebook_node(notebook)[0]
     styles = (HtmlFormatter(style=name) for name in ("default", "github-dark"))
     light, dark = (Markup(style.get_style_defs(".highlight")) for style in styles)

@@ -74,9 +74,8 @@ def list_notebooks(
 
 
 def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Notebook:
-    chosen = asdict(settings) | {"changes": settings.changes[0], "method": settings.methods[0]}
-    chosen |= {"normalisation": group.normalisation, "labels": group.labels}
-    chosen |= {"protocol": group.protocol, "scoring": group.protocol}
+    chosen = asdict(settings) | asdict(group) | {"scoring": group.protocol}
+    chosen |= {"changes": settings.changes[0], "method": settings.methods[0]}
     chosen |= {"corpus": group.place[0], "source": group.place[0], "target": group.place[-1]}
     chosen = {k: list(v) if isinstance(v, tuple) else v for k, v in chosen.items()}
     seldom = ("epochs", "divisions", "only", "changes")

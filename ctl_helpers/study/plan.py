@@ -293,9 +293,8 @@ def _add(
             more = product(suiting, seeds or settings.seeds)
             runs = plan.runs.get(group, []) + [seeded(one, method, seed) for one, seed in more]
             plan.runs[group] = _each_once(runs)
-            asked = plan.settings.get(group)
-            texts = (*asked.methods, text) if asked else (text,)
-            methods = tuple(dict.fromkeys(texts))
+            asked = plan.settings.get(group, replace(settings, methods=()))
+            methods = tuple(dict.fromkeys([*asked.methods, text]))
             plan.settings[group] = replace(settings, methods=methods, changes=(change,))
 
 

@@ -1,6 +1,6 @@
 """Run a study: compute its runs, execute its notebooks, write the index page."""
 
-import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,11 +122,9 @@ def _left_out(plan: Plan) -> list[str]:
 
 def _writable(out: Path) -> Path:
     """Make the report's folder, and find out now whether it can be written."""
-    probe = out / f".written.{os.getpid()}"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        tempfile.TemporaryFile(dir=out).close()
     except OSError as error:
         raise StudyError(
             f"report folder {out}: cannot write ({error.strerror or error}); "
