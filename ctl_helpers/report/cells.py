@@ -41,8 +41,7 @@ def as_text(frame: pd.DataFrame, digits: int = 1) -> pd.DataFrame:
     if {"method", "recipe", "normalisation"} <= set(frame.columns):
         frame = frame.assign(method=[method_of(row) for row in frame.to_dict("records")])
         frame = frame.drop(columns=_CONDITION, errors="ignore")
-    hidden = _HIDDEN | {f"{c}{end}" for c in frame for end in ("_low", "_high")}
-    hidden |= {f"of_{c}" for c in frame}
+    hidden = _HIDDEN | {form.format(c) for c in frame for form in ("{}_low", "{}_high", "of_{}")}
     if "uar" not in frame:  # where each score is a column, the method says who reports them
         hidden.add("reported_by")
     if "labels" in frame and frame["labels"].isin(["", "emotion"]).all():
