@@ -115,6 +115,13 @@ def open_corpora(study: Study, say: Callable = lambda line: None) -> tuple[Path,
     return folder, list(find_corpora(folder, study.settings.columns, study.settings.emotions))
 
 
+def load_manifests(study: Study, say: Callable = lambda line: None) -> Iterator[pd.DataFrame]:
+    """Give the manifest of each corpus that a study names; ``say`` as for `open_corpora`."""
+    root, found = open_corpora(study, say)
+    for name in names_of(study.settings, found):
+        yield load_manifest(root, name, **study.settings.reading)
+
+
 def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> Plan:
     """Plan every run of a study.
 
@@ -221,7 +228,7 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
         with _naming_problems(plan, name):
             problems = _problems_inside(plan.manifests[name], protocol, settings)
             held_out |= any(problem.held_out for problem in problems)
-            _add(block, settings, plan, (name,), problems)
+            _add(block, settings, plan, problems, settings.seeds)
     pairs = _pairs(settings, found)
     for (source, target), scoring, labels in product(pairs, settings.scorings, settings.labels):
         if any(name not in plan.manifests for name in [*source.split("+"), *target.split("+")]):
@@ -231,7 +238,7 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
             halved = scoring == "inductive"  # each seed divides the target anew
             for seeds in [(seed,) for seed in settings.seeds] if halved else [settings.seeds]:
                 problems = problems_across(*asked, seeds[0])
-                _add(block, settings, plan, (source, target), problems, seeds)
+                _add(block, settings, plan, problems, seeds)
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     asked_for = {text: method for text, *_, method in _methods(settings, across=False)}
     for text, method in asked_for.items():
@@ -272,25 +279,22 @@ def _naming_problems(plan: Plan, place: str) -> Iterator[None]:
 
 
 def _add(
-    block: str,
-    settings: Settings,
-    plan: Plan,
-    place: tuple[str, ...],
-    problems: list[Problem],
-    seeds: tuple[int, ...] | None = None,
+    block: str, settings: Settings, plan: Plan, problems: list[Problem], seeds: Iterable[int]
 ) -> None:
-    across, length = len(place) > 1, samples_of(settings.seconds)
+    """Add a run of every method for each of some problems of one place and each of the seeds."""
+    first, length = problems[0], samples_of(settings.seconds)
+    place = (first.source, first.target) if first.across else (first.corpus,)
     problems = [replace(problem, length=length) for problem in problems]
-    for text, normalisation, change, method in _methods(settings, across):
-        label = method.recipe.name if isinstance(method, NetworkMethod) and across else method.label
+    for text, normalisation, change, method in _methods(settings, first.across):
+        named = first.across and isinstance(method, NetworkMethod)
+        label, kind = method.recipe.name if named else method.label, method.kind
         normalisation = change.pop("normalisation", None) or normalisation  # no label has it
-        with _naming_problems(plan, f"{' -> '.join(place)}: {text}"):
+        with _naming_problems(plan, f"{first.place}: {text}"):
             suiting = [problem for problem in problems if method.suits(problem)]
             if not suiting:
                 continue
-            first, kind = suiting[0], method.kind
             group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
-            more = product(suiting, seeds or settings.seeds)
+            more = product(suiting, seeds)
             runs = plan.runs.get(group, []) + [seeded(one, method, seed) for one, seed in more]
             plan.runs[group] = _each_once(runs)
             asked = plan.settings.get(group, replace(settings, methods=()))
@@ -371,12 +375,10 @@ def list_splits(study: Study) -> pd.DataFrame:
         A row per utterance and split: corpus, protocol, division (its seed), split, part (train or
         test), utterance, emotion, speaker.
     """
-    root, found = open_corpora(study)
-    settings, tables = study.settings, []
-    for name in names_of(settings, found):
-        manifest = load_manifest(root, name, **settings.reading)
-        for protocol in settings.protocols:
-            problems = _problems_inside(manifest, protocol, settings)
+    tables = []
+    for manifest in load_manifests(study):
+        for protocol in study.settings.protocols:
+            problems = _problems_inside(manifest, protocol, study.settings)
             for problem, part in product(problems, ("train", "test")):
                 rows = manifest.iloc[getattr(problem, part)]
                 place = {"protocol": protocol, "division": problem.division, "split": problem.split}

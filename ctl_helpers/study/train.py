@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers import __version__
-from ctl_helpers.corpora import LAYOUTS, drop_copies, load_manifest, samples_of
+from ctl_helpers.corpora import LAYOUTS, drop_copies, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
 from ctl_helpers.methods.network import NetworkMethod, normalised
@@ -22,7 +22,7 @@ from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.predict import distance_from_mean
 from ctl_helpers.runs.run import Run
 from ctl_helpers.runs.store import canonical
-from ctl_helpers.study.plan import names_of, open_corpora
+from ctl_helpers.study.plan import load_manifests
 from ctl_helpers.study.settings import Study
 
 _LIMITS = (
@@ -99,12 +99,9 @@ def train_network(
 
 def _whole_problem(study: Study) -> Problem:
     """Make a problem that trains on everything; its predictions are not looked at."""
-    (root, found), settings = open_corpora(study, print), study.settings
-    names = names_of(settings, found)
-    manifests = [load_manifest(root, name, **settings.reading) for name in names]
-    manifest = pd.concat(drop_copies(manifests), ignore_index=True)
+    manifest = pd.concat(drop_copies([*load_manifests(study, print)]), ignore_index=True)
     rows, classes = np.arange(len(manifest)), classes_of(manifest)
-    corpus, length = "+".join(manifest["corpus"].unique()), samples_of(settings.seconds)
+    corpus, length = "+".join(manifest["corpus"].unique()), samples_of(study.settings.seconds)
     return Problem(manifest, classes, rows, rows, "whole", "all", corpus=corpus, length=length)
 
 
