@@ -4,10 +4,10 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS
+from ctl_helpers.methods.network import NetworkMethod
 from ctl_helpers.report.notebooks import Notebook
 from ctl_helpers.results.naming import method_of, name_of, title_of
 from ctl_helpers.results.runs import study_runs
@@ -18,7 +18,6 @@ from ctl_helpers.study.settings import READING, Settings, Study
 FEATURES, INSIDE = "1_feature_exploration", "2_cpac_kfold"
 ACROSS, TABLES = "3_caam_transfer", "4_result_tables"
 _USUAL = ("own", "transductive", "emotion", "")
-_WITH_PAGES = ("network", "adaptation")  # kinds of methods
 _PARAMETERS = {
     INSIDE: ("corpus", "method", "protocol", "folds", "selection"),
     ACROSS: ("source", "target", "methods", "scoring", "labels"),
@@ -52,7 +51,7 @@ def list_notebooks(
     looked_at = {}
     for group in complete:
         settings, runs = plan.settings[group], plan.runs[group]
-        if not settings.notebooks or group.kind not in _WITH_PAGES:
+        if not (settings.notebooks and isinstance(runs[0].method, NetworkMethod)):
             continue
         made = _of_group(group, settings, plan, common)
         if named.setdefault(made.name, made) != made:  # by its folds or selection, say
@@ -91,7 +90,8 @@ def _of_group(group: Group, settings: Settings, plan: Plan, common: dict) -> Not
 
 def page_of(group: Group, runs: Sequence[Run]) -> tuple[str, list[str], str]:
     """Say which notebook shows these runs of networks, what sets its page apart, and its title."""
-    if group.kind not in _WITH_PAGES:
+    method = runs[0].method
+    if not isinstance(method, NetworkMethod):
         raise StudyError(f"expected a network, such as cpac/quick, got {group.label}")
     said = (*group.place, *dict.fromkeys(group.label.split("/")))
     said += (group.protocol, group.normalisation, group.labels)
@@ -100,7 +100,6 @@ def page_of(group: Group, runs: Sequence[Run]) -> tuple[str, list[str], str]:
         places = " → ".join(map(name_of, group.place))
         unusual = [word for word in (group.protocol, group.labels) if word not in _USUAL]
         return ACROSS, words, ", ".join([places, group.label, *unusual])
-    method: Any = runs[0].method
     row = {"corpus": group.place[0], "protocol": group.protocol, "method": method.name}
     row |= {"recipe": method.recipe.name, "normalisation": method.recipe.normalisation}
     return INSIDE, words, title_of(row, method_of(row), name_of(row["protocol"]))

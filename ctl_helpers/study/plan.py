@@ -37,8 +37,6 @@ class Group:
         How the corpus is divided; across corpora the scoring.
     label : str
         The method inside a corpus; across corpora the recipe.
-    kind : str
-        Of the method.
     normalisation : str
         ``"own"``, or what takes its place.
     labels : str
@@ -50,10 +48,9 @@ class Group:
     place: tuple[str, ...]
     protocol: str
     label: str
-    kind: str
     normalisation: str
     labels: str
-    block: str = ""
+    block: str
 
 
 @dataclass
@@ -286,14 +283,15 @@ def _add(
     place = (first.source, first.target) if first.across else (first.corpus,)
     problems = [replace(problem, length=length) for problem in problems]
     for text, normalisation, change, method in _methods(settings, first.across):
-        named = first.across and isinstance(method, NetworkMethod)
-        label, kind = method.recipe.name if named else method.label, method.kind
+        label = method.label
+        if first.across and isinstance(method, NetworkMethod):
+            label = method.recipe.name
         normalisation = change.pop("normalisation", None) or normalisation  # no label has it
         with _naming_problems(plan, f"{first.place}: {text}"):
             suiting = [problem for problem in problems if method.suits(problem)]
             if not suiting:
                 continue
-            group = Group(place, first.protocol, label, kind, normalisation, first.labels, block)
+            group = Group(place, first.protocol, label, normalisation, first.labels, block)
             more = product(suiting, seeds)
             runs = plan.runs.get(group, []) + [seeded(one, method, seed) for one, seed in more]
             plan.runs[group] = _each_once(runs)

@@ -75,9 +75,8 @@ def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
     @functools.wraps(function)
     def wrapper(*arguments, **options):
         if any(isinstance(one, pd.DataFrame) and one.empty for one in arguments):
-            raise StudyError(
-                f"figure {function.__name__}: expected rows to draw, got an empty frame"
-            )
+            name = function.__name__
+            raise StudyError(f"figure {name}: expected rows to draw, got an empty frame")
         with plt.rc_context(_STYLE):
             figure = function(*arguments, **options)
             plt.close(figure)
