@@ -78,7 +78,7 @@ class Plan:
     @property
     def all_runs(self) -> list[Run]:
         """Every run once."""
-        return _each_once(run for runs in self.runs.values() for run in runs)
+        return _each_once(chain(*self.runs.values()))
 
     @property
     def blocks(self) -> dict[str, list[Run]]:
@@ -141,12 +141,10 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
     """
     root, found = open_corpora(study, say)
     plan = Plan()
-    wanted: dict[str, None] = {}  # in the order of the blocks
-    for settings in study.blocks.values():
-        wanted |= dict.fromkeys(_checked(settings, found))
+    wanted = chain(*(_checked(settings, found) for settings in study.blocks.values()))
     shuffled = [s.folds for s in study.blocks.values() if {"kfold", "stratified"} & {*s.protocols}]
     folds = max(shuffled, default=0)
-    for name in wanted:
+    for name in dict.fromkeys(wanted):
         with _naming_problems(plan, name):
             plan.manifests[name] = manifest = load_manifest(root, name, **study.settings.reading)
             say(_line_of(name, manifest, folds))
@@ -172,8 +170,7 @@ def _rows_for_several(plan: Plan) -> Iterator[str]:
             places.setdefault(file, set()).update(group.place)
     for file, names in places.items():
         for one, other in combinations(sorted(names), 2):
-            both = {*plan.manifests[one]["utterance"]} & {*plan.manifests[other]["utterance"]}
-            if both:
+            if both := {*plan.manifests[one]["utterance"]} & {*plan.manifests[other]["utterance"]}:
                 apart = "a column corpus" if file.startswith("given:") else "longer paths"
                 yield (
                     f"{file}: {one} and {other} both have an utterance {min(both)}, and one row "
@@ -352,16 +349,12 @@ def describe_runs(runs: Mapping[Group, list[Run]]) -> pd.DataFrame:
     columns = ["place", "protocol", "methods", "normalisation", "labels", "runs", "block"]
     rows = []
     for group, some in runs.items():
-        methods = _several(run.method.label for run in some)
+        first, *others = dict.fromkeys(run.method.label for run in some)
+        methods = textwrap.shorten(first, 100) + f" and {len(others)} more" * bool(others)
         found = {"place": " -> ".join(group.place), "methods": methods, "runs": len(some)}
         rows.append(asdict(group) | found)
     table = pd.DataFrame(rows, columns=columns)
     return table.loc[:, table.ne("").any()]
-
-
-def _several(words: Iterable[str]) -> str:
-    first, *others = dict.fromkeys(words)
-    return textwrap.shorten(first, 100) + f" and {len(others)} more" * bool(others)
 
 
 def list_splits(study: Study) -> pd.DataFrame:
