@@ -58,7 +58,7 @@ def list_notebooks(
             words, title = (*made.words, group.block), f"{made.title} ({group.block})"
             made = replace(made, words=words, title=title)
             named[made.name] = made
-        features = runs[0].method.features[0]
+        features = str(runs[0].method.features[0])
         if len(group.place) == 1 and features in PRESETS:
             looked_at[group.place[0], features] = runs[0].spec["method"]["features"]
     notebooks = list(named.values())
