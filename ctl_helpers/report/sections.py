@@ -12,7 +12,7 @@ from ctl_helpers.report.markup import CAPTIONS, escape_markdown
 from ctl_helpers.runs.store import write_text
 
 START, END = "<!-- results -->", "<!-- /results -->"
-_ROWS = 6  # of each corpus in the README
+_ROWS = 9  # of each corpus in the README
 
 
 def rewrite_section(file: str | Path, text: str) -> None:

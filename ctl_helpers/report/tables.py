@@ -147,7 +147,8 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
         From `ours_beside_published`.
     most
         Methods of a corpus: the published ones, the best of ours under each condition (with and
-        without speech of the test voices), networks and fusions by their scores, then the others.
+        without speech of the test voices; a fusion, and one that is none), networks and fusions by
+        their scores, then the others.
 
     Returns
     -------
@@ -171,7 +172,8 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     table = _one_each(table, ["corpus", "label", "condition"])
     ours = table["reported_by"] == naming.OURS
     asked = table.assign(ours=ours, own=table["normalisation"].eq("speaker"))
-    best = ~asked.duplicated(["corpus", "condition", "own", "ours"])
+    asked["fused"] = table["kind"].eq("fusion")
+    best = ~asked.duplicated(["corpus", "condition", "own", "ours", "fused"])
     rank = np.select([~ours | best, table["kind"] != "shallow"], [0, 1], 2)
     methods = [table["corpus"], table["label"]]
     first = pd.Series(rank, table.index).groupby(methods, sort=False).min()

@@ -329,6 +329,18 @@ def test_no_table_takes_the_best_of_what_differs(tmp_path):
     }
 
 
+def test_a_first_look_has_the_best_fusion_and_the_best_that_is_none(tmp_path):
+    store = RunStore(tmp_path)
+    methods = {"mean(a, b)": 0.9, "mean(a, c)": 0.8, "egemaps+rbf": 0.7, "egemaps+linear": 0.6}
+    for method, accuracy in methods.items():
+        run = {"corpus": "emodb", "method": method, "utterances": 300, "accuracy": accuracy}
+        fabricated.add_run(store, split="fold 0", protocol="kfold", **run)
+    table = tables.ours_beside_published(results.load_runs(store))
+    table = table[table["reported_by"] == "this study"]
+    assert len(table) == 4
+    assert tables.first_look(table, most=2)["uar"].tolist() == sorted(table["uar"])[::-2]
+
+
 def test_a_first_look_is_at_one_set_of_classes_of_a_corpus(tmp_path):
     store = RunStore(tmp_path)
     fill_alike(store, ("kfold", "last", 0.4))
