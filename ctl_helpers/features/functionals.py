@@ -9,9 +9,9 @@ import numpy as np
 from ctl_helpers.features.mfcc import mfcc
 from ctl_helpers.features.settings import FeatureSettings
 
-# What opensmile calls its sets, and how many functionals they hold.
 SEGMENTS = 16
 """Parts of equal length into which `segment_means` divides an utterance."""
+# What opensmile calls its sets, and how many functionals they hold.
 OPENSMILE_SETS = {"egemaps": ("eGeMAPSv02", 88), "compare": ("ComParE_2016", 6373)}
 
 

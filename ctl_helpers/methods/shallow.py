@@ -25,7 +25,7 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
     "linear-balanced": {"kernel": "linear", "C": 0.001, "class_weight": "balanced"},
     "rbf": {"kernel": "rbf", "C": 10.0},  # gamma: 1 / (functionals x variance)
     "logistic": {"C": 0.1, "max_iter": 5000},
-    "ridge": {"alpha": 0.02, "sharpness": 6.0},
+    "ridge": {"alpha": 0.02, "sharpness": 6.0},  # RAVDESS had a say, too; see docs/modern.md
 }
 
 
