@@ -10,7 +10,7 @@ import numpy as np
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS, FeatureSettings, Normalised, normalise, with_versions
-from ctl_helpers.methods.outcome import Members, Method, Outcome
+from ctl_helpers.methods.outcome import Members, Method, Outcome, has_something_new
 from ctl_helpers.methods.vectors import vectors
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
@@ -51,6 +51,11 @@ class NetworkMethod(Method):
         """The method and its recipe, as a study names it."""
         return f"{self.name}/{self.recipe.name}"
 
+    @property
+    def adapts(self) -> bool:
+        """Whether it learns from unlabelled speech, too."""
+        return self.kind == "adaptation"
+
     @cached_property
     def features(self) -> tuple[str | FeatureSettings, ...]:
         """The recipe's features, and those of its recordings played faster or slower."""
@@ -64,14 +69,10 @@ class NetworkMethod(Method):
         return (*recipe.features.split("+"), *versions)
 
     def suits(self, problem: Problem) -> bool:
-        """Whether the problem is inside a corpus; with adaptation, whether it has something new.
-
-        That is another corpus, or speakers held out, if the recipe normalises each speaker and so
-        listens to them anyway.
-        """
-        if self.kind == "network":
-            return not problem.across
-        return problem.across or (problem.held_out and self.recipe.normalisation == "speaker")
+        """Whether the problem is inside a corpus; with adaptation, whether it has something new."""
+        if self.adapts:
+            return has_something_new(problem, self.recipe.normalisation)
+        return not problem.across
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
@@ -88,7 +89,7 @@ class NetworkMethod(Method):
     def work(self, problem: Problem) -> float:
         """Utterances times epochs, to put long runs first."""
         pairs = 2 * max(len(problem.train), len(problem.unlabelled))
-        return self.recipe.epochs * (pairs if self.kind == "adaptation" else len(problem.train))
+        return self.recipe.epochs * (pairs if self.adapts else len(problem.train))
 
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Train the network and predict the test part."""

@@ -64,6 +64,8 @@ class Method:
         The epoch that is scored.
     seeded : bool
         Whether the seed changes anything.
+    adapts : bool
+        Whether it learns from unlabelled speech of the target, or of the speakers held out.
     features : tuple of str or FeatureSettings
         What has to be extracted for it, in the order of `Problem.features`.
     members : sequence of Method
@@ -78,6 +80,7 @@ class Method:
     members: Any = ()
     packages: tuple[str, ...] = ()
     seeded: Any = False
+    adapts: Any = False
     selection: str = "last"
 
     @property
@@ -104,3 +107,12 @@ class Method:
     def run(self, problem: Problem, seed: int, folder: Path, members: Members = ()) -> Outcome:
         """Solve a problem; ``folder`` is for checkpoints, ``members`` are probabilities."""
         raise NotImplementedError
+
+
+def has_something_new(problem: Problem, normalisation: str) -> bool:
+    """Whether there is unlabelled speech that a method of adaptation may learn from.
+
+    That is another corpus, or speakers held out, if the method normalises each speaker and so
+    listens to them anyway.
+    """
+    return problem.across or (problem.held_out and normalisation == "speaker")

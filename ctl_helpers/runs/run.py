@@ -237,7 +237,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         leftover.unlink()
     aside = outcome.details.get("validation", 0)
     scored = _scores(predictions, outcome.epochs)
-    adapted = problem.unlabelled if run.method.kind == "adaptation" else problem.adapt
+    adapted = problem.unlabelled if run.method.adapts else problem.adapt
     record = {
         "scores": scored,
         "utterances": {

@@ -191,7 +191,7 @@ def _has_recipe(method: Method) -> bool:
 
 
 def _adapts(method: Method) -> bool:
-    return method.kind == "adaptation" or any(map(_adapts, method.members))
+    return method.adapts or any(map(_adapts, method.members))
 
 
 def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:

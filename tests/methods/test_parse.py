@@ -84,7 +84,7 @@ def test_given_predictions_are_named_by_their_file():
         ("nope/modern", "a method of adaptation (source-only, caam-released"),
         ("cpac/nope", "recipe 'nope': expected one of released"),
         ("cdan/timnet", "recipe 'timnet': expected one of released"),
-        ("compare+nope", "FEATURES+CLASSIFIER (linear, linear-balanced, rbf, logistic, ridge)"),
+        ("compare+nope", "FEATURES+CLASSIFIER (linear, linear-balanced, rbf, logistic, ridge,"),
         ("mean(cpac)", "expected two members or more"),
         ("median(cpac, timnet)", "mean(...), geometric(...) or given:FILE"),
         ("", "method ''"),

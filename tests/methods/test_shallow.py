@@ -12,6 +12,7 @@ from toys import CLASSIFIER, toy_features, toy_manifest, write_code
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods import parse
+from ctl_helpers.methods.ridge import WeightedRidge
 from ctl_helpers.methods.shallow import CLASSIFIERS
 from ctl_helpers.protocols import problems_across, problems_inside
 
@@ -87,6 +88,54 @@ def test_ridge_takes_values_that_never_change_or_tell_the_emotion_alone(tmp_path
     problem = problem_of(manifest, told)
     p = solve("x.npz+ridge", problem, tmp_path)
     np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
+
+
+def test_aligned_ridge_follows_a_target_whose_speech_lies_elsewhere():
+    def errors(classifier):
+        found = []
+        for seed in range(8):
+            rng = np.random.default_rng(seed)
+            centres, y = 3 * rng.normal(size=(3, 8)), np.arange(90) % 3
+            source, target = (centres[y] + rng.normal(size=(90, 8)) for _ in range(2))
+            target = target + 2 * rng.normal(size=8)
+            model = WeightedRidge(**CLASSIFIERS[classifier]).fit(source, y, target)
+            found.append((model.predict_proba(target).argmax(axis=1) != y).mean())
+        return np.mean(found)
+
+    assert errors("ridge") > 0.05
+    assert errors("aligned-ridge") < errors("ridge") / 5
+
+
+def test_aligned_ridge_brings_the_means_of_its_own_guesses_together():
+    rng = np.random.default_rng(1)
+    centres, y = rng.normal(size=(3, 4)), np.arange(90) % 3
+    source, target = (
+        centres[y] + rng.normal(size=(90, 4)),
+        centres[y] + rng.normal(size=(90, 4)) + 1,
+    )
+
+    def distance(strength):
+        settings = {"alpha": 0.02, "sharpness": 1.0, "strength": strength, "rounds": 1}
+        guesses = WeightedRidge(0.02, 1.0).fit(source, y).predict_proba(target)
+        model = WeightedRidge(**settings).fit(source, y, target)
+        here, there = (np.log(model.predict_proba(inputs)) for inputs in (source, target))
+        means = [side - side.mean(axis=1, keepdims=True) for side in (here, there)]
+        known, told = np.eye(3)[y], guesses / guesses.sum(axis=0)
+        apart = known.T @ means[0] / known.sum(axis=0)[:, None] - told.T @ means[1]
+        return np.square(apart).sum()
+
+    assert distance(100.0) < distance(1.0) / 10
+
+
+def test_aligned_ridge_needs_a_corpus_or_speakers_that_are_new():
+    def suited(normalisation, **how):
+        problem = replace(problem_of(toy_manifest(EMOTIONS, 36)), **how)
+        return parse("x.npz+aligned-ridge", normalisation).suits(problem)
+
+    assert suited("speaker", held_out=True)
+    assert suited("own", source="emodb", target="casia")
+    assert not suited("own", held_out=True)
+    assert not suited("speaker")
 
 
 def test_two_classes_and_two_sets_of_features(tmp_path):
