@@ -64,22 +64,21 @@ class WeightedRidge:
         self.weights = _telling(inputs, emotions)
         self.weighted = inputs * self.weights
         self.gamma = 0.5 / (self.weighted.var(axis=0, dtype=np.float64).sum() or 1.0)
-        kernel = rbf_kernel(self.weighted, gamma=self.gamma)
-        system = self._loss(emotions) @ kernel + self.alpha * np.eye(len(kernel))
+        system = self._of_the_loss(rbf_kernel(self.weighted, gamma=self.gamma), emotions)
+        system[np.diag_indices_from(system)] += self.alpha
         targets = np.zeros_like(emotions)
         targets[: len(self.labels)] = self.labels - self.shares
         self.solution = np.linalg.solve(system, targets)
 
-    def _loss(self, emotions: np.ndarray) -> np.ndarray:
-        """Quadratic form of what is regressed: squared errors, and distances between the means."""
+    def _of_the_loss(self, kernel: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+        """Multiply the quadratic form of errors and of distances between means by the kernel."""
         known = np.arange(len(emotions)) < len(self.labels)
-        form = np.diag(known.astype(float))
         if known.all():
-            return form
+            return kernel
         together_and_each = np.column_stack([np.ones(len(emotions)), emotions])
         here, there = (together_and_each * part[:, None] for part in (known, ~known))
         apart = here / here.sum(axis=0) - there / there.sum(axis=0)
-        return form + self.strength * apart @ apart.T
+        return kernel * known[:, None] + self.strength * apart @ (apart.T @ kernel)
 
 
 def _telling(inputs: np.ndarray, emotions: np.ndarray) -> np.ndarray:

@@ -161,6 +161,8 @@ def _transfer(across: pd.DataFrame, chosen: pd.DataFrame) -> str:
     ours = ours[ours["protocol"].eq("transductive")]
     if ours.empty:
         return ""
+    single = ~(ours["source"] + ours["target"]).str.contains("+", regex=False)
+    ours = ours[single | ~single.any()]  # pairs of single corpora, if there are any
     ours = ours.assign(name=[method_of(row) for row in ours.to_dict("records")])
     pairs = ours.groupby(["source", "target"]).ngroups
     means = ours.groupby("name").agg(uar=("uar", "mean"), pairs=("uar", "size"))

@@ -261,6 +261,18 @@ def test_methods_that_ran_on_few_pairs_are_said_to(tmp_path):
     assert "Across corpora (1 pair, " in said and "chance 25 to 50 %" in said
 
 
+def test_pairs_with_several_sources_are_not_mixed_with_pairs_of_one(tmp_path):
+    store = RunStore(tmp_path / "runs")
+    asked = {"method": "dann", "target": "emodb", "protocol": "transductive", "split": "all"}
+    asked["recipe"] = fabricated.recipe("modern")
+    fabricated.add_run(store, source="casia+ravdess", accuracy=0.95, **asked)
+    alone = " ".join(Findings(tmp_path).sentences())
+    assert "Across corpora (1 pair, " in alone
+    fabricated.add_run(store, source="casia", accuracy=0.3, **asked)
+    said = " ".join(Findings(tmp_path).sentences())
+    assert "Across corpora (1 pair, " in said and said != alone
+
+
 def test_what_speech_of_new_speakers_is_worth_is_said_with_the_best_of_each(tmp_path):
     store = fabricated.fill(tmp_path / "runs")
     plain = " ".join(Findings(tmp_path).sentences())
