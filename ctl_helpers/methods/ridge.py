@@ -8,12 +8,14 @@ from sklearn.metrics.pairwise import rbf_kernel
 class WeightedRidge:
     """Kernel ridge regression of the emotions, with values weighted by what they tell about them.
 
-    A value's weight is its variance between the emotions of the training part by that inside them.
+    A value's weight is its variance between the emotions of the training part, divided by that
+    inside them.
     The Gaussian kernel has fallen to 1/e at the mean squared distance of two utterances.
 
-    With `rounds`, it adapts to unlabelled speech: what is regressed shall have the same mean there
-    as in the training part, over all utterances and over those of each emotion. The emotions of
-    unlabelled utterances are the probabilities of the round before, and weights are of both parts.
+    With `rounds`, it adapts to unlabelled speech: the regressed shares are pulled to have the same
+    mean there as in the training part, over all utterances and over those of each emotion. The
+    emotions of unlabelled utterances are the probabilities of the round before; weights are of both
+    parts.
 
     Parameters
     ----------
@@ -60,17 +62,17 @@ class WeightedRidge:
         return softmax(self.sharpness * (kernel @ self.solution + self.shares), axis=1)
 
     def _regress(self, inputs: np.ndarray, emotions: np.ndarray) -> None:
-        """Regress the labels of the first utterances; `emotions` has a row for each."""
+        """Regress the labels; `inputs` and `emotions` begin with the labelled utterances."""
         self.weights = _telling(inputs, emotions)
         self.weighted = inputs * self.weights
         self.gamma = 0.5 / (self.weighted.var(axis=0, dtype=np.float64).sum() or 1.0)
-        system = self._of_the_loss(rbf_kernel(self.weighted, gamma=self.gamma), emotions)
+        system = self._system(rbf_kernel(self.weighted, gamma=self.gamma), emotions)
         system[np.diag_indices_from(system)] += self.alpha
         targets = np.zeros_like(emotions)
         targets[: len(self.labels)] = self.labels - self.shares
         self.solution = np.linalg.solve(system, targets)
 
-    def _of_the_loss(self, kernel: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+    def _system(self, kernel: np.ndarray, emotions: np.ndarray) -> np.ndarray:
         """Multiply the quadratic form of errors and of distances between means by the kernel."""
         known = np.arange(len(emotions)) < len(self.labels)
         if known.all():
