@@ -25,7 +25,8 @@ class WeightedRidge:
         Factor on the regressed shares (about 1 for the emotion, 0 for the others), before the
         softmax that makes probabilities of them.
     strength : float
-        Weight of the means' squared distances, where the error of one utterance weighs 1.
+        Weight of the squared distance between two means, where the error of one utterance weighs 1:
+        times 1 / (1/n + 1/m) for means over n and m utterances, as few tell little.
     rounds : int
         How often to regress with guesses of the unlabelled emotions.
 
@@ -79,8 +80,10 @@ class WeightedRidge:
             return kernel
         together_and_each = np.column_stack([np.ones(len(emotions)), emotions])
         here, there = (together_and_each * part[:, None] for part in (known, ~known))
-        apart = here / here.sum(axis=0) - there / there.sum(axis=0)
-        return kernel * known[:, None] + self.strength * apart @ (apart.T @ kernel)
+        sizes, others = here.sum(axis=0), there.sum(axis=0)
+        apart = here / sizes - there / others
+        weights = self.strength / (1 / sizes + 1 / others)
+        return kernel * known[:, None] + (apart * weights) @ (apart.T @ kernel)
 
 
 def _telling(inputs: np.ndarray, emotions: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
     "logistic": {"C": 0.1, "max_iter": 5000},
     # In these two RAVDESS had a say, too; see docs/modern.md.
     "ridge": {"alpha": 0.02, "sharpness": 6.0},
-    "aligned-ridge": {"alpha": 0.02, "sharpness": 6.0, "strength": 10.0, "rounds": 5},
+    "aligned-ridge": {"alpha": 0.02, "sharpness": 6.0, "strength": 0.3, "rounds": 5},
 }
 
 

@@ -126,8 +126,9 @@ def test_aligned_ridge_is_the_least_of_errors_and_distances_between_means():
     # Rows whose squares are the loss: each error, each distance between means, and the penalty.
     sides = np.column_stack([np.ones(100), emotions]).T
     here, there = sides[:, :60], sides[:, 60:]
-    apart = [here / here.sum(1, keepdims=True), -there / there.sum(1, keepdims=True)]
-    rows = [kernel[:60], np.sqrt(strength) * np.hstack(apart) @ kernel]
+    sizes, others = (side.sum(axis=1, keepdims=True) for side in (here, there))
+    weights = np.sqrt(strength * sizes * others / (sizes + others))
+    rows = [kernel[:60], weights * np.hstack([here / sizes, -there / others]) @ kernel]
     rows.append(np.sqrt(alpha) * np.linalg.cholesky(kernel + 1e-10 * np.eye(100)).T)
     wanted = np.zeros((60 + 4 + 100, 3))
     wanted[:60] = labels - labels.mean(axis=0)
