@@ -9,8 +9,8 @@ class WeightedRidge:
     """Kernel ridge regression of the emotions, with values weighted by what they tell about them.
 
     A value's weight is its variance between the emotions of the training part, divided by that
-    inside them.
-    The Gaussian kernel has fallen to 1/e at the mean squared distance of two utterances.
+    inside them. The Gaussian kernel has fallen to 1/e at the mean squared distance of two
+    utterances.
 
     With `rounds`, it adapts to unlabelled speech: the regressed shares are pulled to have the same
     mean there as in the training part, over all utterances and over those of each emotion. The
