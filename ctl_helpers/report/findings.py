@@ -174,12 +174,14 @@ def _transfer(across: pd.DataFrame, chosen: pd.DataFrame) -> str:
     row = ours[ours["name"] == best].iloc[0]
     plain = method_of({**row, "method": "source-only"})
     if plain in means.index and plain != best:
-        words.append(f"source only has a mean UAR of {means.loc[plain, 'uar']:.1f} %")
+        words.append(f"source only has {means.loc[plain, 'uar']:.1f} %")
     if len(chosen) == pairs:
-        words.append(f"a method chosen without the target's labels {chosen['uar'].mean():.1f} %")
-    words.append(f"the best in hindsight {means.loc[best, 'uar']:.1f} % ({best})")
-    where = f"{ran} pair{'s' * (ran > 1)}, with the target's speech but not its labels"
-    return f"Across corpora ({where}, chance {chance} %) {', '.join(words)}."
+        score = f"{chosen['uar'].mean():.1f} %"
+        words.append(f"a method chosen without the target's labels has {score}")
+    words.append(f"the best in hindsight, {best}, has {means.loc[best, 'uar']:.1f} %")
+    how = f"mean UAR over {ran} pair{'s' * (ran > 1)}; chance is {chance} %"
+    said = "Across corpora, with the target's speech but not its labels,"
+    return f"{said} {', '.join(words)} ({how})."
 
 
 def _caam(gains: pd.DataFrame) -> str:
