@@ -127,6 +127,8 @@ def compute(
 ) -> dict[str, str]:
     """Compute the runs that a store does not hold yet, side by side, the longest first.
 
+    Runs that another process is computing come last.
+
     Parameters
     ----------
     runs : iterable of Run
@@ -150,8 +152,10 @@ def compute(
     alone = [run for run in missing if not run.members]
     threads = max(1, cores() // (jobs or cores()))
     work = partial(_execute_safely, store=store, threads=threads)
-    said = parallel_map(work, alone, jobs, description, unit="run", dead=_dead)
-    failures |= {run.name: line for run, line in zip(alone, said, strict=True) if line}
+    for step in (partial(work, waits=False), work):  # what other processes compute comes last
+        said = parallel_map(step, alone, jobs, description, unit="run", dead=_dead)
+        failures |= {run.name: line for run, line in zip(alone, said, strict=True) if line}
+        alone = [run for run, line in zip(alone, said, strict=True) if line is None]
     for run in missing:
         if run.members:  # in this process: a mean takes no time
             if failed := [m for m in run.members if {m.name, _watched(m)} & failures.keys()]:
@@ -190,8 +194,13 @@ def _where(run: Run) -> str:
     return f"{run.method.label} on {run.problem.place}, {run.problem.split}, seed {run.seed}"
 
 
-def _execute_safely(run: Run, store: RunStore, threads: int) -> str:
-    """Execute a run in a worker; give back what went wrong in a line, or an empty one."""
+def _execute_safely(run: Run, store: RunStore, threads: int, waits: bool = True) -> str | None:
+    """Execute a run in a worker; give back what went wrong in a line, or an empty one.
+
+    None if another process is computing the run, unless this one ``waits`` for it.
+    """
+    if not waits and store.is_claimed(run.name):
+        return None
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
     with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0"):
         file = store.root / f"{run.name}.error.txt"

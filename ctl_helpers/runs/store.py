@@ -238,6 +238,17 @@ class RunStore:
             log.warning("results folder %s: no %s of %s", self.root, file, ", ".join(missing))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_WORDS)
 
+    def is_claimed(self, name: str) -> bool:
+        """Whether another process is computing a run, where files can be locked."""
+        try:
+            with open(self.root / f"{name}.lock", encoding="utf-8") as handle:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return False
+
     def compute(self, spec: Mapping[str, Any], function: Callable[[Path], Any]) -> Path:
         """Return the folder of a run, computing the run only if it is not there.
 
