@@ -11,7 +11,7 @@ import numpy as np
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS, FeatureSettings, Normalised, normalise, with_versions
 from ctl_helpers.methods.outcome import Members, Method, Outcome, has_something_new
-from ctl_helpers.methods.vectors import vectors
+from ctl_helpers.methods.vectors import telling, vectors
 from ctl_helpers.networks import build
 from ctl_helpers.networks.recipes import Recipe, gamma_of
 from ctl_helpers.parallel import cores
@@ -76,7 +76,10 @@ class NetworkMethod(Method):
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
-        described = {"name": self.name, "kind": self.kind, "recipe": asdict(self.recipe)}
+        fields = asdict(self.recipe)
+        if not fields["weighted"]:  # it came later; runs without it keep their names
+            del fields["weighted"]
+        described = {"name": self.name, "kind": self.kind, "recipe": fields}
         if is_reference(self.recipe.network):
             described["source"] = source_hash(self.recipe.network)
         return described
@@ -166,7 +169,14 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray, seed: int = 
     manifest = problem.manifest
     if features.values.ndim == 2:
         values = vectors(problem, recipe.normalisation, train, f"recipe {recipe.name}", seed)
+        if recipe.weighted:
+            emotions = np.eye(len(problem.classes))[problem.truth[train]]
+            weights = telling(values[train], emotions)
+            values = values * (weights / (np.sqrt(np.mean(weights**2)) or 1.0))
         return Normalised(values[:, None], "none")
+    if recipe.weighted:
+        got = f"features of shape {features.values.shape[1:]}"
+        raise StudyError(f"recipe {recipe.name}: expected one vector per utterance, got {got}")
     speech = features.speech if recipe.padding == "zeroed" else None
     only = np.concatenate([train, problem.adapt]) if len(problem.adapt) else None
     rows = {"only": only, "failed": problem.unseen, "seed": seed}

@@ -4,13 +4,14 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.metrics.pairwise import rbf_kernel
 
+from ctl_helpers.methods.vectors import telling
+
 
 class WeightedRidge:
     """Kernel ridge regression of the emotions, with values weighted by what they tell about them.
 
-    A value's weight is its variance between the emotions of the training part, divided by that
-    inside them. The Gaussian kernel has fallen to 1/e at the mean squared distance of two
-    utterances.
+    Values are weighted by :func:`~ctl_helpers.methods.vectors.telling`. The Gaussian kernel has
+    fallen to 1/e at the mean squared distance of two utterances.
 
     With `rounds`, it adapts to unlabelled speech: the regressed shares are pulled to have the same
     mean there as in the training part, over all utterances and over those of each emotion. The
@@ -64,7 +65,7 @@ class WeightedRidge:
 
     def _regress(self, inputs: np.ndarray, emotions: np.ndarray) -> None:
         """Regress the labels; `inputs` and `emotions` begin with the labelled utterances."""
-        self.weights = _telling(inputs, emotions)
+        self.weights = telling(inputs, emotions)
         self.weighted = inputs * self.weights
         self.gamma = 0.5 / (self.weighted.var(axis=0, dtype=np.float64).sum() or 1.0)
         system = self._system(rbf_kernel(self.weighted, gamma=self.gamma), emotions)
@@ -84,13 +85,3 @@ class WeightedRidge:
         apart = here / sizes - there / others
         weights = self.strength / (1 / sizes + 1 / others)
         return kernel * known[:, None] + (apart * weights) @ (apart.T @ kernel)
-
-
-def _telling(inputs: np.ndarray, emotions: np.ndarray) -> np.ndarray:
-    """Root of each value's variance between emotions over that inside them."""
-    sizes = emotions.sum(axis=0)
-    mean, means = inputs.mean(axis=0), emotions.T @ inputs / sizes[:, None]
-    between = sizes @ np.square(means - mean)
-    within = np.square(inputs - mean).sum(axis=0, dtype=np.float64) - between
-    ratio = between / (np.maximum(within, 0) + 1e-6 * len(inputs))
-    return np.sqrt(ratio).astype(inputs.dtype)

@@ -48,3 +48,32 @@ def vectors(
         return blocks[0]
     width = sum(block.shape[1] for block in blocks) / len(blocks)
     return np.concatenate([block * np.sqrt(width / block.shape[1]) for block in blocks], axis=1)
+
+
+def telling(inputs: np.ndarray, emotions: np.ndarray) -> np.ndarray:
+    """Weigh values by what they tell about the emotions of some utterances.
+
+    Parameters
+    ----------
+    inputs : array of shape (utterances, values)
+        As :func:`vectors` gives them.
+    emotions : array of shape (utterances, classes)
+        The share of each emotion in each utterance: 0 and 1, or probabilities.
+
+    Returns
+    -------
+    array of shape (values,)
+        Root of each value's variance between the emotions, divided by that inside them.
+
+    Examples
+    --------
+    >>> x = np.array([[0.0, 1.0], [1.0, 3.0], [4.0, 3.0], [5.0, 1.0]])
+    >>> telling(x, np.array([[1, 0], [1, 0], [0, 1], [0, 1]])).round(2)
+    array([4., 0.])
+    """
+    sizes = np.maximum(emotions.sum(axis=0), 1e-9)  # an emotion may have no utterance here
+    mean, means = inputs.mean(axis=0), emotions.T @ inputs / sizes[:, None]
+    between = sizes @ np.square(means - mean)
+    within = np.square(inputs - mean).sum(axis=0, dtype=np.float64) - between
+    ratio = between / (np.maximum(within, 0) + 1e-6 * len(inputs))
+    return np.sqrt(ratio).astype(inputs.dtype)

@@ -26,6 +26,9 @@ class Recipe:
         What the network's function is called with, besides the shape and the number of classes.
     features, normalisation : str
         What is looked at and how it is scaled; see :mod:`ctl_helpers.features`.
+    weighted : bool
+        Whether the values of a vector are weighted by what they tell about the emotions of the
+        training part; see :func:`ctl_helpers.methods.vectors.telling`.
     padding : {"kept", "zeroed"}
         ``"zeroed"``: statistics are those of frames with signal, and the others become zero.
     epochs, batch_size : int
@@ -71,6 +74,7 @@ class Recipe:
     settings: Mapping[str, Any] = field(default_factory=dict)
     features: str = "released"
     normalisation: str = "none"
+    weighted: bool = False
     padding: str = "kept"
     epochs: int = 300
     batch_size: int = 64
@@ -146,6 +150,7 @@ _KINDS = {  # of the fields that are no numbers
     "settings": (Mapping, "a mapping, such as {attention: null}"),
     "network": (str, "a name"),
     "features": (str, "a name"),
+    "weighted": (bool, "true or false"),
     "resampled": (list | tuple, "a list of factors from 0.5 to 2"),
 }
 _CHOICES = {

@@ -254,6 +254,39 @@ def test_a_perceptron_on_two_sets_of_vectors_beside_each_other(tmp_path):
         found.run(frames.with_features(sets[0], *frames.features), 0, tmp_path)
 
 
+def test_a_weighted_perceptron_sees_values_by_how_they_tell_emotions_apart(tmp_path):
+    manifest = toy_manifest(utterances=48)
+    problem = problems_inside(manifest, "kfold", 2)[0].with_features(
+        toy_features(manifest, None, 9, level=4.0)
+    )
+    changes = {"features": "x.npz"}
+    weighted = parse("perceptron/weighted", "global", changes=changes)
+    plain, seen = (
+        normalised(problem, parse(name, "global", changes=changes).recipe, problem.train).values
+        for name in ("perceptron/functionals", "perceptron/weighted")
+    )
+    x, y = plain[problem.train, 0].astype(float), problem.truth[problem.train]
+    groups = [x[y == code] for code in set(y)]
+    between = sum(len(g) * (g.mean(axis=0) - x.mean(axis=0)) ** 2 for g in groups)
+    weights = np.sqrt(between / sum(((g - g.mean(axis=0)) ** 2).sum(axis=0) for g in groups))
+    expected = plain[:, 0] * weights / np.sqrt((weights**2).mean())
+    np.testing.assert_allclose(seen[:, 0], expected, atol=1e-4)
+    predicted = weighted.run(problem, 0, tmp_path).probabilities["last"].argmax(axis=1)
+    np.testing.assert_array_equal(predicted, problem.truth[problem.test])
+    with pytest.raises(StudyError, match=r"recipe weighted.* one vector per utterance"):
+        network = parse("cpac/weighted", "global", changes={"features": "released"})
+        network.run(problem.with_features(toy_features(manifest)), 0, tmp_path)
+
+
+def test_an_emotion_without_utterances_weighs_nothing(tmp_path):
+    manifest = toy_manifest(utterances=48)
+    problem = problems_inside(manifest, "kfold", 2)[0].with_features(toy_features(manifest, None))
+    train = problem.train[problem.truth[problem.train] > 0]
+    found = parse("perceptron/weighted", "global", changes={"features": "x.npz"})
+    outcome = found.run(replace(problem, train=train), 0, tmp_path)
+    assert np.isfinite(outcome.probabilities["last"]).all()
+
+
 def test_vectors_across_corpora(tmp_path):
     casia = toy_manifest(CASIA, 96, corpus="casia")
     emodb = toy_manifest(EMODB, 140, 5, corpus="emodb")
