@@ -81,7 +81,7 @@ def test_a_goal_is_about_the_ten_folds_that_are_published():
     rows = folds([0.95] * 10, **place)
     rows += [row | {"of_folds": 5} for row in folds([0.5] * 5, **place)]
     assert goals(table(rows, normalisation="global"))["uar"].tolist() == pytest.approx([95])
-    voices = {"corpus": "ravdess", "method": "perceptron", "recipe": "functionals"}
+    voices = {"corpus": "ravdess", "method": "perceptron", "recipe": "weighted"}
     voices |= {"protocol": "grouped", "normalisation": "speaker"}
     rows = folds([0.7] * 6, **voices, of_folds=6) + folds([0.1] * 3, **voices, of_folds=3)
     assert goals(table(rows))["uar"].tolist() == pytest.approx([70])
