@@ -1,7 +1,6 @@
 """A run store filled with invented numbers, for the tests of results, tables and figures."""
 
 import zlib
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -148,7 +147,7 @@ def add_run(
 
 
 def recipe(name, normalisation="none", recipes=RECIPES):
-    own = asdict(recipes[name]) if name in recipes else {"epochs": 30}
+    own = recipes[name].spec() if name in recipes else {"epochs": 30}
     return own | {"name": name, "normalisation": normalisation}
 
 

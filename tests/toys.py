@@ -1,7 +1,7 @@
 """Small corpora, features, networks, classifiers and protocols, as somebody outside brings them."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def halves(manifest, folds, seed):
 
 def variant(recipe, division=98, **changes):
     """The settings of a run, as a row of runs has them."""
-    fields = asdict(RECIPES[recipe]) if recipe in RECIPES else {}
+    fields = RECIPES[recipe].spec() if recipe in RECIPES else {}
     return json.dumps(canonical(fields | {"division": division} | changes), sort_keys=True)
 
 

@@ -76,10 +76,7 @@ class NetworkMethod(Method):
 
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
-        fields = asdict(self.recipe)
-        if not fields["weighted"]:  # it came later; runs without it keep their names
-            del fields["weighted"]
-        described = {"name": self.name, "kind": self.kind, "recipe": fields}
+        described = {"name": self.name, "kind": self.kind, "recipe": self.recipe.spec()}
         if is_reference(self.recipe.network):
             described["source"] = source_hash(self.recipe.network)
         return described

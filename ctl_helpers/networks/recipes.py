@@ -4,7 +4,7 @@ import math
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,13 @@ class Recipe:
                     raise StudyError(f"recipe field {name}: expected {expected}, got {value!r}")
         for name, allowed in _CHOICES.items():
             check_choice(f"recipe field {name}", getattr(self, name), allowed)
+
+    def spec(self) -> dict[str, Any]:
+        """Describe the recipe for a run's specification, JSON."""
+        described = asdict(self)
+        if not self.weighted:  # the field came later; runs without it keep their names
+            del described["weighted"]
+        return described
 
     def change(self, **changes: Any) -> "Recipe":
         """Change some fields; the name then says which. Settings of another network are dropped.

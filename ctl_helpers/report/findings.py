@@ -174,14 +174,14 @@ def _transfer(across: pd.DataFrame, chosen: pd.DataFrame) -> str:
     row = ours[ours["name"] == best].iloc[0]
     plain = method_of({**row, "method": "source-only"})
     if plain in means.index and plain != best:
-        words.append(f"source only has {means.loc[plain, 'uar']:.1f} %")
+        words.append(f"{means.loc[plain, 'uar']:.1f} % for source only")
     if len(chosen) == pairs:
         score = f"{chosen['uar'].mean():.1f} %"
-        words.append(f"a method chosen without the target's labels has {score}")
-    words.append(f"the best in hindsight, {best}, has {means.loc[best, 'uar']:.1f} %")
-    how = f"mean UAR over {ran} pair{'s' * (ran > 1)}; chance is {chance} %"
-    said = "Across corpora, with the target's speech but not its labels,"
-    return f"{said} {', '.join(words)} ({how})."
+        words.append(f"{score} for a method chosen without the target's labels")
+    words.append(f"{means.loc[best, 'uar']:.1f} % for the best in hindsight ({best})")
+    how = "with the target's speech but not its labels"
+    said = f"Across corpora the mean UAR over {ran} pair{'s' * (ran > 1)}, {how}, is"
+    return f"{said} {', '.join(words)}; chance is {chance} %."
 
 
 def _caam(gains: pd.DataFrame) -> str:

@@ -7,7 +7,6 @@ files (see `archive`). Both are read alike; where a run is in both, its folder c
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -236,7 +235,7 @@ def _is_as_named(across: bool, kind: str, recipe: str, variant: str, free: tuple
     recipes = TRANSFER_RECIPES if kind == "adaptation" else RECIPES
     if recipe and recipe not in recipes:  # a changed one, as its name says
         return False
-    own = canonical(asdict(recipes[recipe])) if recipe else {}
+    own = canonical(recipes[recipe].spec()) if recipe else {}
     if own and settings.get("network") != own["network"]:  # another one has its own settings
         free = (*free, "network", "settings")
     usual = across or settings.get("division") == Problem.division
