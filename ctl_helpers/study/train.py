@@ -4,7 +4,6 @@ import json
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +130,7 @@ def _scores(problem: Problem, method: NetworkMethod, report: str | Path | None) 
     runs = study_runs(report)
     same = {"corpus": problem.corpus, "classes": ", ".join(problem.classes), "selection": "last"}
     runs = matching(runs, same | {"method": method.name, "recipe": method.recipe.name})
-    settings = canonical(asdict(method.recipe)) | {"division": Problem.division}
+    settings = canonical(method.recipe.spec()) | {"division": Problem.division}
     del settings["normalisation"]  # named with the score
     asked = [settings.items() <= json.loads(variant).items() for variant in runs["variant"]]
     runs = runs[np.array(asked, bool)]
