@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -33,6 +35,51 @@ TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
 _PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
 _EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
+_INSIDE = ("manifest", "metadata")  # tables that list the folder that they are in
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one corpus lies, and how it is read.
+
+    Parameters
+    ----------
+    name : str
+        Of the corpus, as it is spelled there.
+    path : Path
+        Its folder or its table.
+    reading : Reading
+        How tables, and folders outside the catalogue, are read.
+    """
+
+    name: str
+    path: Path
+    reading: Reading
+
+    @property
+    def entry(self) -> Corpus | None:
+        """What is known of its layout."""
+        return LAYOUTS.get(self.name)
+
+    @cached_property
+    def is_file(self) -> bool:
+        """Whether it is one table."""
+        return os.path.isfile(self.path)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether its table lists the folder that it is in."""
+        return self.is_file and self.path.stem.casefold() in _INSIDE
+
+    @property
+    def folder(self) -> Path:
+        """What the names of its files are relative to."""
+        return self.path.parent if self.is_file else self.path
+
+    @cached_property
+    def is_listed(self) -> bool:
+        """Whether tables say what it holds; else the names of files and folders do."""
+        return self.is_file or (not self.entry and bool(tables_in(self.path, self.reading)))
 
 
 def recordings(
@@ -316,8 +363,8 @@ def find_corpora(
     return found
 
 
-def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
-    """Find the name as spelled and the folder (or table) of a corpus asked for by name."""
+def find_place(root: str | Path, name: str, reading: Reading) -> Place:
+    """Find the corpus that is asked for by name."""
     root = _absolute(root)
     tables = [root / (name + suffix) for suffix in (".csv", ".tsv")]
     tables = [table for table in tables if os.path.isfile(table)]
@@ -330,9 +377,9 @@ def place_of(root: str | Path, name: str, reading: Reading) -> tuple[str, Path]:
     # A name as it is spelled comes first: "set 1" and "set-1" may both be there.
     for spelled, place in sorted(found.items(), key=lambda one: one[0] != name):
         if _same_name(spelled) == _same_name(name):
-            return spelled, place
+            return Place(spelled, place, reading)
     if tables:
-        return name, tables[0]
+        return Place(name, tables[0], reading)
     entry = LAYOUTS.get(_same_name(name))
     example = f"{name.casefold()}/{entry.example}" if entry else f"{name}/<emotion>/*.wav"
     raise StudyError(

@@ -26,6 +26,8 @@ OPTIMISTIC = "best_test"
 SPEAKERS_APART = ("loso", "grouped", "strangers")  # protocols that hold speakers out, by their name
 PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
+# What makes runs the same, and the same but for a corpus or a file whose content changed.
+_EXACT, _ALIKE = ([*CONDITION, how, "selection"] for how in ("variant", "alike"))
 _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
@@ -92,35 +94,47 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     asked = Path(out) / ASKED
     names = asked.read_text().split() if asked.is_file() else []
     runs = runs.assign(asked=runs["run"].isin(names))
-    # What changed has another hash, a corpus its features' and a file its content's; the rest is
-    # the same.
-    runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
     runs = runs.sort_values(["asked", "finished"], kind="stable")
-    condition, alike = [*CONDITION, "variant", "selection"], [*CONDITION, "alike", "selection"]
-    same = [key for key in alike if key != "classes"]  # other labels exclude each other, too
-    superseded = runs.groupby([*same, "split", "seed"])["asked"].transform("any") & ~runs["asked"]
-    latest = runs[~superseded].drop_duplicates([*condition, "split", "seed"], keep="last")
-    size = latest[["of_folds", "of_utterances"]].astype(float).fillna(0)
-    newest = size.groupby([latest[key] for key in alike]).transform("last")
-    latest = latest[size.eq(newest).all(axis=1)]
-    # A speaker of another name is another split; the corpus still has as many.
-    when = latest.assign(when=range(len(latest))).groupby([*condition, "split"])["when"].max()
-    rank = when.groupby(level=condition).rank(ascending=False).rename("rank")
-    latest = latest.join(rank, on=[*condition, "split"])
-    latest = latest[latest["rank"].le(latest["of_folds"].astype(float).fillna(np.inf))]
-    latest = latest[~_of_old_features(latest, runs)]
-    return latest[RUN_COLUMNS].sort_index().reset_index(drop=True)
+    runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
+    counting = _of_newest_size(_not_superseded(runs))
+    counting = _of_present_splits(counting)
+    counting = counting[~_of_old_features(counting, runs)]
+    return counting[RUN_COLUMNS].sort_index().reset_index(drop=True)
 
 
-def _of_old_features(latest: pd.DataFrame, runs: pd.DataFrame) -> np.ndarray:
+def _not_superseded(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keep of runs that exclude each other those asked for, and of the same run the last."""
+    same = [key for key in _ALIKE if key != "classes"]  # other labels exclude each other, too
+    is_asked = runs.groupby([*same, "split", "seed"])["asked"].transform("any")
+    kept = runs[runs["asked"] | ~is_asked]
+    return kept.drop_duplicates([*_EXACT, "split", "seed"], keep="last")
+
+
+def _of_newest_size(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keep the runs of as many folds and utterances as the last that is alike."""
+    size = runs[["of_folds", "of_utterances"]].astype(float).fillna(0)
+    newest = size.groupby([runs[key] for key in _ALIKE]).transform("last")
+    return runs[size.eq(newest).all(axis=1)]
+
+
+def _of_present_splits(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keep the last splits, as many as there are: a speaker of another name is another split."""
+    when = runs.assign(when=range(len(runs))).groupby([*_EXACT, "split"])["when"].max()
+    rank = when.groupby(level=_EXACT).rank(ascending=False).rename("rank")
+    ranked = runs.join(rank, on=[*_EXACT, "split"])
+    return runs[ranked["rank"].le(ranked["of_folds"].astype(float).fillna(np.inf)).to_numpy()]
+
+
+def _of_old_features(counting: pd.DataFrame, runs: pd.DataFrame) -> np.ndarray:
     """Mark the fusions of features whose other runs no longer count, as their file was edited."""
 
     def keys(some: pd.DataFrame) -> list[set]:
         return [{*(json.loads(one).get("features key") or ())} for one in some["variant"]]
 
-    members, counting = (some[some["kind"] != "fusion"] for some in (runs, latest))
-    old = set().union(*keys(members)) - set().union(*keys(counting))
-    return np.array([bool(old & one) for one in keys(latest)], bool) & latest["kind"].eq("fusion")
+    before, now = (some[some["kind"] != "fusion"] for some in (runs, counting))
+    old = set().union(*keys(before)) - set().union(*keys(now))
+    is_old = np.array([bool(old & one) for one in keys(counting)], bool)
+    return is_old & counting["kind"].eq("fusion")
 
 
 def ask_for(out: str | Path, names: Iterable[str]) -> None:

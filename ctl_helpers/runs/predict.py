@@ -14,8 +14,9 @@ import pandas as pd
 from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.find import recordings
 from ctl_helpers.corpora.listing import Listing
-from ctl_helpers.corpora.manifest import COLUMNS, read_utterances
+from ctl_helpers.corpora.manifest import COLUMNS
 from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, seconds_of
+from ctl_helpers.corpora.utterances import read_utterances
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import (
     TRANSDUCTIVE,

@@ -59,7 +59,7 @@ def test_links_that_lead_nowhere_or_in_a_circle(tmp_path):
 
 def test_a_recording_whose_process_dies_is_left_out_by_name(tmp_path, monkeypatch):
     lay_out(tmp_path / "mine", ["angry/1.wav", "sad/2.wav", "sad/3.wav"])
-    monkeypatch.setattr("ctl_helpers.corpora.manifest.inspect", deadly)
+    monkeypatch.setattr("ctl_helpers.corpora.utterances.inspect", deadly)
     manifest = load_manifest(tmp_path, "mine", jobs=2)
     assert manifest["utterance"].tolist() == ["angry/1.wav", "sad/3.wav"]
     (problem,) = manifest.attrs["problems"]

@@ -1,0 +1,153 @@
+"""List what a corpus holds, by the names of its files and folders or by its tables."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from operator import attrgetter
+from pathlib import Path
+
+from ctl_helpers.corpora.catalogue import Corpus, Labels
+from ctl_helpers.corpora.find import TABLES, Place, packed, parse_generic, recordings
+from ctl_helpers.corpora.listing import Listing
+from ctl_helpers.corpora.rows import list_table
+from ctl_helpers.corpora.signals import READ, RECORDINGS
+from ctl_helpers.corpora.tables import is_table, leads_nowhere, own_tables
+from ctl_helpers.corpora.words import emotion_named, fold
+from ctl_helpers.errors import StudyError
+
+
+def list_contents(place: Place, unpublished: bool = False) -> Listing:
+    """List the utterances of a corpus, sorted, and what is left out before anything is read.
+
+    Parameters
+    ----------
+    place : Place
+        The corpus.
+    unpublished : bool
+        Whether to list what the first edition of a corpus does not have.
+
+    Raises
+    ------
+    StudyError
+        If nothing is there, a table cannot be used, or most files contradict their folders.
+    """
+    if leads_nowhere(place.path):
+        raise StudyError(f"corpus {place.name!r}: {place.path} is a link that leads nowhere")
+    try:
+        listing = _by_tables(place) if place.is_listed else _by_names(place)
+    except StudyError as error:
+        raise StudyError(f"corpus {place.name!r}: {error}") from error
+    if not listing.parts and not listing.problems:
+        raise StudyError(f"corpus {place.name!r}: {_nothing_in(place)}")
+    if place.entry:
+        _check_folders(place, listing)
+    if place.entry and not place.is_listed and not unpublished:
+        _leave_unpublished(place.entry, listing)
+    listing.parts.sort(key=attrgetter("file", "start"))
+    return listing
+
+
+def _nothing_in(place: Place) -> str:
+    if place.is_listed:
+        return f"no rows in {place.path}"
+    example = place.entry.example if place.entry else "<emotion>/*.wav"
+    folder = place.folder
+    return f"no wav files under {folder}; expected {folder}/{example}{packed(folder)}"
+
+
+def _check_folders(place: Place, listing: Listing) -> None:
+    """Raise a StudyError where most files contradict the folders that they are in."""
+    wrong = [part for part in listing.parts if part.misplaced]
+    if 2 * len(wrong) > len(listing.parts):
+        raise StudyError(
+            f"corpus {place.name!r}: {len(wrong)} of {len(listing.parts)} files contradict their "
+            f"folders, such as {wrong[0].file}: {wrong[0].misplaced}; if this is another corpus, "
+            "list its files in a manifest.csv with path and emotion"
+        )
+
+
+def _by_names(place: Place) -> Listing:
+    """List a folder by the names below it; note its tables, which are not read."""
+    folder, reading = place.folder, place.reading
+    listing = _list_folder(place.entry, folder, reading.labels)
+    for table in sorted(folder.iterdir()) if not place.entry else []:
+        if is_table(table, reading) or table.name.lower().endswith(TABLES):
+            reason = "a table that is not read; to use it call it manifest.csv"
+            listing.note(table.name, "table", reason)
+    return listing
+
+
+def _by_tables(place: Place) -> Listing:
+    """List the rows of a table or a database; note recordings and tables beside it."""
+    listing = list_table(place.path, place.reading, place.entry.speakers if place.entry else ())
+    if not place.is_file:
+        return listing
+    if place.is_inside:
+        _note_unlisted(place.path, listing)
+    for table in _other_tables(place):
+        reason = f"another table of the corpus, which is not read: {place.path.name} is"
+        listing.note(table.name, "table", reason)
+    return listing
+
+
+def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
+    """List the recordings of a folder with their labels, and the files that are not part."""
+    files = (folder / file for file in recordings(folder, (".txt",)))
+    listing, emotions = Listing(), entry.emotions_in(files) if entry else {}
+    words, mapped = set(), set(map(fold, labels or ()))
+    for path in recordings(folder, RECORDINGS, listing):
+        found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
+        words.update(() if entry else path.parts[:-1])
+        if entry and isinstance(found, Labels):
+            words |= {found.word, found.emotion}
+            # Its own words may be in the map, and what they mean; other corpora's words are not.
+            word = found.word if fold(found.word) in mapped else found.emotion
+            emotion = emotion_named(word, labels)
+            found = replace(found, emotion=emotion) if emotion else "left out by the label map"
+        if isinstance(found, Labels) and path.suffix.lower() not in READ:
+            found = f"{path.suffix} is not read, only {' '.join(READ)}"
+        shown = path.as_posix().encode("utf-8", "backslashreplace").decode()
+        if shown != path.as_posix():
+            listing.leave_out(shown, "unreadable", "its name is not UTF-8")
+        elif "\r" in shown:  # which CSV does not keep
+            listing.leave_out(shown, "unreadable", "its name holds a carriage return")
+        elif isinstance(found, Labels):
+            listing.parts.append(replace(found, file=shown))
+        else:
+            listing.leave_out(shown, "extra", found)
+    listing.note_unused(labels, words)
+    if not entry:
+        listing.note_merged(labels)
+    return listing
+
+
+def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
+    """Leave out what the published corpus does not have, where most of a folder is published."""
+    identities = {part.identity for part in listing.parts}
+    published = set(entry.published)
+    if 2 * len(identities & published) <= len(identities):
+        return
+    # A name may lack the letter of its version.
+    published |= {identity[:-1] for identity in published}
+    reason = f"not among the {entry.size} published utterances"
+    for part in listing.parts:
+        if part.identity not in published:
+            listing.leave_out(part.file, "unpublished", reason)
+    listing.parts = [part for part in listing.parts if part.identity in published]
+
+
+def _note_unlisted(table: Path, listing: Listing) -> None:
+    """Note how many recordings lie beside the table of a folder and have no row in it."""
+    listed = {part.file for part in listing.parts} | {one["path"] for one in listing.problems}
+    others = [path for path in map(str, recordings(table.parent)) if path not in listed]
+    if others:
+        reason = f"recordings in its folder without a row in it: {len(others)}, such as {others[0]}"
+        listing.note(table.name, "unlisted", reason)
+
+
+def _other_tables(place: Place) -> list[Path]:
+    """Tables of a corpus beside the one that is read: in its folder, and beside that."""
+    inside, reading = place.is_inside, place.reading
+    folder = place.folder if inside else place.path.with_suffix("")
+    beside = [] if inside else [place.path.with_suffix(suffix) for suffix in (".csv", ".tsv")]
+    tables = [*own_tables(folder, reading), *beside]
+    return [table for table in tables if table != place.path and is_table(table, reading)]

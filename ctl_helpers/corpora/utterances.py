@@ -1,0 +1,82 @@
+"""Read the recordings that a corpus lists, once each."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
+
+from ctl_helpers.corpora.find import recordings
+from ctl_helpers.corpora.listing import Listing
+from ctl_helpers.corpora.signals import RECORDINGS, inspect
+from ctl_helpers.corpora.words import uncased
+from ctl_helpers.parallel import parallel_map
+
+
+def read_utterances(
+    name: str, folder: Path, listing: Listing, jobs: int | None, longest: float
+) -> list[dict]:
+    """Read each file once; what can be used becomes a record, what cannot a problem.
+
+    Parameters
+    ----------
+    name, folder
+        The corpus, and what its files are below.
+    listing : Listing
+        What is read, the parts of a file one after the other; gets the problems.
+    jobs : int or None
+        As for :func:`~ctl_helpers.parallel.parallel_map`.
+    longest : float
+        Seconds in the middle of a recording that are kept.
+    """
+    segments = defaultdict(list)
+    for part in listing.parts:
+        segments[str(folder / part.file)].append((part.start, part.end))
+    read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
+    records, elsewhere = [], cache(lambda: _by_stem(folder))
+    for part, signal in zip(listing.parts, chain.from_iterable(read), strict=True):
+        record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
+        if not record["kind"] and record["silent_middle"] >= longest:
+            reason = f"silent in the middle {longest:.2f} s, which are kept"
+            record |= {"kind": "silent", "reason": reason}
+        is_segment = not math.isnan(signal.get("end", math.nan))
+        span = f"[{_decimals(part.start)}-{_decimals(record['end'])}]" if is_segment else ""
+        record["utterance"] = part.file + span
+        if record["kind"] == "missing":
+            record["reason"] += _meant(part.file, elsewhere())
+        if record["kind"]:
+            listing.leave_out(record["utterance"], record["kind"], record["reason"])
+        else:
+            records.append(record)
+    return records
+
+
+def _by_stem(folder: Path) -> dict[str, str]:
+    """Find the one recording below a folder of each name, without suffix, case, Unicode form."""
+    there = defaultdict(list)
+    for path in recordings(folder, RECORDINGS):
+        there[uncased(path.stem)].append(path.as_posix())
+    return {stem: paths[0] for stem, paths in there.items() if len(paths) == 1}
+
+
+def _meant(file: str, there: Mapping[str, str]) -> str:
+    """Say which file may have been meant: in another folder, case, format or Unicode form."""
+    name = PurePosixPath(file)
+    other = there.get(uncased(name.stem)) or there.get(uncased(name.name))
+    if other in (None, file):  # a link that leads nowhere has its own name
+        return ""
+    if normalize("NFC", other) == normalize("NFC", file):
+        return f"; it is written {other!a} on the disk and {file!a} in the table"
+    return f"; did you mean {other}?"
+
+
+def _dead(item: tuple[str, list]) -> list[dict]:
+    reason = "the process that reads it dies; is there enough memory?"
+    return [{"kind": "unreadable", "reason": reason}] * len(item[1])
+
+
+def _decimals(seconds: float) -> str:
+    """Write seconds with two decimals, or with as many as they have."""
+    return f"{seconds:.2f}" if seconds == round(seconds, 2) else repr(seconds)
