@@ -19,7 +19,7 @@ SPEAKERS = {
     "emodb": ["03", "08", "09", "10", "11", "12", "13", "14", "15", "16"],
     "casia": ["ZhaoZuoxiang", "liuchanhg", "wangzhe", "zhaoquanyin"],
 }
-UTTERANCES = 54
+UTTERANCES = {"casia": 120}  # of a fold; 54 of other corpora
 KINDS = {"source-only": "adaptation", "caam-released": "adaptation", "caam-mdd": "adaptation"}
 KINDS |= {"cpac": "network", "timnet": "network"}
 
@@ -82,7 +82,7 @@ def add_run(
     classes=None,
     folds=None,
     of_folds=None,
-    utterances=UTTERANCES,
+    utterances=None,
     division=98,
     speakers=None,
     synthetic=False,
@@ -92,6 +92,7 @@ def add_run(
 ):
     """Put one run into the store."""
     tested = corpus or target
+    utterances = utterances or UTTERANCES.get(corpus, 54)
     classes = classes or (SHARED if source else EMOTIONS[corpus])
     place = [corpus, source, target, protocol, split, str(seed)]
     noise = zlib.crc32(" ".join(place).encode())  # paired between methods

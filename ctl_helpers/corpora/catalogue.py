@@ -135,12 +135,15 @@ class Corpus:
     def _spelled(self) -> dict[str, str]:
         return {_plain(speaker): speaker for speaker in self.speakers}
 
-    def emotions_in(self, files: Iterable[Path]) -> dict[str, str]:
-        """Emotion codes by names of recordings, from the label files among some files."""
-        if not (rules := self.rules.get("labels")):
-            return {}
-        texts = [file.read_text("utf-8", "replace") for file in files if file.match(rules["files"])]
-        return dict(pair for text in texts for pair in re.findall(rules["line"], text, re.M))
+    def has_labels(self, file: PurePath) -> bool:
+        """Whether a file is one of those that name the emotions of recordings."""
+        rules = self.rules.get("labels")
+        return bool(rules) and file.match(rules["files"])
+
+    def emotions_in(self, texts: Iterable[str]) -> dict[str, str]:
+        """Emotion codes by names of recordings, from the texts of label files."""
+        lines = self.rules.get("labels", {}).get("line", "")
+        return dict(pair for text in texts for pair in re.findall(lines, text, re.M))
 
     def parse(self, path: PurePath, emotions: Mapping[str, str] | None = None) -> Labels | str:
         """Read the name of a file.

@@ -1,6 +1,6 @@
 """List what a corpus holds, by the names of its files and folders or by its tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -91,8 +91,8 @@ def _by_tables(place: Place) -> Listing:
 
 def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
-    files = (folder / file for file in recordings(folder, (".txt",)))
-    listing, emotions = Listing(), entry.emotions_in(files) if entry else {}
+    listing = Listing()
+    emotions = entry.emotions_in(_label_files(entry, folder, listing)) if entry else {}
     words, mapped = set(), set(map(fold, labels or ()))
     for path in recordings(folder, RECORDINGS, listing):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
@@ -118,6 +118,16 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
     if not entry:
         listing.note_merged(labels)
     return listing
+
+
+def _label_files(entry: Corpus, folder: Path, listing: Listing) -> Iterator[str]:
+    """Read the files that name the emotions of recordings; one that cannot be read is named."""
+    for file in filter(entry.has_labels, recordings(folder, (".txt",))):
+        try:
+            yield (folder / file).read_text("utf-8", "replace")
+        except OSError as error:
+            reason = f"a file of labels that cannot be read ({error.strerror})"
+            listing.leave_out(file.as_posix(), "unreadable", reason)
 
 
 def _leave_unpublished(entry: Corpus, listing: Listing) -> None:

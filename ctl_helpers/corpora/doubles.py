@@ -19,7 +19,7 @@ from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.words import emotion_named
 
 _DERIVED = re.compile(
-    r"laryngo|noise|noisy|augm|(re|up|down)sampl|enhanc|cop(y|ies)|backup|\dk|revers|pitch|speed|stretch",
+    r"laryngo|noise|noisy|augm|(re|up|down)sampl|enhanc|cop(y|ies)|backup|\d+k(hz)?(?![^\W\d_])|revers|pitch|speed|stretch",
     re.I,
 )
 _CHANGED = re.compile(
@@ -135,7 +135,8 @@ def _sets(records: list[dict], labels: Mapping | None) -> dict[tuple[str, str], 
     for record in records:
         *folders, name = PurePosixPath(record["file"]).parts
         record["tree"] = "/".join(f for f in folders if not emotion_named(f, labels))
-        record["said"] = bool(_DERIVED.search(record["tree"]) or _CHANGED.search(name))
+        marks = (*_DERIVED.finditer(record["tree"]), *_CHANGED.finditer(name))
+        record["said"] = frozenset(mark[0].casefold() for mark in marks)
         if not record["said"]:
             plain[record["emotion"]].add(_words(PurePosixPath(name).stem))
     for record in records:
@@ -151,10 +152,13 @@ def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> l
     """Keep one of several sets of files that are changed copies of one another."""
     sets = _sets(records, labels)
     kept: list[tuple[str, str]] = []
+    said = {key: frozenset().union(*(r["said"] for r in of.values())) for key, of in sets.items()}
     for key in sorted(sets, key=lambda key: (bool(key[1]), *_plainest(key[0], _PLAIN), key)):
-        said = any(record["said"] for record in sets[key].values())
-        others = kept if said or len(sets) <= _MANY else ()
-        found = ((one, _parallel(sets[one], sets[key], said)) for one in others)
+        others = kept if said[key] or len(sets) <= _MANY else ()
+        # What both are called, such as the folder 16k above all speakers, tells nothing.
+        found = (
+            (one, _parallel(sets[one], sets[key], bool(said[key] - said[one]))) for one in others
+        )
         like, sign = next(((one, sign) for one, sign in found if sign), (("", ""), ""))
         if sign:
             name, other = ("/".join(filter(None, one)) or "." for one in (key, like))

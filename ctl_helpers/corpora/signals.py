@@ -234,6 +234,8 @@ def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
             return [_inspect(path, *segment) for segment in segments]
     except (StudyError, OSError) as error:
         found = {"kind": "unreadable", "reason": str(error).removeprefix(f"{path}: ")}
+    except MemoryError:
+        found = {"kind": "unreadable", "reason": "there is not enough memory for it"}
     return [found] * len(segments)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.corpora import drop_copies
+from ctl_helpers.corpora import EMOTIONS, drop_copies
 from ctl_helpers.errors import StudyError, check_choice, log
 from ctl_helpers.protocols.problem import Problem, groups_of, in_order
 
@@ -99,9 +99,13 @@ def _relabelled(manifest: pd.DataFrame, labels: str) -> pd.DataFrame:
 def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target: str):
     corpora = {*source.split("+"), *target.split("+")}
     # A side of several corpora has what each of them has: every source teaches every class.
-    shared = set.intersection(*(set(manifest["emotion"]) for manifest in manifests))
+    there = [set(manifest["emotion"]) for manifest in manifests]
+    shared = set.intersection(*there)
+    if own := sorted(set.union(*there) - shared - {*EMOTIONS, *_HALVES.get(labels, ())}):
+        said = "pair %s:%s: %s left out, which not every corpus of the pair has"
+        log.warning(said, source, target, ", ".join(own))
     if labels == "emotion" and corpora <= set(_PAPER["corpora"]):
-        shared &= set(_PAPER["emotions"])
+        shared -= set(EMOTIONS) - set(_PAPER["emotions"])  # classes of a user's own stay
     if len(shared) < 2:
         raise StudyError(
             f"pair {source}:{target}: expected two emotions or more that both have; shared "

@@ -1,10 +1,12 @@
 """What others published: numbers, each with what to know when comparing, and whom to cite."""
 
+import math
 import re
 from pathlib import Path
 
 import pandas as pd
 
+from ctl_helpers.corpora import CATALOGUE
 from ctl_helpers.results.runs import PLACE
 
 _ENTRIES = Path(__file__).with_name("references.bib")
@@ -33,8 +35,22 @@ def published() -> pd.DataFrame:
 
 
 def measured_alike(runs: pd.DataFrame) -> pd.DataFrame:
-    """Pick the runs that published numbers may stand beside: real speech, inside in ten folds."""
-    return runs[runs["synthetic"].ne(True) & (runs["of_folds"].eq(10) | runs["source"].ne(""))]
+    """Pick the runs that published numbers may stand beside.
+
+    They are of real speech, inside a corpus in ten folds, and of as many utterances as the
+    published corpus has of their classes, give or take one in a hundred.
+    """
+    place = runs["corpus"].where(runs["source"].eq(""), runs["target"])
+    size = pd.Series(map(_published_size, place, runs["classes"]), runs.index, float)
+    is_other = (runs["of_utterances"].astype(float) - size).abs().gt(0.01 * size)
+    in_folds = runs["of_folds"].eq(10) | runs["source"].ne("")
+    return runs[runs["synthetic"].ne(True) & in_folds & ~is_other]
+
+
+def _published_size(corpus: str, classes: str) -> float:
+    """Utterances that a corpus has of some classes, as it was published."""
+    entry = CATALOGUE.get(corpus)
+    return sum(entry.emotions.get(one, 0) for one in classes.split(", ")) if entry else math.nan
 
 
 def published_beside(runs: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from ctl_helpers.corpora import SYNTHETIC, find_corpora, is_miniature, load_manifest, make_miniature
-from ctl_helpers.corpora.catalogue import samples_of
+from ctl_helpers.corpora.catalogue import CATALOGUE, samples_of
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import is_array
 from ctl_helpers.methods import Method, parse
@@ -22,7 +22,7 @@ from ctl_helpers.protocols.inside import check_protocol
 from ctl_helpers.runs.run import Run, seeded
 from ctl_helpers.study.settings import Settings, Study, spelled
 
-_WORTH_SAYING = ("telling", "column", "table", "speaker", "merged")  # kinds of notes
+_WORTH_SAYING = ("telling", "column", "table", "speaker", "merged", "unlisted")  # kinds of notes
 
 
 @dataclass(frozen=True)
@@ -200,9 +200,14 @@ def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:
 
 def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
     """Say of a corpus how large it is, and what may change its scores."""
-    line = f"{name}: {len(manifest)} utterances, {manifest['emotion'].nunique()} emotions"
-    if not manifest["speaker"].any():
-        line += "; no speakers are named: training and test may share voices"
+    emotions, unnamed = manifest["emotion"].nunique(), int(manifest["speaker"].eq("").sum())
+    of_published = ""
+    if name in CATALOGUE and len(manifest) < CATALOGUE[name].size:
+        of_published = f" of {CATALOGUE[name].size} published"
+    line = f"{name}: {len(manifest)}{of_published} utterances, {emotions} emotions"
+    if unnamed:
+        who = "no speakers are" if unnamed == len(manifest) else f"of {unnamed} no speaker is"
+        line += f"; {who} named: training and test may share voices"
     counts = manifest["emotion"].value_counts()
     if few := [f"{emotion} ({counts[emotion]})" for emotion in counts[counts < folds].index]:
         listed = ", ".join(few)
@@ -212,6 +217,8 @@ def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
         line += f"; {first}" * bool(first) + f" (and {len(others)} more such)" * bool(others)
     if cropped := len(_reasons(manifest, "long")):
         line += f"; {cropped} longer than the signal: cropped to their middle"
+    if overlap := len(_reasons(manifest, "overlap")):
+        line += f"; {overlap} share sound with another: training and test may, too"
     return line
 
 

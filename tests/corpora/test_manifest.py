@@ -1,6 +1,7 @@
 import os
 import signal
 from collections import Counter
+from itertools import product
 from unicodedata import normalize
 
 import numpy as np
@@ -133,6 +134,17 @@ def test_changed_copies_of_one_length_are_told_by_their_sound(tmp_path, folder, 
     assert set(manifest["utterance"].str[0]) == {"a", "b"} and len(manifest) == 4 * count
     reason = f"{2 * count} files with the names of a, their sounds alike"
     assert manifest.attrs["problems"] == [{"path": folder, "kind": "folder", "reason": reason}]
+
+
+@pytest.mark.parametrize("like", ["16k/{0}/{1}/{2}", "S{0}_1Kai/{1}/{2}", "{0}/{1}/{2}_loud"])
+def test_what_all_sets_are_called_makes_none_a_copy(tmp_path, like):
+    for speaker, n, emotion in product((1, 2), range(4), PAIR):
+        sentence = 2 * n + (emotion == "sad")  # the same of both speakers
+        alike = 0.6 * syllables(sentence) + 0.4 * syllables(100 * speaker + sentence)
+        name = like.format(speaker, emotion, n)
+        write_wav(tmp_path / "mine" / f"{name}.wav", alike, 16_000)
+    manifest = load_manifest(tmp_path, "mine")
+    assert "folder" not in {problem["kind"] for problem in manifest.attrs["problems"]}
 
 
 @pytest.mark.parametrize(

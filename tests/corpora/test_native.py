@@ -337,3 +337,11 @@ def test_iemocap_as_it_is_distributed(tmp_path, name, below):
     ]
     merged = load_manifest(root, "iemocap", labels={"exc": "happy", "frustrated": ""})
     assert counts(merged) == {"happy": 2, "neutral": 2}
+    labels = folder / "Session1" / "dialog" / "EmoEvaluation" / "Ses01F_impro01.txt"
+    labels.unlink()
+    labels.symlink_to("nowhere")  # costs its dialogue
+    manifest = load_manifest(root, "iemocap")
+    assert set(manifest["text"]) == {"script01_1b"}
+    reason = "a file of labels that cannot be read (No such file or directory)"
+    said = [one["path"] for one in manifest.attrs["problems"] if one["reason"] == reason]
+    assert len(said) == 1 and said[0].endswith("/EmoEvaluation/Ses01F_impro01.txt")

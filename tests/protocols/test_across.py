@@ -55,6 +55,21 @@ def test_the_five_emotions_of_the_paper_between_its_corpora_unless_all_shared_ar
     assert outside.classes == ("happy", "sad", "surprise")
 
 
+def test_classes_of_ones_own_count_between_the_papers_corpora_too(caplog):
+    words = {
+        "casia": ("bad", "fear", "good", "surprise"),
+        "emodb": ("bad", "boredom", "fear", "good"),
+    }
+    manifests = {name: toy_manifest(of, 20, 5, name) for name, of in words.items()}
+    (problem,) = problems_across(manifests, "casia", "emodb")
+    assert set(problem.classes) == {"bad", "fear", "good"} and not caplog.messages
+    manifests["emodb"] = toy_manifest(("awful", "fear", "good"), 20, 5, "emodb")
+    (problem,) = problems_across(manifests, "casia", "emodb")
+    assert set(problem.classes) == {"fear", "good"}
+    said = "pair casia:emodb: awful, bad left out, which not every corpus of the pair has"
+    assert caplog.messages == [said]
+
+
 def test_several_sources_teach_what_all_have_and_each_is_a_corpus_of_its_own(manifests):
     (problem,) = problems_across(manifests, "casia+emodb", "ravdess")
     assert problem.classes == ("angry", "happy", "sad") and problem.source == "casia+emodb"

@@ -83,6 +83,17 @@ def test_nothing_stands_beside_synthetic_speech_or_other_folds_than_ten(tmp_path
     assert set(published_beside(runs)["corpus"]) == {"emodb"} and len(verdict(runs)) == 2
 
 
+def test_nothing_stands_beside_a_part_of_a_corpus(tmp_path):
+    store = RunStore(tmp_path)
+    released = {"corpus": "emodb", "folds": 10, "recipe": fabricated.recipe("released")}
+    fabricated.add_run(store, split="fold 0", utterances=12, **released)  # 120 in ten folds
+    runs = load_runs(store)
+    assert published_beside(runs).empty and verdict(runs).empty
+    fabricated.add_run(store, split="fold 1", **released)
+    runs = load_runs(store)
+    assert len(published_beside(runs)) and verdict(runs)["folds"].eq(1).all()
+
+
 def test_printed_means_stand_beside_all_of_their_pairs_only(tmp_path):
     store, pairs = RunStore(tmp_path), published().query("protocol == 'transductive'")
     pairs = pairs[pairs["source"] != "mean"][["source", "target"]].drop_duplicates()

@@ -99,7 +99,7 @@ def test_a_runs_space_is_its_source_and_its_scored_target(store):
     assert list(space.labels["corpus"].unique()) == [pair["source"], pair["target"]]
     inside = runs.loc[runs["source"] == "", "run"].iloc[0]
     alone = spaces.run_space(store / inside)
-    assert set(alone.labels["corpus"]) == {"casia"} and alone.points.shape == (54, 8)
+    assert set(alone.labels["corpus"]) == {"casia"} and alone.points.shape == (120, 8)
     with pytest.raises(StudyError, match="expected a run with embeddings"):
         spaces.run_space(store)
 

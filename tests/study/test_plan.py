@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import lay_out
+from conftest import lay_out, noise, write_wav
 from toys import CLASSIFIER, NETWORK, PROTOCOL, toy_corpus, write_code
 
 from ctl_helpers.errors import StudyError
@@ -343,6 +343,31 @@ def test_what_is_cropped_and_which_column_is_not_read_is_said(plan, tmp_path):
     plan(said=said, methods=[SHALLOW], **settings)
     assert "'split' is not read" in said[0]
     assert "; 4 longer than the signal: cropped to their middle" in said[0]
+
+
+def test_a_part_of_a_known_corpus_says_of_how_many(plan, tmp_path):
+    lay_out(tmp_path / "emodb", [f"wav/03a0{text}{code}.wav" for text in (1, 2) for code in "FWTN"])
+    said, settings = [], {"corpora": str(tmp_path), "names": ["emodb"], "pairs": "none"}
+    plan(said=said, methods=[SHALLOW], folds=2, **settings)
+    assert said[0].startswith("emodb: 8 of 535 published utterances, 4 emotions")
+
+
+def test_segments_that_overlap_and_speakers_that_are_not_named_are_said(plan, tmp_path):
+    for seed, name in enumerate(("talk", "b")):
+        loudness = np.repeat(np.random.default_rng(seed).random(60), 800)  # as of syllables
+        write_wav(tmp_path / f"{name}.wav", noise(6.0, seed=seed) * loudness, 8_000)
+    spans = [
+        "talk.wav,0,2,sad,a",
+        "talk.wav,1.8,4,happy,a",
+        "talk.wav,4,6,sad,",
+        "b.wav,0,3,happy,b",
+    ]
+    table = ["path,start,end,emotion,speaker", *spans]
+    (tmp_path / "mine.csv").write_text("\n".join(table))
+    said, settings = [], {"corpora": str(tmp_path), "names": ["mine"], "pairs": "none"}
+    plan(said=said, methods=[SHALLOW], folds=2, **settings)
+    assert "; of 1 no speaker is named: training and test may share voices" in said[0]
+    assert "; 2 share sound with another: training and test may, too" in said[0]
 
 
 def test_words_of_a_label_map_that_no_corpus_has_are_named(plan, tmp_path):
