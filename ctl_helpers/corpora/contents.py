@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from operator import attrgetter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import Corpus, Labels
 from ctl_helpers.corpora.find import TABLES, Place, packed, parse_generic, recordings
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS
-from ctl_helpers.corpora.tables import is_table, leads_nowhere, own_tables
+from ctl_helpers.corpora.tables import is_table, leads_nowhere, own_tables, part_tables
 from ctl_helpers.corpora.words import emotion_named, fold
 from ctl_helpers.errors import StudyError
 
@@ -80,9 +80,10 @@ def _by_tables(place: Place) -> Listing:
     """List the rows of a table or a database; note recordings and tables beside it."""
     listing = list_table(place.path, place.reading, place.entry.speakers if place.entry else ())
     if not place.is_file:
+        _check_parts(place, listing)
         return listing
     if place.is_inside:
-        _note_unlisted(place.path, listing)
+        _note_unlisted(place.path, place.folder, listing)
     for table in _other_tables(place):
         reason = f"another table of the corpus, which is not read: {place.path.name} is"
         listing.note(table.name, "table", reason)
@@ -145,13 +146,32 @@ def _leave_unpublished(entry: Corpus, listing: Listing) -> None:
     listing.parts = [part for part in listing.parts if part.identity in published]
 
 
-def _note_unlisted(table: Path, listing: Listing) -> None:
-    """Note how many recordings lie beside the table of a folder and have no row in it."""
+def _check_parts(place: Place, listing: Listing) -> None:
+    """Note recordings of an audiofolder's parts without a row; leave parts without a table out."""
+    if not (tables := part_tables(place.folder, place.reading)):
+        return
+    listed = {_first_folder(part.file) for part in listing.parts}
+    listed |= {table.parent.name for table in tables}
+    there = {_first_folder(path) for path in recordings(place.folder, RECORDINGS)}
+    for name in sorted(there - listed):
+        listing.leave_out(name, "folder", "no metadata.csv says what it holds")
+    for table in tables:
+        _note_unlisted(table, place.folder, listing)
+
+
+def _first_folder(file: str | PurePosixPath) -> str:
+    """First folder in the path of a file; ``.`` if there is none."""
+    return str(PurePosixPath(*PurePosixPath(file).parent.parts[:1]))
+
+
+def _note_unlisted(table: Path, folder: Path, listing: Listing) -> None:
+    """Note how many recordings lie beside a table of a corpus's folder and have no row in it."""
     listed = {part.file for part in listing.parts} | {one["path"] for one in listing.problems}
-    others = [path for path in map(str, recordings(table.parent)) if path not in listed]
-    if others:
+    below = table.parent.relative_to(folder)
+    beside = ((below / path).as_posix() for path in recordings(table.parent))
+    if others := [path for path in beside if path not in listed]:
         reason = f"recordings in its folder without a row in it: {len(others)}, such as {others[0]}"
-        listing.note(table.name, "unlisted", reason)
+        listing.note(table.relative_to(folder).as_posix(), "unlisted", reason)
 
 
 def _other_tables(place: Place) -> list[Path]:

@@ -32,7 +32,11 @@ for _ours, _words in TIMES.items():
         ALIASES[_ours + _ms] = tuple(map("".join, product(_words.split(), ("", "_time"), _units)))
 REQUIRED = ("path", "emotion")
 
-SPLITS = ("data", "dev", "eval", "test", "train", "val", "valid", "validation")
+SPLITS = (
+    *("data", "dev", "development", "eval", "evaluation", "test", "testing"),
+    *("train", "training", "val", "valid", "validation"),
+)
+"""Names of the parts of a corpus."""
 _DATABASE = "db.yaml"
 _LEFT_OUT = " (left out)"
 _DIVISIONS = ("split", "split_set", "partition", "subset", "fold")
@@ -118,12 +122,27 @@ def own_tables(folder: Path, reading: Reading) -> list[Path]:
     return [table for table in own if table in manifests or is_table(table, reading)]
 
 
+def part_tables(folder: Path, reading: Reading) -> list[Path]:
+    """``metadata.csv`` of all sub-folders, if one that has it is called as a part is (train)."""
+
+    def is_part(path: Path) -> bool:
+        return path.name.casefold() in SPLITS
+
+    try:
+        folders = sorted(p for p in folder.iterdir() if p.name[0] != "." and os.path.isdir(p))
+    except OSError:
+        return []
+    if not any(map(is_part, folders)):  # without a look into thousands of folders
+        return []
+    own = [table for one in folders for table in own_tables(one, reading)]
+    tables = [table for table in own if table.stem.casefold() == "metadata"]
+    return tables if any(is_part(table.parent) for table in tables) else []
+
+
 def tables_in(folder: Path, reading: Reading) -> list[Path]:
-    """Tables that say what a folder holds: its own, those of its splits, or a database's."""
-    splits = [folder / split / "metadata.csv" for split in SPLITS]
-    splits = [table for table in splits if is_table(table, reading)]
+    """Tables that say what a folder holds: its own, those of its parts, or a database's."""
     database = [folder / _DATABASE] if os.path.isfile(folder / _DATABASE) else []
-    return own_tables(folder, reading)[:1] or splits or database
+    return own_tables(folder, reading)[:1] or part_tables(folder, reading) or database
 
 
 def _plain(header: Iterable) -> list[str]:
@@ -267,10 +286,6 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
     """Rows of a table, of the tables in a folder, or of an audformat database."""
     folder = place if os.path.isdir(place) else place.parent
     tables, rows = tables_in(place, reading) if os.path.isdir(place) else [place], []
-    if len({table.parent for table in tables} - {folder}):
-        for other in (folder / split for split in SPLITS):
-            if os.path.isdir(other) and other not in [table.parent for table in tables]:
-                listing.leave_out(other.name, "folder", "no metadata.csv in it says what it holds")
     for table in tables:
         frame = (_audformat if table.name == _DATABASE else _table)(table, reading, listing)
         _note_unread(frame, table.name, listing)

@@ -456,6 +456,59 @@ def test_audiofolder_with_metadata(tmp_path):
     assert counts(manifest) == {"angry": 2, "happy": 2}
 
 
+def lay_out_parts(folder, parts, metadata="metadata.csv"):
+    """Lay out two recordings and their table in each part of an audiofolder."""
+    for at, part in enumerate(parts):
+        for n in (1, 2):
+            write_wav(folder / part / f"{n}.wav", noise(0.3, seed=2 * at + n))
+        write_table(folder / part, "file_name,label\n1.wav,anger\n2.wav,joy\n", metadata)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ["testing", "training", "validation"],
+        ["evaluation", "train"],
+        ["test", "train", "unseen_speakers"],
+        ["Test", "Train"],
+    ],
+)
+@pytest.mark.parametrize("metadata", ["metadata.csv", "Metadata.CSV"])
+def test_all_parts_of_an_audiofolder_are_put_together(tmp_path, parts, metadata):
+    lay_out_parts(tmp_path / "hub", parts, metadata)
+    expected = [f"{part}/{n}.wav" for part in parts for n in (1, 2)]
+    for root in (tmp_path, tmp_path / "hub"):  # which may also be given by itself
+        assert set(find_corpora(root)) == {"hub"}
+        manifest = load_manifest(root, "hub")
+        assert manifest["utterance"].tolist() == expected
+        assert manifest.attrs["problems"] == manifest.attrs["notes"] == []
+
+
+def test_recordings_of_an_audiofolder_that_no_part_lists_are_named(tmp_path):
+    folder = tmp_path / "hub"
+    lay_out_parts(folder, ["test", "train"])
+    (folder / "empty").mkdir()
+    names = ["loose.wav", "more/3.wav", "sounds/4.wav", "test/5.wav"]
+    write_table(folder / "train", "file_name,label\n../sounds/4.wav,anger\n", "metadata.csv")
+    for seed, name in enumerate(names, 20):
+        write_wav(folder / name, noise(0.3, seed=seed))
+    manifest = load_manifest(tmp_path, "hub")
+    assert manifest["utterance"].tolist() == ["sounds/4.wav", "test/1.wav", "test/2.wav"]
+    assert [(p["path"], p["kind"]) for p in manifest.attrs["problems"]] == [
+        (".", "folder"),
+        ("more", "folder"),
+    ]
+    assert [(n["path"], n["reason"].split(": ")[1]) for n in manifest.attrs["notes"]] == [
+        ("test/metadata.csv", "1, such as test/5.wav"),
+        ("train/metadata.csv", "2, such as train/1.wav"),
+    ]
+
+
+def test_audiofolders_beside_each_other_are_corpora_of_their_own(tmp_path):
+    lay_out_parts(tmp_path, ["one", "two"])
+    assert set(find_corpora(tmp_path)) == {"one", "two"}
+
+
 def test_audformat_tables_without_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "audformat", None)
     folder = tmp_path / "database"
