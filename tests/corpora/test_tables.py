@@ -206,6 +206,71 @@ def test_tables_that_could_be_misread(tmp_path, table, expected, votes):
     assert all("a.wav" in one["path"] for one in manifest.attrs["problems"])
 
 
+OPENED = ("path", "emotion", "text"), ("1.wav", "sad", '"Where were you'), ("2.wav", "fear", "here")
+CLOSED = ("3.wav", "happy", 'when I needed you?"'), ("4.wav", "angry", "fine")
+
+
+def with_texts_first(rows):
+    return [(text, path, emotion) for path, emotion, text in rows]
+
+
+@pytest.mark.parametrize("order", [list, with_texts_first])
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+@pytest.mark.parametrize("between", [0, 1, 2])
+def test_quotes_that_swallow_rows_are_named_with_their_lines(tmp_path, order, separator, between):
+    rows = order([*OPENED[:2], *OPENED[2:] * between, *CLOSED])
+    write_table(tmp_path, "\n".join(map(separator.join, rows)))
+    with pytest.raises(StudyError, match=rf"mine\.csv .*lines 2 to {between + 3}: .* holds rows"):
+        load_manifest(tmp_path, "mine")
+
+
+@pytest.mark.parametrize("order", [list, with_texts_first])
+@pytest.mark.parametrize("closed", [CLOSED, CLOSED[1:]])
+def test_a_table_by_tabs_may_have_quotes_that_are_none(tmp_path, order, closed):
+    rows = order([*OPENED, *closed])
+    text = "\n".join(map("\t".join, rows))
+    write_table(tmp_path, text, recordings=[f"{n}.wav" for n in (1, 2, 3, 4)])
+    manifest = load_manifest(tmp_path, "mine")
+    expected = {row[0]: row[2] for row in (*OPENED[1:], *closed)}
+    assert manifest.set_index("utterance")["text"].to_dict() == expected
+    (note,) = manifest.attrs["notes"]
+    assert "quotes are read as part of the texts (lines 2 to" in note["reason"]
+    write_table(tmp_path, text + "\tand more")
+    with pytest.raises(StudyError, match="lines 2 to"):
+        load_manifest(tmp_path, "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('path,emotion\n1.wav,sad\n2.wav,"sad\n3.wav,sad\n', "lines 3 to 4: "),
+        ('path,emotion\n"1.wav,sad\n', "line 2: "),
+        ('sep=,\n\npath,emotion\n1.wav,"sad" or not\n', "line 4: "),
+    ],
+)
+@pytest.mark.parametrize("name", ["mine.csv", "mine/metadata.csv"])
+def test_the_line_of_a_quote_that_is_not_closed_is_named(tmp_path, text, lines, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(text)
+    assert set(find_corpora(tmp_path)) == {"mine"}
+    with pytest.raises(StudyError, match=rf"\.csv is not a CSV table \({lines}"):
+        load_manifest(tmp_path, "mine")
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_texts_in_quotes_may_have_several_lines(tmp_path, separator, ends):
+    said = ["Oh, no, no, no;", 'not "you", she; he', "", "and I, too, said,", "well,"]
+    quoted = '"' + ends.join(said).replace('"', '""') + '"'
+    rows = [("text", "path", "emotion", "speaker"), (quoted, "1.wav", "sad", quoted)]
+    rows += [("", "2.wav", "fear", "b")]
+    (tmp_path / "mine.csv").write_bytes(ends.join(map(separator.join, rows)).encode())
+    write_table(tmp_path, "", "empty.txt", ["1.wav", "2.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    assert manifest["utterance"].tolist() == ["1.wav", "2.wav"]
+    assert manifest["text"][0].split() == " ".join(said).split()
+
+
 def test_a_label_map_writes_emotions_as_the_study_does(tmp_path):
     lay_out(tmp_path / "mine", ["excited/1.wav", "happy/2.wav", "sad/3.wav"])
     manifest = load_manifest(tmp_path, "mine", labels={"excited": "Happy", "sad": "Low"})
