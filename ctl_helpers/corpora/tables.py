@@ -5,7 +5,7 @@ import csv
 import io
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -40,6 +40,7 @@ SPLITS = (
 """Names of the parts of a corpus."""
 _DATABASE = "db.yaml"
 _LEFT_OUT = " (left out)"
+_WHOLE = (0.0, -1.0)  # start and end of a whole file
 _DIVISIONS = ("split", "split_set", "partition", "subset", "fold")
 _LIKE_TIMES = ("start", "begin", "onset", "offset", "end", "stop")
 
@@ -259,6 +260,7 @@ def _audformat(database: Path, reading: Reading, listing: Listing) -> pd.DataFra
     for frame in found.values():
         frame.columns = _named(frame.columns, reading, database)
     frames = {name: frame.astype(object) for name, frame in found.items() if "path" in frame}
+    frames = {name: frame.mask(frame == "") for name, frame in frames.items()}
     labelled = [name for name in frames if "emotion" in frames[name]]
     if not labelled:
         columns = "; ".join(f"{name}: {', '.join(frame)}" for name, frame in found.items())
@@ -269,16 +271,44 @@ def _audformat(database: Path, reading: Reading, listing: Listing) -> pd.DataFra
     largest, *others = sorted(labelled, key=lambda name: -len(frames[name]))
     main = frames[largest]
     for name in others:
-        if main["path"].isin(frames[name]["path"]).any():
+        if not set(_spans(main)).isdisjoint(_spans(frames[name])):
             reason = f"its table {name} has emotions of files of another table, and is not read"
             listing.note(database.name, "column", reason)
         else:  # a part: train, dev or test
             main = pd.concat([main, frames[name]], ignore_index=True)
-    for frame in frames.values():
-        new = [name for name in ("speaker", "sex", "text") if name in frame and name not in main]
-        if new and "start" not in frame and frame["path"].is_unique:
-            main = main.merge(frame[["path", *new]], on="path", how="left")
+    spans = _spans(main)
+    ordered = sorted(frames, key=lambda name: "start" not in frames[name])  # segments before files
+    for name, column in product(ordered, ("speaker", "sex", "text")):
+        if not (said := _said(frames[name], column)):
+            continue
+        values = [said.get(span, said.get((span[0], *_WHOLE))) for span in spans]
+        old = main.get(column, pd.Series(index=main.index, dtype=object))
+        main[column] = old.where(old.notna(), values)
+        if column == "speaker" and not any(value is not None for value in values):
+            reason = f"its table {name} names speakers of other files or segments, and is not used"
+            listing.note(database.name, "column", reason)
     return main
+
+
+def _spans(frame: pd.DataFrame) -> list[tuple]:
+    """File, start and end in seconds of each row of an audformat table."""
+    times = []
+    for name, whole in zip(("start", "end"), _WHOLE, strict=True):
+        words = frame.get(name, pd.Series("", frame.index)).astype(str)
+        seconds = pd.to_numeric(words, errors="coerce")
+        seconds = seconds.fillna(pd.to_timedelta(words, errors="coerce").dt.total_seconds())
+        times.append(seconds.fillna(whole))
+    return list(zip(frame["path"], *times, strict=True))
+
+
+def _said(frame: pd.DataFrame, column: str) -> dict[tuple, object]:
+    """Collect what a column says of each segment or whole file, unless it says several things."""
+    if column not in frame:
+        return {}
+    said, known = defaultdict(set), frame[frame[column].notna()]
+    for span, value in zip(_spans(known), known[column], strict=True):
+        said[span].add(value)
+    return {span: values.pop() for span, values in said.items() if len(values) == 1}
 
 
 def _loaded(database: Path) -> tuple[dict[str, pd.DataFrame], str]:
@@ -300,8 +330,12 @@ def _frames(database) -> dict[str, pd.DataFrame]:
         frame = table.get().reset_index()
         for said, column in table.columns.items():
             scheme = database.schemes.get(column.scheme_id) if column.scheme_id else None
-            labels = scheme.labels if scheme and isinstance(scheme.labels, dict) else {}
-            facts = pd.DataFrame.from_dict(labels, orient="index", dtype=object)
+            labels = scheme.labels if scheme else None
+            if isinstance(labels, str):  # a table of its own, by its name
+                facts = database[labels].get().astype(object)
+            else:
+                labels = labels if isinstance(labels, dict) else {}
+                facts = pd.DataFrame.from_dict(labels, orient="index", dtype=object)
             for fact in facts.columns.difference(frame.columns):
                 frame[fact] = frame[said].astype(object).map(facts[fact])
         frames[name] = frame

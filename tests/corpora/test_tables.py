@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import lay_out, noise, write_wav
 from layouts import counts
@@ -658,6 +659,87 @@ def test_parts_of_an_audformat_database_are_put_together(tmp_path, monkeypatch, 
     assert counts(manifest) == {"angry": 2, "sad": 1}
     (note,) = manifest.attrs["notes"]
     assert "raters has emotions of files of another table" in note["reason"]
+
+
+def save_database(folder, tables):
+    """Save an audformat database: columns of each table by rows of file, or file, start and end."""
+    audformat = pytest.importorskip("audformat", reason="needs the extra audb")
+    database = audformat.Database(folder.name)
+    for name, (rows, columns) in tables.items():
+        index = audformat.filewise_index(rows)
+        if isinstance(rows[0], tuple):
+            index = audformat.segmented_index(*map(list, zip(*rows, strict=True)))
+        database[name] = audformat.Table(index)
+        for column, values in columns.items():
+            database[name][column] = audformat.Column()
+            database[name][column].set(values)
+    database.save(str(folder), storage_format="csv")
+
+
+@pytest.fixture(params=[True, False], ids=["with audformat", "without it"])
+def hide_audformat(request, monkeypatch):
+    """Hide the package audformat, or not, from what is called after this."""
+    return lambda: None if request.param else monkeypatch.setitem(sys.modules, "audformat", None)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_speakers_of_audformat_databases_may_be_in_several_tables(tmp_path, hide_audformat, order):
+    files = {"train": ["1.wav", "2.wav"], "dev": ["3.wav"], "test": ["4.wav"]}
+    tables = {}
+    for part, names in list(files.items())[::order]:
+        tables[f"emotion.{part}"] = names, {"emotion": ["sad", "happy"][: len(names)]}
+        tables[f"speaker.{part}"] = names[::-1], {"speaker": [f"of {name}" for name in names[::-1]]}
+    tables["others"] = ["elsewhere.wav"], {"speaker": ["x"], "text": ["y"]}
+    write_table(tmp_path / "base", "", "empty.txt", [f"{n}.wav" for n in (1, 2, 3, 4)])
+    save_database(tmp_path / "base", tables)
+    hide_audformat()
+    manifest = load_manifest(tmp_path, "base")
+    assert manifest["speaker"].tolist() == [f"of {n}.wav" for n in (1, 2, 3, 4)]
+    (note,) = manifest.attrs["notes"]
+    assert "others names speakers of other files or segments, and is not used" in note["reason"]
+
+
+def test_segments_of_audformat_databases_are_joined_by_their_times(tmp_path, hide_audformat):
+    said = {("a", 0, 1): "x", ("a", 1, 2.5): "y", ("b", 0, 1): "z", ("b", 1, None): "x"}
+    rows = [(f"{name}.wav", f"{a}s", f"{b}s" if b else None) for name, a, b in said]
+    tables = {
+        "train": (rows[:1] + rows[2:3], {"emotion": ["sad", "happy"]}),
+        "test": (rows[1:2] + rows[3:], {"emotion": ["fear", "angry"]}),
+        "speakers": (rows[::-1], {"speaker": list(said.values())[::-1]}),
+        "files": (["a.wav", "b.wav"], {"text": ["one", "two"], "speaker": ["nobody", "nobody"]}),
+        "rated": (rows[:1], {"emotion": ["happy"]}),
+        "turns": ([("a.wav", "0s", "0.5s")], {"speaker": ["w"]}),
+    }
+    for seed, name in enumerate(("a", "b")):
+        write_wav(tmp_path / "base" / f"{name}.wav", noise(3, seed=seed))
+    save_database(tmp_path / "base", tables)
+    hide_audformat()
+    manifest = load_manifest(tmp_path, "base")
+    assert manifest["emotion"].tolist() == ["sad", "fear", "happy", "angry"]
+    assert manifest["speaker"].tolist() == list(said.values())
+    assert manifest["text"].tolist() == ["one", "one", "two", "two"]
+    assert manifest["duration"].tolist() == pytest.approx([1, 1.5, 1, 2])
+    named = {note["reason"].split()[2].removeprefix("db.") for note in manifest.attrs["notes"]}
+    assert named == {"rated", "turns"}
+
+
+def test_what_a_misc_table_of_an_audformat_database_says_of_speakers(tmp_path):
+    audformat = pytest.importorskip("audformat", reason="needs the extra audb")
+    database = audformat.Database("base")
+    index = pd.Index([7, 8], dtype="Int64", name="speaker")
+    database["speaker"] = audformat.MiscTable(index)
+    database["speaker"]["gender"] = audformat.Column()
+    database["speaker"]["gender"].set(["female", "male"])
+    database.schemes["speaker"] = audformat.Scheme("int", labels="speaker")
+    database["emotion"] = audformat.Table(audformat.filewise_index(["1.wav", "2.wav"]))
+    database["emotion"]["emotion"] = audformat.Column()
+    database["emotion"]["emotion"].set(["sad", "happy"])
+    database["emotion"]["speaker"] = audformat.Column(scheme_id="speaker")
+    database["emotion"]["speaker"].set([8, 7])
+    write_table(tmp_path / "base", "", "empty.txt", ["1.wav", "2.wav"])
+    database.save(str(tmp_path / "base"), storage_format="csv")
+    manifest = load_manifest(tmp_path, "base")
+    assert manifest[["speaker", "sex"]].values.tolist() == [["8", "m"], ["7", "f"]]
 
 
 def test_a_column_that_only_another_table_has_is_no_mistake(tmp_path):
