@@ -212,8 +212,7 @@ def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
     names = [name or f"column {at}" for at, name in enumerate(_plain(header), 1)]
     named = [reading.named.get(name, name) for name in names]
     names = [ours or f"{name}{_LEFT_OUT}" for ours, name in zip(named, names, strict=True)]
-    if "onset" in names and "end" not in names:  # of which the offset is the end
-        names = ["end" if name == "offset" else name for name in names]
+    names = _with_offsets(names)
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise StudyError(f"the column {twice[0]!r} is there twice in {table}")
     for ours in ALIASES:
@@ -223,6 +222,15 @@ def _named(header: Iterable, reading: Reading, table: Path) -> list[str]:
             raise StudyError(f"columns {listed} in {table} may both be the {ours}: say which is")
         names = [ours if name in others else name for name in names]
     return names
+
+
+def _with_offsets(names: list[str]) -> list[str]:
+    """Rename offsets, in any unit, to ends where there are onsets and no ends."""
+    starts = [name for name in names if _means(name, "start") or _means(name, "start_ms")]
+    ends = [name for name in names if _means(name, "end") or _means(name, "end_ms")]
+    if ends or not any(name.startswith("onset") for name in starts):
+        return names
+    return [re.sub("^offset", "end", name) if name in starts else name for name in names]
 
 
 def _table(table: Path, reading: Reading, listing: Listing) -> pd.DataFrame:

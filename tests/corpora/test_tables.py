@@ -300,6 +300,9 @@ TIMED = {
     "begin_time_ms,stop_ms": ("0,500", "500,1500"),
     "offset_ms,duration": ("0,0.5", "500,1"),
     "onset,offset": ("0,0.5", "0.5,1.5"),
+    "onset_ms,offset_ms": ("0,500", "500,1500"),
+    "Onset Time,Offset Time": ("0,0.5", "0.5,1.5"),
+    "onset_s,OffsetTime_ms": ("0,500", "0.5,1500"),
     "start_s,end_sec": ("0,0.5", "0.5,1.5"),
     "start,end,duration": ("0,0.5,9", "0.5,1.5,9"),
 }
