@@ -5,6 +5,7 @@ import pytest
 from conftest import lay_out, write_wav
 from layouts import emovo_names, ravdess_names
 
+from ctl_helpers.cli import main
 from ctl_helpers.corpora import find_corpora, load_manifest
 from ctl_helpers.errors import StudyError
 
@@ -301,6 +302,24 @@ def test_what_predict_wrote_is_no_corpus(tmp_path):
     rows = "file,emotion,happy,sad\nmine/sad/1.wav,happy,0.7,0.3\n"
     (tmp_path / "predicted.csv").write_text(rows)
     assert set(find_corpora(tmp_path)) == {"mine"}
+
+
+@pytest.mark.parametrize("name", ["splits.csv", "mine/metadata.csv"])
+def test_what_splits_wrote_is_no_corpus(tmp_path, capsys, name):
+    lay_out(
+        tmp_path / "mine", [f"{emotion}/{n}.wav" for emotion in ("sad", "happy") for n in "123"]
+    )
+    assert main(["splits", "--corpora", str(tmp_path), "--protocols", "kfold", "--folds", "2"]) == 0
+    (tmp_path / name).write_text(capsys.readouterr().out)
+    assert find_corpora(tmp_path) == {"mine": tmp_path / "mine"}
+    assert len(load_manifest(tmp_path, "mine")) == 6
+
+
+def test_a_manifest_that_was_saved_is_a_table_of_its_utterances(tmp_path):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "happy/2.wav"])
+    manifest = load_manifest(tmp_path, "mine")
+    manifest.to_csv(tmp_path / "saved.csv", index=False)
+    assert load_manifest(tmp_path, "saved")["digest"].tolist() == manifest["digest"].tolist()
 
 
 @pytest.mark.parametrize("name", ["Berlin", "Tess", "SAVEE"])
