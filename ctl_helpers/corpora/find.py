@@ -177,15 +177,37 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
     return min(named, key=rank, default=None)
 
 
+def _is_known(folder: Path) -> bool:
+    """Whether a folder is named after a corpus."""
+    return any(_is_named(folder, entry) for entry in LAYOUTS.values())
+
+
 def _has_own_words(folder: Path, reading: Reading) -> bool:
     """Whether a folder that is not named after a corpus has a table that says what it holds."""
-    named = any(_is_named(folder, entry) for entry in LAYOUTS.values())
-    return not named and bool(own_tables(folder, reading))
+    return not _is_known(folder) and bool(own_tables(folder, reading))
 
 
-def _native_corpora(root: Path, folders: list[Path], reading: Reading) -> dict[str, Path]:
-    """Corpora with known names under root, or root itself, by names of folders, then of files."""
-    own = [folder for folder in (root, *folders) if _has_own_words(folder, reading)]
+def _listed_beside(root: Path, children: list[Path], reading: Reading) -> set[Path]:
+    """Folders and files of which tables beside them say what they hold.
+
+    What is named after a corpus, or lies in a root that is, needs a table that is called like it:
+    corpora come with tables of their own.
+    """
+    listed = set()
+    tables = [] if tables_in(root, reading) else [p for p in children if is_table(p, reading)]
+    for table in tables:
+        for place in (root / name for name in folders_named(table, reading)):
+            alike = _same_name(place.name) == _same_name(table.stem)
+            if alike or not (_is_known(root) or _is_known(place)):
+                listed.add(place)
+    return listed
+
+
+def _native_corpora(root: Path, folders: list[Path], own: set[Path]) -> dict[str, Path]:
+    """Corpora with known names under root, or root itself, by names of folders, then of files.
+
+    What is `own` has tables that say what it holds, and is none of them.
+    """
     if root in own:
         return {}
     samples = {folder: _sample(folder) for folder in folders if folder not in own}
@@ -278,11 +300,14 @@ def _children(root: Path) -> list[Path]:
 
 def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Path]:
     """Folder or table of each corpus: a table that names the files of a known one comes first."""
-    found = _native_corpora(root, [p for p in children if os.path.isdir(p)], reading)
+    folders = [p for p in children if os.path.isdir(p)]
+    own = {folder for folder in (root, *folders) if _has_own_words(folder, reading)}
+    own |= _listed_beside(root, children, reading)
+    found = _native_corpora(root, folders, own)
     if root in found.values():
         return found
-    own = _own_corpora(root, children, set(found.values()), reading)
-    for name, place in own.items():
+    others = _own_corpora(root, children, set(found.values()), reading)
+    for name, place in others.items():
         listed = folders_named(place, reading) if name in found and os.path.isfile(place) else ()
         if name not in found or found[name].name in listed:
             found[name] = place

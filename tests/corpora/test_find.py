@@ -44,6 +44,28 @@ def test_a_table_of_ones_own_wins_over_names_like_those_of_a_known_corpus(tmp_pa
     assert [*load_manifest(tmp_path / root, "mine")["emotion"]] == ["happy", "sad"]
 
 
+@pytest.mark.parametrize("known", [{}, {"emodb": "Berlin/wav/03a01Fa.wav"}])
+@pytest.mark.parametrize("folder", ["mine", "my esd"])
+def test_a_table_beside_its_folder_wins_over_names_like_those_of_a_known_corpus(
+    tmp_path, folder, known
+):
+    names = [f"{folder}/0001_000001.wav", f"{folder}/0002_000038.wav"]
+    lay_out(tmp_path, [*names, *known.values()])
+    rows = f"path,emotion\n{folder}/0001_000001.wav,angry\n{folder}/0002_000038.wav,sad\n"
+    (tmp_path / f"{folder}.csv").write_text(rows)
+    assert find_corpora(tmp_path).keys() == {folder, *known}
+    assert load_manifest(tmp_path, folder)["emotion"].tolist() == ["angry", "sad"]
+
+
+def test_tables_that_a_corpus_comes_with_do_not_take_its_place(tmp_path):
+    lay_out(tmp_path / "EmoDB 2.0", ["wav/03a01Fa.wav", "wav/08a01Na.wav"])
+    rows = "file,emotion\nwav/03a01Fa.wav,angry\nwav/08a01Na.wav,sad\n"
+    (tmp_path / "EmoDB 2.0" / "db.emotion.csv").write_text(rows)
+    for root in (tmp_path, tmp_path / "EmoDB 2.0"):
+        assert set(find_corpora(root)) == {"emodb"}
+        assert load_manifest(root, "emodb")["emotion"].tolist() == ["happy", "neutral"]
+
+
 def test_names_that_differ_in_case_or_signs_alone_are_two_corpora(tmp_path):
     names = ["Mine", "mine", "set 1", "set-1"]
     for name in names:
