@@ -1,6 +1,6 @@
 """List what a corpus holds, by the names of its files and folders or by its tables."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path, PurePosixPath
@@ -10,7 +10,13 @@ from ctl_helpers.corpora.find import TABLES, Place, packed, parse_generic, recor
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS
-from ctl_helpers.corpora.tables import is_table, leads_nowhere, own_tables, part_tables
+from ctl_helpers.corpora.tables import (
+    is_table,
+    leads_nowhere,
+    own_tables,
+    part_tables,
+    tables_in,
+)
 from ctl_helpers.corpora.words import emotion_named, fold
 from ctl_helpers.errors import StudyError
 
@@ -68,8 +74,9 @@ def _check_folders(place: Place, listing: Listing) -> None:
 def _by_names(place: Place) -> Listing:
     """List a folder by the names below it; note its tables, which are not read."""
     folder, reading = place.folder, place.reading
-    listing = _list_folder(place.entry, folder, reading.labels)
-    for table in sorted(folder.iterdir()) if not place.entry else []:
+    listing = _list_folder(place)
+    beside = [] if tables_in(folder, reading) else sorted(folder.iterdir())
+    for table in (one for one in beside if one.name not in place.others):
         if is_table(table, reading) or table.name.lower().endswith(TABLES):
             reason = "a table that is not read; to use it call it manifest.csv"
             listing.note(table.name, "table", reason)
@@ -90,12 +97,13 @@ def _by_tables(place: Place) -> Listing:
     return listing
 
 
-def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> Listing:
+def _list_folder(place: Place) -> Listing:
     """List the recordings of a folder with their labels, and the files that are not part."""
+    entry, folder, labels = place.entry, place.folder, place.reading.labels
     listing = Listing()
-    emotions = entry.emotions_in(_label_files(entry, folder, listing)) if entry else {}
+    emotions = entry.emotions_in(_label_files(place, listing)) if entry else {}
     words, mapped = set(), set(map(fold, labels or ()))
-    for path in recordings(folder, RECORDINGS, listing):
+    for path in recordings(folder, RECORDINGS, listing, place.others):
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
         words.update(() if entry else path.parts[:-1])
         if entry and isinstance(found, Labels):
@@ -121,11 +129,12 @@ def _list_folder(entry: Corpus | None, folder: Path, labels: Mapping | None) -> 
     return listing
 
 
-def _label_files(entry: Corpus, folder: Path, listing: Listing) -> Iterator[str]:
+def _label_files(place: Place, listing: Listing) -> Iterator[str]:
     """Read the files that name the emotions of recordings; one that cannot be read is named."""
-    for file in filter(entry.has_labels, recordings(folder, (".txt",))):
+    files = recordings(place.folder, (".txt",), others=place.others)
+    for file in filter(place.entry.has_labels, files):
         try:
-            yield (folder / file).read_text("utf-8", "replace")
+            yield (place.folder / file).read_text("utf-8", "replace")
         except OSError as error:
             reason = f"a file of labels that cannot be read ({error.strerror})"
             listing.leave_out(file.as_posix(), "unreadable", reason)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -50,11 +50,14 @@ class Place:
         Its folder or its table.
     reading : Reading
         How tables, and folders outside the catalogue, are read.
+    others : frozenset of str
+        Files and folders in its folder that are no part of it: of a corpus right under the root.
     """
 
     name: str
     path: Path
     reading: Reading
+    others: frozenset[str] = frozenset()
 
     @property
     def entry(self) -> Corpus | None:
@@ -83,9 +86,12 @@ class Place:
 
 
 def recordings(
-    folder: Path, suffixes: tuple[str, ...] = READ, listing: Listing | None = None
+    folder: Path,
+    suffixes: tuple[str, ...] = READ,
+    listing: Listing | None = None,
+    others: Collection[str] = (),
 ) -> Iterator[PurePosixPath]:
-    """Visible files of some kinds below a folder, relative to it.
+    """Visible files of some kinds below a folder but not in its `others`, relative to it.
 
     With a listing every sub-folder is looked at, and what cannot be read is named in it; without
     one the first 5000 are, which is enough to know what a folder is.
@@ -104,9 +110,10 @@ def recordings(
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f != "__MACOSX")
         relative = PurePath(os.path.relpath(parent, folder))
-        for name in sorted(names):
+        passed = {"__MACOSX"}.union(() if relative.parts else others)
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in passed)
+        for name in sorted(set(names) - passed):
             if name.lower().endswith(suffixes) and not name.startswith("."):
                 yield PurePosixPath((relative / name).as_posix())
 
@@ -128,14 +135,22 @@ def _has_form(path: PurePosixPath, entry: Corpus) -> bool:
     return not str(entry.parse(path)).startswith("its name is not")
 
 
+def _is_of(path: PurePosixPath, entry: Corpus) -> bool:
+    """Whether a recording is named as one of a corpus."""
+    elsewhere = "labels" in entry.rules  # in files, where the names do not say the emotion
+    return _has_form(path, entry) if elsewhere else isinstance(entry.parse(path), Labels)
+
+
 def _holds(sample: list[PurePosixPath], entry: Corpus) -> bool:
     """Whether most recordings are named as those of a corpus."""
-    elsewhere = "labels" in entry.rules  # in files, where the names do not say the emotion
-    parts = sum(
-        _has_form(path, entry) if elsewhere else isinstance(entry.parse(path), Labels)
-        for path in sample
-    )
+    parts = sum(_is_of(path, entry) for path in sample)
     return bool(sample) and 2 * parts >= len(sample)
+
+
+def _is_part(place: Path, entry: Corpus) -> bool:
+    """Whether a file or folder under a root is, or holds, a recording of a corpus that is there."""
+    below = _sample(place) or [PurePosixPath()]
+    return any(_is_of(place.name / path, entry) for path in below)
 
 
 def _same_name(name: str) -> str:
@@ -226,6 +241,8 @@ def _native_corpora(root: Path, folders: list[Path], own: set[Path]) -> dict[str
     for entry in (e for e in LAYOUTS.values() if e.name not in named):
         if holding := [folder for folder in unnamed if _holds(samples[folder], entry)]:
             found[entry.name] = holding[0] if len(holding) == 1 else root
+        elif any(_holds([f.name / path for path in samples[f]], entry) for f in unnamed):
+            found[entry.name] = root  # whose folders are called like its speakers
     return found or {entry.name: root for entry in whole}
 
 
@@ -304,9 +321,12 @@ def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Pat
     own = {folder for folder in (root, *folders) if _has_own_words(folder, reading)}
     own |= _listed_beside(root, children, reading)
     found = _native_corpora(root, folders, own)
-    if root in found.values():
-        return found
-    others = _own_corpora(root, children, set(found.values()), reading)
+    loose = [LAYOUTS[name] for name, place in found.items() if place == root]
+    parts = {p for p in set(children) - own if any(_is_part(p, entry) for entry in loose)}
+    tables = [p for p in children if parts and is_table(p, reading)]
+    parts |= {table for table in tables if parts & _listed(root, [table], reading)}
+    free = [p for p in children if p not in parts]
+    others = _own_corpora(root, free, set(found.values()), reading)
     for name, place in others.items():
         listed = folders_named(place, reading) if name in found and os.path.isfile(place) else ()
         if name not in found or found[name].name in listed:
@@ -314,16 +334,22 @@ def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Pat
     return found
 
 
-def _not_understood(
-    root: Path, children: list[Path], found: Mapping[str, Path], reading: Reading
-) -> str:
+def _listed(root: Path, places: Iterable[Path], reading: Reading) -> set[Path]:
+    """Files and folders under a root that the tables among some places list."""
+    tables = (place for place in places if os.path.isfile(place))
+    return {root / name for table in tables for name in folders_named(table, reading)}
+
+
+def _not_part(name: str, children: list[Path], used: set[Path]) -> frozenset[str]:
+    """Names of what is no part of a corpus right under the root: other corpora, strange folders."""
+    entry = LAYOUTS.get(name)
+    parts = {p for p in children if entry and p not in used and _is_part(p, entry)}
+    others = (p for p in children if p in used or (p not in parts and _sample(p)))
+    return frozenset(p.name for p in others if parts)
+
+
+def _not_understood(children: list[Path], used: set[Path]) -> str:
     """Say what cannot be read, and what holds recordings or rows but is no part of a corpus."""
-    own = own_tables(root, reading)[:1] if root in found.values() else []
-    tables = [*(place for place in found.values() if os.path.isfile(place)), *own]
-    used = {root / name for table in tables for name in folders_named(table, reading)}
-    used |= {*found.values(), *own}
-    if root in used and not own:
-        return ""
     kinds = (*RECORDINGS, ".csv", ".tsv", *TABLES)
     strange = [
         place.name
@@ -338,16 +364,22 @@ def _not_understood(
     return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")
 
 
-def _look(root: Path, reading: Reading) -> tuple[dict[str, Path], str]:
-    """Corpora under a folder by name, and a line on what holds recordings but is none."""
+def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
+    """Corpora under a folder, and a line on what holds recordings but is none."""
     children = _children(root)
     found = _places(root, children, reading)
-    line = _not_understood(root, children, found, reading)
+    # The table of a corpus's folder, where there is one, says what counts.
+    paths = {name: [*own_tables(place, reading), place][0] for name, place in found.items()}
+    tables = [path for path in paths.values() if path.parent == root]
+    used = {*found.values(), *tables} | _listed(root, tables, reading)
+    loose = [name for name, path in paths.items() if path == root]
+    others = {name: _not_part(name, children, used) for name in loose}
+    left = [p for p in children if all(p.name in names for names in others.values())]
+    line = _not_understood(left, used)
     if not found:
         raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{line}{packed(root)}")
-    # The table of a corpus's folder, where there is one, says what counts.
-    found = {name: [*own_tables(place, reading), place][0] for name, place in found.items()}
-    return dict(sorted(found.items())), line
+    places = [Place(n, paths[n], reading, others.get(n, frozenset())) for n in sorted(found)]
+    return places, line
 
 
 def find_corpora(
@@ -385,7 +417,7 @@ def find_corpora(
     found, strange = _look(root, Reading(labels, columns))
     if strange:
         log.warning("corpora root %s%s", root, strange)
-    return found
+    return {place.name: place.path for place in found}
 
 
 def find_place(root: str | Path, name: str, reading: Reading) -> Place:
@@ -398,16 +430,16 @@ def find_place(root: str | Path, name: str, reading: Reading) -> Place:
     except StudyError:
         if not tables:
             raise
-        found, strange = {}, ""
+        found, strange = [], ""
     # A name as it is spelled comes first: "set 1" and "set-1" may both be there.
-    for spelled, place in sorted(found.items(), key=lambda one: one[0] != name):
-        if _same_name(spelled) == _same_name(name):
-            return Place(spelled, place, reading)
+    for place in sorted(found, key=lambda place: place.name != name):
+        if _same_name(place.name) == _same_name(name):
+            return place
     if tables:
         return Place(name, tables[0], reading)
     entry = LAYOUTS.get(_same_name(name))
     example = f"{name.casefold()}/{entry.example}" if entry else f"{name}/<emotion>/*.wav"
     raise StudyError(
-        f"no corpus {name!r} under {root} (found: {', '.join(found)}); "
+        f"no corpus {name!r} under {root} (found: {', '.join(place.name for place in found)}); "
         f"expected {root}/{example}{strange}{packed(root)}"
     )

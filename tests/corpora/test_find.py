@@ -3,7 +3,7 @@ import os
 
 import pytest
 from conftest import lay_out, write_wav
-from layouts import emovo_names, ravdess_names
+from layouts import casia_names, emovo_names, ravdess_names, savee_names
 
 from ctl_helpers.cli import main
 from ctl_helpers.corpora import find_corpora, load_manifest
@@ -86,6 +86,48 @@ def test_a_folder_that_happens_to_be_called_like_an_emotion_can_be_passed_over(t
 def test_actors_right_under_the_root(tmp_path):
     lay_out(tmp_path, ravdess_names()[::100])
     assert find_corpora(tmp_path) == {"ravdess": tmp_path}
+
+
+LOOSE = {
+    "ravdess": ravdess_names()[:120],
+    "casia": casia_names()[:600],
+    "savee": savee_names()[:240],
+}
+
+
+@pytest.mark.parametrize("known", LOOSE)
+def test_what_lies_beside_a_corpus_right_under_the_root_is_found_or_named(tmp_path, caplog, known):
+    others = ["mine/201.wav", "clips/1.wav", "sorted/angry/201.wav", "mystery/a.wav"]
+    lay_out(tmp_path, [*LOOSE[known], *others, "EMOVO/f1/dis-f1-b1.wav"])
+    (tmp_path / "mine" / "manifest.csv").write_text("path,emotion\n201.wav,sad\n")
+    (tmp_path / "clips.csv").write_text("path,emotion\nclips/1.wav,fear\n")
+    with caplog.at_level(logging.WARNING, "ctl_helpers"):
+        found = find_corpora(tmp_path)
+    assert found[known] == tmp_path
+    assert found.keys() == {known, "mine", "clips", "sorted", "emovo"}
+    assert "not understood: mystery (" in caplog.text
+    manifest = load_manifest(tmp_path, known)
+    assert len(manifest) == len(LOOSE[known]) and not manifest.attrs["problems"]
+    own = {name: load_manifest(tmp_path, name)["emotion"].item() for name in found.keys() - {known}}
+    assert own == {"mine": "sad", "clips": "fear", "sorted": "angry", "emovo": "disgust"}
+
+
+def test_two_corpora_right_under_the_root_do_not_count_each_other(tmp_path):
+    lay_out(tmp_path, [*ravdess_names()[:120], *emovo_names()[:196], "loose.wav"])
+    assert find_corpora(tmp_path) == {"emovo": tmp_path, "ravdess": tmp_path}
+    for name, size in {"emovo": 196, "ravdess": 120}.items():
+        manifest = load_manifest(tmp_path, name)
+        assert len(manifest) == size
+        assert [one["path"] for one in manifest.attrs["problems"]] == ["loose.wav"]
+
+
+def test_a_table_in_the_folder_of_a_known_corpus_is_noted(tmp_path):
+    root = lay_out(tmp_path / "berlin", ["wav/03a01Fa.wav", "wav/08a01Na.wav"])
+    (root / "labels.csv").write_text("path,emotion\nwav/03a01Fa.wav,sad\n")
+    for place in (tmp_path, root):
+        assert set(find_corpora(place)) == {"emodb"}
+        (note,) = load_manifest(place, "emodb").attrs["notes"]
+        assert note["path"] == "labels.csv" and "call it manifest.csv" in note["reason"]
 
 
 def test_song_folder_beside_the_speech(tmp_path):
