@@ -83,12 +83,13 @@ def audit(root: str | Path, name: str, jobs: int | None = None, **options) -> Au
         a copy in its place, unreadable, missing, empty, silent (or so in the part that is left
         when they are cropped), antiphase, absurd, nan, short; rows of a table that are a
         contradiction, or name no segment; a whole file beside its segments (overlap); and a folder
-        of other signals under the same names. Noted but kept are utterances that are misplaced
+        of other signals under the same names; and a link that leads nowhere, or to a folder that is
+        read already. Noted but kept are utterances that are misplaced
         without another copy, truncated, clipped, stereo, long (to be cropped), segments that share
         a part of their file (overlap, which puts the same sound on both sides of a split), and what
         a published corpus holds under two emotions; so are columns that look like times and are
-        not read, and words of the label map that no utterance has, and speakers, rates or formats
-        that alone tell an emotion.
+        not read, and words of the label map that no utterance has, archives, and speakers, rates
+        or formats that alone tell an emotion.
 
     Raises
     ------

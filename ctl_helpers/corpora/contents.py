@@ -6,7 +6,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import Corpus, Labels
-from ctl_helpers.corpora.find import TABLES, Place, packed, parse_generic, recordings
+from ctl_helpers.corpora.find import PACKED, TABLES, Place, packed, parse_generic, recordings
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS
@@ -123,6 +123,8 @@ def _list_folder(place: Place) -> Listing:
             listing.parts.append(replace(found, file=shown))
         else:
             listing.leave_out(shown, "extra", found)
+    for path in recordings(folder, PACKED, others=place.others):
+        listing.note(str(path), "archive", "what is in it is not read until it is unpacked")
     listing.note_unused(labels, words)
     if not entry:
         listing.note_merged(labels)

@@ -16,6 +16,7 @@ from ctl_helpers.corpora.tables import (
     Reading,
     folders_named,
     is_table,
+    leads_nowhere,
     own_tables,
     tables_in,
 )
@@ -32,7 +33,9 @@ OWN = (
 TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
 """Suffixes of tables that are not read."""
 
-_PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+PACKED = (".zip", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar")
+"""Suffixes of archives."""
+
 _EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _SAMPLE = 5000  # sub-folders and files that say what a folder is
 _INSIDE = ("manifest", "metadata")  # tables that list the folder that they are in
@@ -93,34 +96,43 @@ def recordings(
 ) -> Iterator[PurePosixPath]:
     """Visible files of some kinds below a folder but not in its `others`, relative to it.
 
-    With a listing every sub-folder is looked at, and what cannot be read is named in it; without
-    one the first 5000 are, which is enough to know what a folder is.
+    With a listing every sub-folder is looked at, and named in it is what cannot be read: also links
+    that lead nowhere, or to a folder that is read already. Without one the first 5000 are looked
+    at, which is enough to know what a folder is.
     """
 
-    def name_it(error: OSError) -> None:
+    def name_it(path: str, kind: str, reason: str) -> None:
         if listing is not None:
-            path = PurePath(os.path.relpath(error.filename, folder)).as_posix()
-            reason = f"the folder cannot be read ({error.strerror})"
-            listing.leave_out(path, "unreadable", reason)
+            listing.leave_out(PurePath(os.path.relpath(path, folder)).as_posix(), kind, reason)
 
-    seen = set()
-    for parent, folders, names in os.walk(folder, followlinks=True, onerror=name_it):
-        real = os.path.realpath(parent)
+    def refused(error: OSError) -> None:
+        name_it(error.filename, "unreadable", f"the folder cannot be read ({error.strerror})")
+
+    seen: dict[str, PurePath] = {}
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=refused):
+        real, relative = os.path.realpath(parent), PurePath(os.path.relpath(parent, folder))
         if real in seen or (listing is None and len(seen) == _SAMPLE):
             folders.clear()
+            if seen.get(real) not in (None, *relative.parents):  # a circle loses nothing
+                name_it(parent, "link", f"by a link the same folder as {seen[real].as_posix()}")
             continue
-        seen.add(real)
-        relative = PurePath(os.path.relpath(parent, folder))
+        seen[real] = relative
         passed = {"__MACOSX"}.union(() if relative.parts else others)
-        folders[:] = sorted(f for f in folders if not f.startswith(".") and f not in passed)
+        folders[:] = [f for f in folders if not f.startswith(".") and f not in passed]
+        # Links come last: of a folder and a link to it the link is the one that is left out.
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(parent, name)), name))
         for name in sorted(set(names) - passed):
-            if name.lower().endswith(suffixes) and not name.startswith("."):
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(suffixes):
                 yield PurePosixPath((relative / name).as_posix())
+            elif leads_nowhere(place := Path(parent, name)):
+                name_it(str(place), "link", f"it leads nowhere ({os.readlink(place)})")
 
 
 def packed(folder: Path) -> str:
     """Name the archives below a folder, for the end of a message; "" if there are none."""
-    first, *others = [*map(str, islice(recordings(folder, _PACKED), _SAMPLE))] or [""]
+    first, *others = [*map(str, islice(recordings(folder, PACKED), _SAMPLE))] or [""]
     more = f" and {len(others)} more" * bool(others)
     return f"; still to be unpacked: {first}{more}" if first else ""
 
@@ -349,18 +361,25 @@ def _not_part(name: str, children: list[Path], used: set[Path]) -> frozenset[str
 
 
 def _not_understood(children: list[Path], used: set[Path]) -> str:
-    """Say what cannot be read, and what holds recordings or rows but is no part of a corpus."""
-    kinds = (*RECORDINGS, ".csv", ".tsv", *TABLES)
+    """Say what cannot be read, and what may hold recordings or rows but is no part of a corpus."""
+    kinds = (*RECORDINGS, *PACKED)
+    unused = [place for place in children if place not in used]
+    lost = [place.name for place in unused if leads_nowhere(place)]
     strange = [
         place.name
-        for place in children
-        if place not in used
-        and (place.name.lower().endswith(kinds) or next(recordings(place, RECORDINGS), None))
+        for place in unused
+        if place.name not in lost
+        and (
+            place.name.lower().endswith((*kinds, ".csv", ".tsv", *TABLES))
+            or next(recordings(place, kinds), None)
+            or any(map(leads_nowhere, place.glob("*")))
+        )
     ]
     there = filter(os.path.exists, children)
     # A folder has to be entered as well as listed.
     locked = [p.name for p in there if not os.access(p, os.R_OK | os.X_OK * os.path.isdir(p))]
     said = f"; cannot be read: {', '.join(locked)}" if locked else ""
+    said += f"; links that lead nowhere: {', '.join(lost)}" if lost else ""
     return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")
 
 

@@ -305,6 +305,33 @@ def test_folders_whose_files_a_table_names_are_understood(tmp_path, caplog):
     assert not caplog.records
 
 
+def test_folders_that_are_passed_over_for_a_link_or_an_archive_are_named(tmp_path, caplog):
+    root = tmp_path / "root"
+    lay_out(root, ["mine/angry/1.wav", "mine/happy/2.wav"])
+    (root / "mine" / "sad").symlink_to(tmp_path / "disk" / "sad")
+    (root / "mine" / "afraid").symlink_to("angry")
+    (root / "mine" / "boredom.zip").touch()
+    (root / "ravdess").symlink_to(tmp_path / "disk" / "ravdess")
+    (root / "emovo.ZIP").touch()
+    for place in ("lost", "packed"):
+        (root / place).mkdir()
+    (root / "lost" / "angry").symlink_to(tmp_path / "disk" / "angry")
+    (root / "packed" / "angry.tar.gz").touch()
+    manifest = load_manifest(root, "mine")
+    assert manifest["utterance"].tolist() == ["angry/1.wav", "happy/2.wav"]
+    assert manifest.attrs["problems"] == [
+        {"path": "afraid", "kind": "link", "reason": "by a link the same folder as angry"},
+        {"path": "sad", "kind": "link", "reason": f"it leads nowhere ({tmp_path}/disk/sad)"},
+    ]
+    assert [(one["path"], one["kind"]) for one in manifest.attrs["notes"]] == [
+        ("boredom.zip", "archive")
+    ]
+    assert set(find_corpora(root)) == {"mine"}
+    assert (
+        "links that lead nowhere: ravdess; not understood: emovo.ZIP, lost, packed (" in caplog.text
+    )
+
+
 def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):
     lay_out(tmp_path / "mine", ["angry/1.wav", "sad/2.wav"])
     scandir = os.scandir
