@@ -205,20 +205,22 @@ def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
 
 
 def _is_known(folder: Path) -> bool:
-    """Whether a folder is named after a corpus."""
-    return any(_is_named(folder, entry) for entry in LAYOUTS.values())
+    """Whether a folder is named after a corpus, and a recording in it as those of the corpus."""
+    named = [entry for entry in LAYOUTS.values() if _is_named(folder, entry)]
+    sample = _sample(folder) if named else []
+    return any(_has_form(path, entry) for path in sample for entry in named)
 
 
 def _has_own_words(folder: Path, reading: Reading) -> bool:
-    """Whether a folder that is not named after a corpus has a table that says what it holds."""
-    return not _is_known(folder) and bool(own_tables(folder, reading))
+    """Whether a folder has a table that says what it holds, and is no known corpus."""
+    return bool(own_tables(folder, reading)) and not _is_known(folder)
 
 
 def _listed_beside(root: Path, children: list[Path], reading: Reading) -> set[Path]:
     """Folders and files of which tables beside them say what they hold.
 
-    What is named after a corpus, or lies in a root that is, needs a table that is called like it:
-    corpora come with tables of their own.
+    A known corpus, or what lies in the folder of one, needs a table that is called like it: corpora
+    come with tables of their own.
     """
     listed = set()
     tables = [] if tables_in(root, reading) else [p for p in children if is_table(p, reading)]

@@ -421,6 +421,28 @@ def test_a_folder_of_ones_own_may_be_called_like_a_known_corpus(tmp_path, name):
     assert len(load_manifest(tmp_path, name)) == 3
 
 
+@pytest.mark.parametrize("name", ["Berlin", "My TESS", "Crema"])
+def test_so_may_one_with_a_table_unless_its_files_are_named_as_the_corpus_names_them(
+    tmp_path, name
+):
+    lay_out(tmp_path / name, ["000.wav", "001.wav"])
+    table = tmp_path / name / "manifest.csv"
+    table.write_text("path,emotion\n000.wav,sad\n001.wav,happy\n")
+    for root in (tmp_path, tmp_path / name):
+        assert set(find_corpora(root)) == {name}
+        manifest = load_manifest(root, name)
+        assert [*manifest["corpus"]] == [name, name] and [*manifest["emotion"]] == ["sad", "happy"]
+    table.unlink()
+    rows = f"path,emotion\n{name}/000.wav,fear\n{name}/001.wav,sad\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    assert load_manifest(tmp_path, "labels")["emotion"].tolist() == ["fear", "sad"]
+    assert set(find_corpora(tmp_path)) == {"labels"}
+    other = tmp_path / "EmoDB 2.0"
+    lay_out(other, ["wav/03a01Fa.wav"])
+    (other / "manifest.csv").write_text("path,emotion\nwav/03a01Fa.wav,sad\n")
+    assert find_corpora(tmp_path)["emodb"] == other / "manifest.csv"
+
+
 def test_a_folder_of_ones_own_with_the_very_name_of_a_known_corpus_is_told_so(tmp_path):
     lay_out(tmp_path / "savee", ["sad/1.wav", "happy/3.wav"])
     with pytest.raises(StudyError, match="another corpus, give its folder another name"):
