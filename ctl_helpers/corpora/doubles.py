@@ -18,10 +18,11 @@ from ctl_helpers.corpora.fingerprints import likeness
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.words import emotion_named
 
-_DERIVED = re.compile(
+DERIVED = re.compile(
     r"laryngo|noise|noisy|augm|(re|up|down)sampl|enhanc|cop(y|ies)|backup|\d+k(hz)?(?![^\W\d_])|revers|pitch|speed|stretch",
     re.I,
 )
+"""What folders of changed copies, or of other signals of the same utterances, are called."""
 _CHANGED = re.compile(
     r"(?<![^\W\d_])(aug(mented)?|noisy?|noise|pitch(ed)?|fast(er)?|slow(er)?|stretch(ed)?|shift(ed)?|"
     r"speed|reverb|echo|gain|loud(er)?|quiet(er)?|copy|resampled|\d+k)(?![^\W\d_])",
@@ -42,7 +43,7 @@ def _tree(file: str, entry: Corpus) -> str:
 def _plainest(tree: str, plain: Collection[str]) -> tuple:
     """Order of folders: the first is the one that the others may hold copies of."""
     last = tree.casefold().split("/")[-1]
-    return bool(_DERIVED.search(tree)), last not in plain, tree.count("/") + bool(tree), tree
+    return bool(DERIVED.search(tree)), last not in plain, tree.count("/") + bool(tree), tree
 
 
 def one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[dict]:
@@ -55,7 +56,7 @@ def one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[di
     trees = defaultdict(list)
     for record in sorted(records, key=lambda record: record["file"].count("/")):
         trees[_tree(record["file"], entry)].append(record)
-    if _DERIVED.search(best := min(trees, key=rank, default="")):
+    if DERIVED.search(best := min(trees, key=rank, default="")):
         listing.note(best, "folder", "the only one, though named like one of changed copies")
     first: dict[str, dict] = {}
     left: list[dict] = []
@@ -135,7 +136,7 @@ def _sets(records: list[dict], labels: Mapping | None) -> dict[tuple[str, str], 
     for record in records:
         *folders, name = PurePosixPath(record["file"]).parts
         record["tree"] = "/".join(f for f in folders if not emotion_named(f, labels))
-        marks = (*_DERIVED.finditer(record["tree"]), *_CHANGED.finditer(name))
+        marks = (*DERIVED.finditer(record["tree"]), *_CHANGED.finditer(name))
         record["said"] = frozenset(mark[0].casefold() for mark in marks)
         if not record["said"]:
             plain[record["emotion"]].add(_words(PurePosixPath(name).stem))
@@ -186,7 +187,7 @@ def leave_copies(frame: pd.DataFrame, published: bool, listing: Listing) -> pd.D
     gone, places = np.zeros(len(frame), bool), np.arange(len(frame))
     groups = pd.Series(places).groupby(same_sounds(frame, places))
     for rows in (group.to_numpy() for _, group in groups if len(group) > 1):
-        derived = [bool(_DERIVED.search(os.path.dirname(file))) for file in frame["file"][rows]]
+        derived = [bool(DERIVED.search(os.path.dirname(file))) for file in frame["file"][rows]]
         rows = rows[np.argsort(derived, kind="stable")]
         one_emotion = frame["emotion"][rows].nunique() == 1
         kept = not one_emotion and published and frame["digest"][rows].is_unique

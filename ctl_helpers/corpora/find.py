@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path, PurePath, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import CATALOGUE, LAYOUTS, Corpus, Labels
+from ctl_helpers.corpora.doubles import DERIVED
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.signals import READ, RECORDINGS
 from ctl_helpers.corpora.tables import (
@@ -189,11 +190,12 @@ def _is_sorted(sample: list[PurePosixPath], entry: Corpus) -> bool:
 
 
 def _by_name(samples: dict[Path, list], entry: Corpus) -> Path | None:
-    """Sub-folder that is named after a corpus: one with files, of speech, named most plainly."""
+    """Sub-folder named after a corpus: one with files, of unchanged speech, named most plainly."""
 
     def rank(folder: Path) -> tuple:
         name = _same_name(folder.name)
-        return not samples[folder], "song" in name, name not in entry.folders, name, folder
+        other = bool(DERIVED.search(folder.name)) or "song" in name
+        return not samples[folder], other, name not in entry.folders, name, folder
 
     named = [
         folder

@@ -32,6 +32,14 @@ def test_an_exact_name_wins_over_a_similar_one(tmp_path):
     assert find_corpora(tmp_path) == {"emodb": tmp_path / "emodb"}
 
 
+@pytest.mark.parametrize("copy", ["ravdess_noisy", "Augmented RAVDESS", "ravdess 16k"])
+def test_a_corpus_comes_before_changed_copies_of_it(tmp_path, copy, caplog):
+    for folder in (copy, "ravdess_original"):
+        lay_out(tmp_path / folder, ravdess_names()[:3])
+    assert find_corpora(tmp_path) == {"ravdess": tmp_path / "ravdess_original"}
+    assert f"not understood: {copy} (" in caplog.text
+
+
 @pytest.mark.parametrize("root", ["", "mine"])
 @pytest.mark.parametrize("others", [[], ["Berlin/wav/03a01Fa.wav"]])
 def test_a_table_of_ones_own_wins_over_names_like_those_of_a_known_corpus(tmp_path, root, others):
