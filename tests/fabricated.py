@@ -89,6 +89,7 @@ def add_run(
     finished="2026-01-01T00:00:00Z",
     rows="",
     features="abc",
+    more=None,
 ):
     """Put one run into the store."""
     tested = corpus or target
@@ -117,6 +118,7 @@ def add_run(
         "method": {
             **{"name": method, "kind": kind, "features": features},
             "recipe": recipe or {"name": "", "normalisation": "global"},
+            **(more or {}),
         },
         **{"seed": seed, "selection": selection, "versions": {}},
     }

@@ -35,6 +35,7 @@ RUN_COLUMNS = [
     *("reported", "variant", "folds", "of_folds", "of_utterances"),
     *("synthetic", "held_out", "finished"),
 ]
+_VERSIONS = ["code"]  # columns for `study_runs` alone
 
 
 def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFrame:
@@ -65,8 +66,12 @@ def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFra
     StudyError
         If the archive is damaged.
     """
+    return _with_versions(store, only)[RUN_COLUMNS]
+
+
+def _with_versions(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFrame:
     rows = [row for stored in read_runs(store, only) for row in _rows(**stored)]
-    runs = pd.DataFrame(rows, columns=RUN_COLUMNS).astype({"synthetic": bool})
+    runs = pd.DataFrame(rows, columns=[*RUN_COLUMNS, *_VERSIONS]).astype({"synthetic": bool})
     order = [*CONDITION, "variant", "seed", "split", "selection"]
     return runs.sort_values(order, key=_natural, kind="stable", ignore_index=True)
 
@@ -84,11 +89,12 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
         labels, its features or a version changed, those count that the latest study asks for, and
-        of the others those that finished last. A fusion of features whose other runs do not count
-        any more does not either, nor do splits that a changed corpus no longer has. Runs on
+        of the others those that finished last. Of code of one's own that was edited, one version
+        counts, so that no average is over several. A fusion of features whose other runs do not
+        count any more does not either, nor do splits that a changed corpus no longer has. Runs on
         synthetic speech count where there are no others.
     """
-    runs = load_runs(Path(out) / "runs")
+    runs = _with_versions(Path(out) / "runs")
     if not runs["synthetic"].all():
         runs = runs[~runs["synthetic"]]
     asked = Path(out) / ASKED
@@ -96,10 +102,18 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     runs = runs.assign(asked=runs["run"].isin(names))
     runs = runs.sort_values(["asked", "finished"], kind="stable")
     runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
-    counting = _of_newest_size(_not_superseded(runs))
+    counting = _of_newest_size(_not_superseded(_of_one_code(runs)))
     counting = _of_present_splits(counting)
     counting = counting[~_of_old_features(counting, runs)]
     return counting[RUN_COLUMNS].sort_index().reset_index(drop=True)
+
+
+def _of_one_code(runs: pd.DataFrame) -> pd.DataFrame:
+    """Keep of code of one's own the version that is asked for, or else that ran last."""
+    same = [key for key in _ALIKE if key not in ("source", "target", "classes")]  # for all pairs
+    code = runs["code"].where(runs["code"].ne(""))
+    chosen = code.groupby([runs[key] for key in same]).transform("last")
+    return runs[runs["asked"] | code.isna() | code.eq(chosen)]
 
 
 def _not_superseded(runs: pd.DataFrame) -> pd.DataFrame:
@@ -277,10 +291,23 @@ def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[
         "synthetic": bool(record.get("synthetic")),
         "held_out": record.get("held_out", across or problem["protocol"] in SPEAKERS_APART),
         "finished": record.get("environment", {}).get("finished", ""),
+        "code": " ".join(_code(method)),
         **{key: record.get(key) for key in _RECORDED},
     }
     found = record["scores"].items()
     return [row | {"selection": selection} | scores for selection, scores in found if scores]
+
+
+def _code(method: Mapping[str, Any]) -> Iterator[str]:
+    """Give the hashes of the files of one's own that a method, or a fusion's members, consist of.
+
+    Given predictions are told apart by their ``variant``.
+    """
+    recipe = method.get("recipe") or {}
+    yield from filter(None, (method.get("source"), recipe.get("source")))
+    for member in recipe.get("members", ()):
+        yield from _code(member)
+        yield from filter(None, [member.get("recipe", {}).get("content")])
 
 
 def _natural(column: pd.Series) -> pd.Series:

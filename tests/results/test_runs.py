@@ -269,6 +269,43 @@ def test_what_an_upgrade_or_an_edit_makes_anew_takes_the_place_of_the_old(tmp_pa
     assert results.study_runs(tmp_path)["run"].tolist() == runs[1:]
 
 
+@pytest.mark.parametrize(
+    ("method", "hashed"),
+    [
+        ("mine.py:network", {"source": "{}"}),
+        ("mfcc+mine.py:classifier", {"recipe": {"source": "{}"}}),
+        ("mean(mine.py:network/quick,x)", {"recipe": {"members": [{"source": "{}"}]}}),
+        ("mean(given:x.csv,y)", {"recipe": {"members": [{"recipe": {"content": "{}"}}]}}),
+    ],
+)
+def test_no_average_is_over_old_and_new_code(tmp_path, method, hashed):
+    store, made = RunStore(tmp_path / "runs"), {}
+
+    def add(code, fold, day):
+        told = json.loads(json.dumps(hashed).replace("{}", code))
+        run = {"corpus": "emodb", "split": f"fold {fold}", "of_folds": 3, "method": method}
+        run["recipe"] = {"name": "", "normalisation": "global"} | told.pop("recipe", {})
+        run |= {"finished": f"2026-01-0{day}T00:00:00Z", "more": told}
+        made[code, fold] = fabricated.add_run(store, **run).name
+
+    def counting():
+        names = {name: key for key, name in made.items()}
+        return sorted(names[run] for run in results.study_runs(tmp_path)["run"])
+
+    for fold in range(3):
+        add("old", fold, 1)
+    old = counting()
+    assert old == [("old", 0), ("old", 1), ("old", 2)]
+    add("new", 0, 2)
+    assert counting() == [("new", 0)]  # the newest
+    (row,) = summary(results.study_runs(tmp_path)).to_dict("records")
+    assert (row["folds"], row["of_folds"]) == (1, 3)
+    results.ask_for(tmp_path, [made["old", 1]])
+    assert counting() == old  # the edit was taken back
+    results.ask_for(tmp_path, [made["new", 0], "of a fold that a kill left out"])
+    assert counting() == [("new", 0)]
+
+
 def test_a_fusion_of_an_edited_file_goes_with_its_member(tmp_path):
     store, run = RunStore(tmp_path / "runs"), {"corpus": "emodb", "split": "fold 0", "of_folds": 1}
     mean, mine = "mean(bands.py:f+linear,mfcc+linear)", "bands.py:f+linear"
