@@ -90,6 +90,7 @@ def add_run(
     rows="",
     features="abc",
     more=None,
+    data="",
 ):
     """Put one run into the store."""
     tested = corpus or target
@@ -128,6 +129,7 @@ def add_run(
         "of_folds": None if source else (of_folds or folds),
         "of_utterances": None if source else (of_folds or folds or 10) * utterances,
         **{"epochs": epochs, "seconds": 60.0, "peak_memory_mb": 900.0, "parameters": 321_799},
+        **({"data": data} if data else {}),
         **{"synthetic": synthetic, "environment": {"commit": "0" * 40, "finished": finished}},
     }
     points = np.random.default_rng(noise).normal(size=(100 + len(last), 8))

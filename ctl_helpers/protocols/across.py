@@ -10,7 +10,7 @@ import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS, drop_copies
 from ctl_helpers.errors import StudyError, check_choice, log
-from ctl_helpers.protocols.problem import Problem, groups_of, in_order
+from ctl_helpers.protocols.problem import Problem, groups_of, hash_of, in_order
 
 SCORINGS = ("transductive", "inductive")
 _FACTS = tomllib.loads(Path(__file__).with_name("labels.toml").read_text(encoding="utf-8"))
@@ -76,7 +76,7 @@ def problems_across(
         parts = {"half 0": (rows[first], rows[~first]), "half 1": (rows[~first], rows[first])}
     common: dict[str, Any] = {"source": source, "target": target, "held_out": True}
     common |= {"of_folds": len(parts), "of_utterances": len(rows), "labels": labels}
-    common |= {"division": division, "memo": {}}
+    common |= {"division": division, "data": hash_of(manifest), "memo": {}}
     return [
         Problem(manifest, classes, train, test, scoring, split, adapt=adapt, **common)
         for split, (adapt, test) in parts.items()

@@ -14,7 +14,7 @@ from sklearn.model_selection import KFold, LeaveOneGroupOut, StratifiedGroupKFol
 from ctl_helpers.errors import StudyError, nearest
 from ctl_helpers.plugins import is_reference, load
 from ctl_helpers.protocols.partition import read_partition
-from ctl_helpers.protocols.problem import Problem, Split, classes_of, groups_of
+from ctl_helpers.protocols.problem import Problem, Split, classes_of, groups_of, hash_of
 
 PARTITION, INNER = "partition:", "inner:"
 _INNER_FOLDS = 3
@@ -60,6 +60,7 @@ def problems_inside(
         "of_folds": len(splits),
         "of_utterances": sum(len(split.test) for split in splits),
         "division": Problem.division if is_fixed else division,
+        "data": hash_of(manifest, splits),
         "memo": {},  # of all of them
     }
     return [

@@ -1,6 +1,6 @@
 """A problem: what is learned from, what is predicted, whatever the method; and a split of rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -63,6 +63,8 @@ class Problem:
         Kind of the classes; see :data:`ctl_helpers.protocols.across.LABELS`.
     division : int
         Seed of the division.
+    data : str
+        Hash of all that the protocol divides, and of how; see `hash_of`. Kept in a run's record.
     features : tuple of Features
         What a method looks at; empty until a run is executed.
     length : int, optional
@@ -87,6 +89,7 @@ class Problem:
     of_utterances: int | None = None
     labels: str = "emotion"
     division: int = 98
+    data: str = ""
     features: tuple[Features, ...] = ()
     length: int | None = None
     memo: dict = field(default_factory=dict, repr=False)
@@ -163,15 +166,25 @@ class Problem:
         """The problem as part of a run's specification, JSON."""
         names = ("corpus", "source", "target", "protocol", "folds", "split", "labels", "division")
         if "rows" not in self.memo:
-            columns = [c for c in ("digest", "emotion", "speaker") if c in self.manifest]
-            rows = self.manifest["corpus"].str.cat(self.manifest[columns].astype(str), sep="\t")
-            self.memo["rows"] = rows.to_numpy(object)
+            self.memo["rows"] = _described(self.manifest)
         parts = (self.train, self.adapt, self.test)
         rows = ["\n".join([str(len(part)), *self.memo["rows"][part]]) for part in parts]
         described = {name: getattr(self, name) for name in names}
         if is_reference(self.protocol.removeprefix("inner:")):  # others say it by their name
             described["held_out"] = self.held_out
         return described | {"classes": list(self.classes), "rows": short_hash("".join(rows))}
+
+
+def _described(manifest: pd.DataFrame) -> np.ndarray:
+    """Join what tells one utterance from another, and one version of its labels, in a text each."""
+    columns = [c for c in ("digest", "emotion", "speaker") if c in manifest]
+    return manifest["corpus"].str.cat(manifest[columns].astype(str), sep="\t").to_numpy(object)
+
+
+def hash_of(manifest: pd.DataFrame, splits: Sequence[Split] = ()) -> str:
+    """Hash utterances, their labels and their division: runs of another hash are of other data."""
+    parts = [f"{split.name} {split.train.tolist()} {split.test.tolist()}" for split in splits]
+    return short_hash("\n".join([*_described(manifest), *parts]))
 
 
 def classes_of(manifest: pd.DataFrame) -> tuple[str, ...]:

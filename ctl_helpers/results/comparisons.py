@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.features import SECONDS, TRANSDUCTIVE
 from ctl_helpers.results.naming import method_of, named_apart, place_of
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching
@@ -48,7 +48,8 @@ def compare(
         Per condition: mean difference to the reference in percentage points with its interval and
         p value (corrected resampled t-test over folds, seeds averaged; across corpora and where
         there is one split a paired t-test over seeds; neither has an interval for fewer than
-        three), the pooled difference, McNemar's p, folds, seeds.
+        three), the pooled difference, McNemar's p, folds, seeds. What was scored on other labels
+        than the reference is left out with a warning, where there are predictions to tell.
 
     Raises
     ------
@@ -75,7 +76,10 @@ def compare(
 def differences(
     other: pd.DataFrame, base: pd.DataFrame, predictions: pd.DataFrame | None = None
 ) -> dict:
-    """Test one condition against another, as in a row of `compare`; {} if both ran too little."""
+    """Test one condition against another, as in a row of `compare`.
+
+    Return {} if both ran too little, or were scored on different labels.
+    """
     unit = unit_of(base)
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
@@ -84,6 +88,10 @@ def differences(
         sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
         keys = ["corpus", "utterance", "split", "seed"]
         both = sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
+    if len(both) and (other_labels := int(both["emotion"].ne(both["emotion_reference"]).sum())):
+        names = (side["method"].iloc[0] for side in (other, base))
+        log.warning("%s and %s: not compared, %d labels differ", *names, other_labels)
+        return {}
     if len(first) < (1 if len(both) else 2):
         return {}
     test = corrected_resampled_t_test(first, second, shared(base, unit))

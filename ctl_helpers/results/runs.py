@@ -28,6 +28,9 @@ PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
 # What makes runs the same, and the same but for a corpus or a file whose content changed.
 _EXACT, _ALIKE = ([*CONDITION, how, "selection"] for how in ("variant", "alike"))
+# What data are divided in one way for, and what is of one code: averages are over pairs, too.
+_DIVISION = [*(key for key in PLACE if key != "classes"), "divided"]
+_CODE = [key for key in _ALIKE if key not in ("source", "target", "classes")]
 _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
@@ -35,7 +38,7 @@ RUN_COLUMNS = [
     *("reported", "variant", "folds", "of_folds", "of_utterances"),
     *("synthetic", "held_out", "finished"),
 ]
-_VERSIONS = ["code"]  # columns for `study_runs` alone
+_VERSIONS = ["divided", "data", "code"]  # columns for `study_runs` alone
 
 
 def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFrame:
@@ -89,10 +92,11 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     pandas.DataFrame
         See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
         labels, its features or a version changed, those count that the latest study asks for, and
-        of the others those that finished last. Of code of one's own that was edited, one version
-        counts, so that no average is over several. A fusion of features whose other runs do not
-        count any more does not either, nor do splits that a changed corpus no longer has. Runs on
-        synthetic speech count where there are no others.
+        of the others those that finished last. Of code of one's own that was edited, and of a
+        corpus whose labels or division were, one version counts, so that no average is over
+        several and no two methods are scored on different labels. A fusion of features whose
+        other runs do not count any more does not either, nor do splits that a changed corpus no
+        longer has. Runs on synthetic speech count where there are no others.
     """
     runs = _with_versions(Path(out) / "runs")
     if not runs["synthetic"].all():
@@ -102,18 +106,22 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     runs = runs.assign(asked=runs["run"].isin(names))
     runs = runs.sort_values(["asked", "finished"], kind="stable")
     runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
-    counting = _of_newest_size(_not_superseded(_of_one_code(runs)))
+    counting = _of_one_version(runs, "data", _DIVISION)
+    counting = _of_one_version(counting, "code", _CODE)
+    counting = _of_newest_size(_not_superseded(counting))
     counting = _of_present_splits(counting)
     counting = counting[~_of_old_features(counting, runs)]
     return counting[RUN_COLUMNS].sort_index().reset_index(drop=True)
 
 
-def _of_one_code(runs: pd.DataFrame) -> pd.DataFrame:
-    """Keep of code of one's own the version that is asked for, or else that ran last."""
-    same = [key for key in _ALIKE if key not in ("source", "target", "classes")]  # for all pairs
-    code = runs["code"].where(runs["code"].ne(""))
-    chosen = code.groupby([runs[key] for key in same]).transform("last")
-    return runs[runs["asked"] | code.isna() | code.eq(chosen)]
+def _of_one_version(runs: pd.DataFrame, what: str, alike: list[str]) -> pd.DataFrame:
+    """Keep of runs alike the version of data or code that is asked for, or else that ran last.
+
+    Runs of a version that is not known, as it was not recorded, count beside it.
+    """
+    version = runs[what].where(runs[what].ne(""))
+    chosen = version.groupby([runs[key] for key in alike]).transform("last")
+    return runs[runs["asked"] | version.isna() | version.eq(chosen)]
 
 
 def _not_superseded(runs: pd.DataFrame) -> pd.DataFrame:
@@ -291,6 +299,8 @@ def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[
         "synthetic": bool(record.get("synthetic")),
         "held_out": record.get("held_out", across or problem["protocol"] in SPEAKERS_APART),
         "finished": record.get("environment", {}).get("finished", ""),
+        "divided": f"{problem.get('folds')} {problem.get('division')}",
+        "data": record.get("data", ""),
         "code": " ".join(_code(method)),
         **{key: record.get(key) for key in _RECORDED},
     }

@@ -257,6 +257,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         },
         "of_folds": problem.of_folds,
         "of_utterances": problem.of_utterances,
+        "data": problem.data,
         "synthetic": problem.synthetic,
         "held_out": problem.held_out,
         "seconds": round(time.time() - started, 2),

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from toys import toy_features, toy_manifest
+from toys import PROTOCOL, toy_features, toy_manifest, write_code
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.methods.vectors import vectors
@@ -35,6 +35,21 @@ def test_a_specification_follows_what_is_learned_from_and_not_where_it_lies():
     assert changed("emotion", 7, "angry")
     assert first(manifest, division=7).spec != spec
     assert len({str(p.spec) for p in problems_inside(manifest, "kfold", 3)}) == 3
+
+
+def test_the_hash_of_the_data_is_that_of_all_utterances_and_of_their_division(tmp_path):
+    manifest = toy_manifest()
+    one, other = problems_inside(manifest, "strangers", 2)[:2]
+    assert one.data == other.data == problems_inside(manifest, "strangers", 2, only=[3])[0].data
+    edited = manifest.copy()
+    (row, *_) = np.setdiff1d(manifest.index, [*one.train, *one.test])
+    edited.loc[row, "emotion"] = {"sad": "angry", "angry": "sad"}[manifest["emotion"][row]]
+    assert problems_inside(edited, "strangers", 2)[0].data != one.data
+    assert problems_inside(manifest, "strangers", 2, division=1)[0].data != one.data
+    file = write_code(tmp_path, "mine.py", PROTOCOL)
+    before = problems_inside(manifest, f"{file}:halves")[0].data
+    file.write_text(PROTOCOL.replace("(seed)", "(seed + 1)"))
+    assert problems_inside(manifest, f"{file}:halves")[0].data != before
 
 
 def test_an_inner_fold_learns_nothing_from_the_outer_test_part():

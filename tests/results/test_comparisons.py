@@ -104,6 +104,20 @@ def test_methods_that_know_some_seconds_of_a_speaker_have_nothing_beside_them(tm
     pd.testing.assert_frame_equal(comparisons.against_cpac(more), comparisons.against_cpac(runs))
 
 
+def test_scores_on_different_labels_are_not_compared(tmp_path, caplog):
+    store = fabricated.fill_conditions(tmp_path)
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    network = set(runs.loc[runs["kind"] == "network", "run"])
+    edited = predictions["run"].isin(network) & ~predictions.duplicated("run")
+    other = predictions["emotion"].map(lambda emotion: "sad" if emotion != "sad" else "angry")
+    predictions["emotion"] = predictions["emotion"].mask(edited, other)
+    same = {"method": "egemaps+rbf", "normalisation": "global"}
+    table = comparisons.compare(runs, same, predictions)
+    assert table["method"].tolist() == ["egemaps+rbf"]  # under its other normalisation
+    assert "cpac and egemaps+rbf: not compared, 3 labels differ" in caplog.text
+
+
 def test_an_utterance_that_several_splits_test_counts_once_for_mcnemar(tmp_path):
     store = RunStore(tmp_path)
     for name, accuracy in (("modern", 0.9), ("released", 0.3)):

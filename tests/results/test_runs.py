@@ -306,6 +306,28 @@ def test_no_average_is_over_old_and_new_code(tmp_path, method, hashed):
     assert counting() == [("new", 0)]
 
 
+def test_no_scores_on_labels_of_before_an_edit_stand_beside_those_of_after(tmp_path):
+    store = RunStore(tmp_path / "runs")
+
+    def add(data, day, method="mfcc+linear", folds=(0, 1), **more):
+        run = {"corpus": "emodb", "of_folds": 2, "method": method, "data": data, **more}
+        run["finished"] = f"2026-01-0{day}T00:00:00Z"
+        splits = [f"fold {fold}" for fold in folds]
+        return [fabricated.add_run(store, split=s, rows=f"{data} {s}", **run).name for s in splits]
+
+    def counting():
+        return sorted(results.study_runs(tmp_path)["run"])
+
+    before = add("", 1, method="of an older release, which kept no hash")
+    first = add("first", 1) + add("first", 1, method="egemaps+rbf")
+    elsewhere = add("other", 1, division=1) + add("other", 1, protocol="stratified")
+    assert counting() == sorted(before + first + elsewhere)
+    (edited,) = add("edited", 2, folds=[0])
+    assert counting() == sorted([*before, *elsewhere, edited])
+    results.ask_for(tmp_path, first[:2])  # the edit was taken back
+    assert counting() == sorted(before + first + elsewhere)
+
+
 def test_a_fusion_of_an_edited_file_goes_with_its_member(tmp_path):
     store, run = RunStore(tmp_path / "runs"), {"corpus": "emodb", "split": "fold 0", "of_folds": 1}
     mean, mine = "mean(bands.py:f+linear,mfcc+linear)", "bands.py:f+linear"
