@@ -1,7 +1,8 @@
 """Reading stored runs: a row per run, its predictions and its history.
 
 A report holds its runs as folders, as they were computed, or as an archive of three compressed
-files (see `archive`). Both are read alike; where a run is in both, its folder counts.
+files (see `archive`). Both are read alike; where a run is in both, its folder counts, unless it is
+damaged.
 """
 
 import json
@@ -62,7 +63,7 @@ def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFra
         the same names whose settings, features or division differ, ``of_folds`` and
         ``of_utterances`` say how many the whole protocol has, ``synthetic`` whether the speech is,
         ``held_out`` whether no speaker of the test part was trained on, ``finished`` when the run
-        was. Damaged runs are left out; one warning names them.
+        was. Damaged runs are taken from the archive, or left out; a warning names them.
 
     Raises
     ------
@@ -173,28 +174,35 @@ def without(variants: pd.Series, *settings: str) -> pd.Series:
 def read_runs(store: StorePath, only: Iterable[str] | None = None) -> list[dict]:
     """Read name, specification and record of runs, for `load_runs`, whose parameters they are."""
     root, wanted = Path(store), None if only is None else set(only)
-    found, damaged = {}, []
+    found, damaged = {}, {}
     for folder in sorted(root.glob("[0-9a-f]" * 12)):
         name = folder.name
         if wanted is not None and name not in wanted:
             continue
         if fault := damage(folder):
-            damaged.append(f"{name} ({fault})")
+            damaged[name] = fault
             continue
         row = {one: json.loads((folder / f"{one}.json").read_text()) for one in ("spec", "record")}
         if (got := row["spec"].get("format")) == FORMAT:
             found[name] = {"run": name} | row
         else:
-            damaged.append(f"{name} (expected format {FORMAT}, got {got})")
-    if damaged:
-        listed = ", ".join([*damaged[:20], "..."] if len(damaged) > 20 else damaged)
-        said = "%d damaged run(s) left out, run the study again to have them computed: %s"
-        log.warning(f"results folder %s: {said}", root, len(damaged), " ".join(listed.split()))
+            damaged[name] = f"expected format {FORMAT}, got {got}"
     for row in read_archive(root.parent):
         there = wanted is None or row["run"] in wanted
         if there and row["spec"].get("format") == FORMAT:
             found.setdefault(row["run"], row)
+    archived = {name: fault for name, fault in damaged.items() if name in found}
+    others = {name: fault for name, fault in damaged.items() if name not in found}
+    _warn_of(root, archived, "taken from the archive")
+    _warn_of(root, others, "left out, run the study again to have them computed")
     return list(found.values())
+
+
+def _warn_of(root: Path, damaged: Mapping[str, str], what: str) -> None:
+    if damaged:
+        listed = [f"{name} ({fault})" for name, fault in damaged.items()]
+        listed = " ".join(", ".join([*listed[:20], *["..."] * (len(listed) > 20)]).split())
+        log.warning("results folder %s: %d damaged run(s) %s: %s", root, len(damaged), what, listed)
 
 
 def load_predictions(store: StorePath, runs: pd.DataFrame) -> pd.DataFrame:

@@ -185,7 +185,7 @@ class RunStore:
         """Say whether a run is there, whole, in a folder or in the archive.
 
         A folder that is damaged (a file missing, or not what the record says) is set aside with a
-        warning, and the run counts as missing.
+        warning, and the run counts as missing if it is not in the archive either.
         """
         folder = self.root / name
         if not os.path.lexists(folder):
@@ -203,11 +203,14 @@ class RunStore:
             raise StudyError(
                 f"run {folder} is damaged ({fault}) and cannot be set aside ({error.strerror})"
             ) from error
-        log.warning("run %s is damaged (%s): set aside as %s, computed again", name, fault, aside)
-        return False
+        instead = "taken from the archive" if name in self.archived else "computed again"
+        log.warning("run %s is damaged (%s): set aside as %s, %s", name, fault, aside, instead)
+        return name in self.archived
 
     def tables(self, file: str, names: Iterable[str]) -> pd.DataFrame:
         """Read one CSV file of several runs, from their folders or the archive.
+
+        As in `ctl_helpers.results.runs.load_runs`, the archive stands in for a damaged folder.
 
         Parameters
         ----------
@@ -226,9 +229,11 @@ class RunStore:
         StudyError
             If a file is damaged.
         """
-        paths = {name: self.root / name / file for name in sorted(set(names))}
-        frames = [read_table(p).assign(run=name) for name, p in paths.items() if p.is_file()]
-        if missing := [name for name, path in paths.items() if not path.is_file()]:
+        names = sorted(set(names))
+        paths = {name: self.root / name / file for name in names}
+        paths = {name: p for name, p in paths.items() if p.is_file() and not damage(p.parent)}
+        frames = [read_table(path).assign(run=name) for name, path in paths.items()]
+        if missing := [name for name in names if name not in paths]:
             archive = self.root.parent / file.replace(".csv", ".jsonl.bz2")
             changed = archive.stat().st_mtime_ns if archive.is_file() else 0
             archived = _archived_tables(archive, changed)

@@ -198,6 +198,27 @@ def test_an_archive_holds_what_was_there_and_a_folder_counts_before_it(tmp_path)
         results.load_runs(store)
 
 
+def test_an_archive_stands_in_for_a_damaged_folder_and_stays_as_it_was(tmp_path, caplog):
+    store = RunStore(tmp_path / "runs")
+    folders = [fabricated.add_run(store, split=f"fold {fold}", **KFOLD) for fold in range(3)]
+    runs = results.load_runs(store)
+    first = [path.read_bytes() for path in write_archive(tmp_path)]
+    text = (folders[1] / "predictions.csv").read_text()
+    (folders[1] / "predictions.csv").write_text(text.replace("happy", "sad"))
+    assert [path.read_bytes() for path in write_archive(tmp_path)] == first
+    said = caplog.records[0].getMessage()
+    assert f"1 damaged run(s) taken from the archive: {folders[1].name} (predictions.csv" in said
+    for (run, selection), mine in results.load_predictions(store, runs).groupby(
+        ["run", "selection"]
+    ):
+        (row,) = pick(runs, run=run, selection=selection).to_dict("records")
+        assert scores(mine["emotion"], mine["predicted"])["uar"] == pytest.approx(row["uar"])
+    caplog.clear()
+    later = RunStore(store.root)
+    assert later.has(folders[1].name) and "taken from the archive" in caplog.text
+    assert not folders[1].exists() and later.has(folders[1].name)
+
+
 def test_splits_that_a_changed_corpus_no_longer_has_do_not_count(tmp_path):
     store = RunStore(tmp_path / "runs")
 
