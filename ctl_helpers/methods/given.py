@@ -15,6 +15,8 @@ from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
 
+_WHERE = ("protocol", "division", "split", "part")
+
 
 @lru_cache
 def _warn_once(line: str) -> None:
@@ -30,7 +32,8 @@ class GivenMethod(Method):
     file : str
         A CSV with the column ``utterance`` (the path below the corpus's folder), a column
         ``p_<emotion>`` per emotion (or ``predicted`` alone), and ``corpus`` and ``split`` where an
-        utterance is predicted more than once.
+        utterance is predicted more than once. Of the further columns of ``ctl-mtnet splits``,
+        ``protocol``, ``division`` and ``part``, the rows of the problem's test part count.
     """
 
     file: str
@@ -58,7 +61,7 @@ class GivenMethod(Method):
     @cached_property
     def table(self) -> pd.DataFrame:
         """The predictions, text but for the probabilities."""
-        words, content = dict.fromkeys(["utterance", "split", "corpus"], str), self._content
+        words, content = dict.fromkeys(["utterance", "corpus", *_WHERE], str), self._content
         try:
             first = content.partition(b"\n")[0]
             sign = max(b",;\t|", key=first.count)
@@ -107,11 +110,14 @@ class GivenMethod(Method):
     def _rows(self, problem: Problem) -> pd.DataFrame:
         """Rows of the test part, in its order."""
         table = self.table
-        if "split" in table:
-            table = table[table["split"] == problem.split]
-            if table.empty:
-                splits = ", ".join(map(repr, self.table["split"].unique()[:4]))
-                raise StudyError(f"expected rows of the split {problem.split!r}, got {splits}")
+        asked = (problem.protocol, str(problem.division), problem.split, "test")
+        for column, value in zip(_WHERE, asked, strict=True):
+            if column in table:
+                values = table[column].str.strip()
+                table = table[values == value]
+                if table.empty:
+                    got = ", ".join(map(repr, values.unique()[:4]))
+                    raise StudyError(f"expected rows of the {column} {value!r}, got {got}")
         part = problem.manifest[["corpus", "utterance"]].iloc[problem.test]
         part = part.assign(corpus=part["corpus"].str.casefold())
         keys = ["utterance"]
@@ -119,6 +125,12 @@ class GivenMethod(Method):
             keys = ["corpus", "utterance"]
             table = table[table["corpus"].isin(part["corpus"])]
         wanted, given = (pd.MultiIndex.from_frame(frame[keys]) for frame in (part, table))
+        trained = problem.manifest["utterance"].iloc[[] if problem.across else problem.train]
+        if "split" in table and table["utterance"].isin(trained).any():
+            _warn_once(
+                f"{self.label}: a split has rows of utterances outside its test part, which do not "
+                "count; it is taken on trust that it is the split of this division"
+            )
         missing = wanted[~wanted.isin(given)]
         if len(missing):
             what = f"none for {len(missing)}, such as {missing[0][-1]}"

@@ -100,6 +100,36 @@ def test_splits_and_corpora_tell_predictions_of_one_utterance_apart(tmp_path):
     assert not method.suits(elsewhere)
 
 
+def test_of_predictions_in_the_form_of_the_splits_those_of_the_test_part_alone_count(tmp_path):
+    ways = [("kfold", 98), ("kfold", 7), ("stratified", 98)]
+    problems = [p for way, seed in ways for p in problems_inside(MANIFEST, way, 2, seed)]
+    tables = []
+    for seed, problem in enumerate(problems):
+        for part in ("train", "test"):
+            where = {"protocol": problem.protocol, "division": problem.division, "part": part}
+            frame = predictions(seed=seed, split=problem.split, corpus="toy", **where)
+            tables.append(frame.iloc[getattr(problem, part)])
+    for problem, expected in zip(problems, tables[1::2], strict=True):
+        _, found = given(tmp_path, pd.concat(tables), problem)
+        np.testing.assert_allclose(found, expected[["p_angry", "p_sad"]], atol=1e-12)
+    for part, expected in [
+        (tables[4:8], "rows of the division '98', got '7'"),
+        (tables[8:], "rows of the protocol 'kfold', got 'stratified'"),
+        (tables[:2:2], "rows of the part 'test', got 'train'"),
+    ]:
+        with pytest.raises(StudyError, match=expected):
+            given(tmp_path, pd.concat(part), problems[0])
+
+
+def test_rows_of_a_split_outside_its_test_part_are_named(tmp_path, caplog):
+    for problem in PROBLEMS:
+        tested = predictions(split=problem.split).iloc[problem.test]
+        given(tmp_path, tested, problem)
+        assert "outside its test part" not in caplog.text
+    given(tmp_path, predictions(split="fold 0"))
+    assert "outside its test part" in caplog.text
+
+
 def test_across_corpora_predictions_of_the_source_do_not_count(tmp_path):
     manifests = {name: toy_manifest(corpus=name) for name in ("one", "two")}
     (problem,) = problems_across(manifests, "one", "two")
