@@ -2,8 +2,10 @@
 
 A folder holds what was computed in one way, and a file in it the rows of one list of utterances: an
 array of records, each with a checksum, the hash of its sound, its speech frames and its values.
+Beside it a file of JSON says why rows failed.
 """
 
+import json
 import os
 import threading
 import zlib
@@ -71,19 +73,29 @@ def cached_rows(
     failures : dict
         Rows that failed, and why.
     """
-    file, failures = folder / f"{rows_key(folder.name, names)}.npy", {}
+    file = folder / f"{rows_key(folder.name, names)}.npy"
+    reasons = file.with_suffix(".json")
     heads = _heads(file)
     if heads["name"].astype(str).tolist() != names or (retry and _failed(heads).any()):
         folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(folder.parent, "*/partial-*")
         with TemporaryDirectory(prefix="partial-", dir=folder) as partial_folder:
-            made = Path(partial_folder, "rows.npy")
-            failures = _make(made, folder, names, sources, compute, shape, each)
+            made, why = Path(partial_folder, "rows.npy"), Path(partial_folder, "why.json")
+            why.write_text(json.dumps(_make(made, folder, names, sources, compute, shape, each)))
+            os.replace(why, reasons)
             os.replace(made, file)
         heads = _heads(file)
     rows = np.flatnonzero(_failed(heads)).tolist()
-    failures = {row: failures.get(row, "it could not be computed before") for row in rows}
+    known = _read_reasons(reasons) if rows else {}
+    failures = {row: known.get(str(row), "it could not be computed before") for row in rows}
     return np.load(file, mmap_mode="r")["values"], heads["speech"].astype(int), failures
+
+
+def _read_reasons(file: Path) -> dict[str, str]:
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError):  # of an older release, or damaged
+        return {}
 
 
 def known_shape(folder: Path) -> tuple[int, ...] | None:

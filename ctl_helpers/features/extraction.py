@@ -15,6 +15,8 @@ from ctl_helpers.features.settings import LARGEST, FeatureChoice, Features, shor
 from ctl_helpers.features.ways import Way, shape_of, way_of
 from ctl_helpers.parallel import cache_folder, parallel_map
 
+_LONGEST = 200  # characters of a reason
+
 
 def extract(
     manifest: pd.DataFrame,
@@ -91,6 +93,7 @@ def extract(
         ) from error
     manifest, key = manifest.reset_index(drop=True), rows_key(folder.name, names)
     failed = {row: why.removeprefix(f"{manifest['path'][row]}: ") for row, why in failures.items()}
+    failed = {row: " ".join(why.split())[:_LONGEST] for row, why in failed.items()}
     _warn(manifest, failed, retry)
     return Features(values, manifest, key, speech if way.settings else None, way.settings, failed)
 

@@ -147,6 +147,13 @@ class Problem:
         return sorted({row for one in self.features for row in one.failed})
 
     @property
+    def left_out(self) -> dict[str, str]:
+        """Utterances without features, named with their corpus, and why."""
+        names = self.manifest["corpus"] + " " + self.manifest["utterance"]
+        reasons = (item for one in self.features for item in one.failed.items())
+        return {names.iloc[row]: why for row, why in reasons}
+
+    @property
     def unseen(self) -> list[int]:
         """Rows that statistics of a speaker or corpus may not see: failed, or of an outer part."""
         if not self.protocol.startswith("inner:"):

@@ -89,6 +89,11 @@ class Run:
         """The runs whose predictions it needs."""
         return tuple(seeded(self.problem, m, self.seed) for m in self.method.members)
 
+    @property
+    def needed(self) -> list["Run"]:
+        """The run, its members, and theirs."""
+        return [self, *(run for member in self.members for run in member.needed)]
+
 
 def seeded(problem: Problem, method: Method, seed: int) -> Run:
     """Make a run; a method that draws nothing has seed 0."""
@@ -260,6 +265,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         "data": problem.data,
         "synthetic": problem.synthetic,
         "held_out": problem.held_out,
+        **({"left_out": planned.left_out} if planned.left_out else {}),
         "seconds": round(time.time() - started, 2),
         "peak_memory_mb": peak_memory(),
         "environment": describe_environment(),

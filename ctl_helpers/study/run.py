@@ -9,8 +9,8 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import execute_in_parallel
-from ctl_helpers.results.runs import ask_for
-from ctl_helpers.runs.run import compute
+from ctl_helpers.results.runs import ask_for, read_runs
+from ctl_helpers.runs.run import compute, stored_as
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import costs, estimate, sentence
 from ctl_helpers.study.pages import list_notebooks
@@ -70,6 +70,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
         raise StudyError(first + f" (and {len(others)} more such)" * bool(others))
     problems += dict.fromkeys(failures.values())
     problems += _left_out(plan)
+    problems += _without_features(plan, store)
     failed = set(failures)
     complete = [g for g, runs in plan.runs.items() if failed.isdisjoint(run.name for run in runs)]
     notebooks = list_notebooks(study, plan, complete, out)
@@ -117,6 +118,23 @@ def _left_out(plan: Plan) -> list[str]:
         f"{files[0]['path']}: {files[0]['reason']}"
         for name, manifest in plan.manifests.items()
         if (files := manifest.attrs["problems"])
+    ]
+
+
+def _without_features(plan: Plan, store: RunStore) -> list[str]:
+    """Say in a line per method and place which utterances have no features."""
+    needed = {run.name: run for one in plan.all_runs for run in one.needed}
+    runs = {stored_as(run, store): run for run in needed.values()}
+    found: dict[tuple[str, str, int], dict[str, str]] = {}
+    for stored in read_runs(store, runs):
+        run, left_out = runs[stored["run"]], stored["record"].get("left_out", {})
+        of = run.method.label, run.problem.place, len(run.problem.manifest)
+        found.setdefault(of, {}).update(left_out)
+    return [
+        f"{label} on {place}: {len(left_out)} of {count} utterances left out, such as "
+        + ": ".join(min(left_out.items()))
+        for (label, place, count), left_out in found.items()
+        if left_out
     ]
 
 

@@ -1,6 +1,7 @@
 """Studies from their file to their tables: what is computed, kept, left out, and killed."""
 
 import pytest
+import soundfile
 from conftest import lay_out
 from toys import toy_corpus, write_code
 
@@ -88,6 +89,32 @@ def test_what_cannot_be_done_is_named_and_the_rest_is_done(study, tmp_path):
     assert len(load_runs(tmp_path / "report" / "runs")) == 2
     page = report.index.read_text()
     assert "gloomy" in page and "RuntimeError" in page
+
+
+FUSSY = """
+import numpy as np
+
+def spectrum(signal, rate):
+    if abs(signal).max() > 0.9:
+        raise ValueError("too\\nloud " + "!" * 300)
+    return np.abs(np.fft.rfft(signal, 64))
+"""
+
+
+def test_utterances_without_features_are_named_at_every_start(study, tmp_path):
+    root = toy_corpus(tmp_path / "corpora", "good", utterances=8)
+    file = root / "good" / "000.wav"
+    samples, rate = soundfile.read(file)
+    samples[:400] = 0.95
+    soundfile.write(file, samples, rate)
+    own = f"{write_code(tmp_path, 'own.py', FUSSY)}:spectrum+linear"
+    settings = {"corpora": str(root), "pairs": "none", "methods": [f"mean({own}, mfcc+linear)"]}
+    for _ in range(2):
+        report, _ = run(study(**settings))
+        (line,) = report.problems
+        what = "1 of 8 utterances left out, such as good 000.wav: ValueError: too loud"
+        assert line.startswith(f"{own} on good: {what}") and len(line) < 500
+        assert "too loud" in report.index.read_text()
 
 
 def test_a_study_of_which_nothing_can_be_done_is_an_error(study, tmp_path):
