@@ -11,6 +11,7 @@ import pandas as pd
 from ctl_helpers.corpora import signal_length
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features.settings import FEATURES, PRESETS, FeatureChoice, FeatureSettings
+from ctl_helpers.parallel import parallel_map
 from ctl_helpers.plugins import is_reference, load, source_hash
 from ctl_helpers.versions import version_of
 
@@ -90,17 +91,30 @@ def _identity(*parts) -> str:
 
 
 def shape_of(way: Way) -> tuple[int, ...]:
-    """Shape of what a function of the user's own returns, by a second of noise."""
+    """Shape of what a function of the user's own returns, by a second of noise.
+
+    The function may crash, and so works in a process of its own.
+    """
+    alone = partial(parallel_map, jobs=1, description="features", apart=True, guarded=True)
+    (shape,) = alone(_shape_of, [way], dead=lambda _: None)
+    if shape is None:
+        raise _of_noise(way, "a process that dies")
+    return shape
+
+
+def _shape_of(way: Way) -> tuple[int, ...]:
     noise = np.random.default_rng(0).normal(0, 0.1, way.sampling_rate).astype(np.float32)
     try:
         if np.size(found := way.compute(noise)) == 0:
             raise ValueError("an empty one")
         return np.shape(found)
     except (Exception, SystemExit) as error:  # whatever the function does
-        name = getattr(way.compute, "keywords", {}).get("reference")
-        raise StudyError(
-            f"features {name}: expected an array for a second of noise, got {error!r}"
-        ) from error
+        raise _of_noise(way, repr(error)) from error
+
+
+def _of_noise(way: Way, got: str) -> StudyError:
+    name = getattr(way.compute, "keywords", {}).get("reference")
+    return StudyError(f"features {name}: expected an array for a second of noise, got {got}")
 
 
 def _with_samples(settings, manifest, samples) -> FeatureSettings:

@@ -225,6 +225,15 @@ def test_a_recording_whose_process_dies_is_tried_again_then_left_out(
     np.testing.assert_array_equal(found.values[kept], samples)
 
 
+def test_a_function_that_kills_its_process_costs_itself(recordings, tmp_path):
+    for number, way in enumerate(("os._exit(3)", "ctypes.string_at(0)")):
+        file = tmp_path / f"own_{number}.py"
+        file.write_text(f"import ctypes, os\n\ndef own(signal, rate):\n    {way}\n")
+        expected = rf"{file}:own: expected an array for a second of noise, got a process that dies"
+        with pytest.raises(StudyError, match=expected):
+            extract(recordings, f"{file}:own", jobs=1, cache=tmp_path)
+
+
 def test_corpora_of_different_lengths_need_a_number(tmp_path):
     sides = [write_recordings(tmp_path / name, 2, name) for name in ("emodb", "casia")]
     manifest = pd.concat(sides)  # with the same index twice
