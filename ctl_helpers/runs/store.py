@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.errors import StudyError, log
+from ctl_helpers.runs import FORMAT
 
 # How an archive writes probabilities. Fusions read no more of a run's folder: both are alike.
 ARCHIVED = "%.3f"
@@ -303,11 +304,32 @@ def read_archive(report: Path, file: str = "runs.jsonl.bz2") -> list[dict]:
     """Read the archived runs of a report: run, spec and record of each, or another file of it."""
     try:
         with bz2.open(report / file, "rt", encoding="utf-8") as lines:
-            return [json.loads(line) for line in lines]
+            rows = [json.loads(line) for line in lines]
     except FileNotFoundError:
         return []
     except (OSError, EOFError, ValueError) as error:
         raise StudyError(f"report {report}: {file} is damaged ({error})") from error
+    for number, row in enumerate(rows, 1):
+        if not _is_archived(row, file):
+            got = json.dumps(row)[:80]
+            raise StudyError(f"report {report}: line {number} of {file} is of no run: {got}")
+    return rows
+
+
+def _is_archived(row: Any, file: str) -> bool:
+    """Whether a line of an archive has the form of a run, or of a run's table."""
+    if not isinstance(row, dict) or not isinstance(row.get("run"), str):
+        return False
+    if file != "runs.jsonl.bz2":
+        columns = [column for key, column in row.items() if key != "run"]
+        lengths = {len(column) if isinstance(column, list) else -1 for column in columns}
+        return len(lengths) == 1 and -1 not in lengths
+    spec, record = row.get("spec"), row.get("record")
+    if not isinstance(spec, dict) or not isinstance(record, dict):
+        return False
+    is_older = spec.get("format") != FORMAT  # its form may be another
+    whole = {"problem", "method"} <= spec.keys() and {"scores", "utterances"} <= record.keys()
+    return is_older or whole
 
 
 def read_table(path: Path) -> pd.DataFrame:

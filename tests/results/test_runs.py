@@ -14,6 +14,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.results import runs as results
 from ctl_helpers.results.archive import write_archive
 from ctl_helpers.results.summaries import SUMMARY_COLUMNS, summary
+from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.store import RunStore, spec_hash, write_json
 from ctl_helpers.scores import scores
 
@@ -375,6 +376,31 @@ def test_runs_of_other_labels_count_if_nobody_asked_for_those_here(tmp_path):
         assert results.study_runs(tmp_path)["run"].tolist() == [asked]
     results.ask_for(tmp_path, named.values())
     assert len(results.study_runs(tmp_path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("runs", {"name": "somebody"}),
+        ("runs", ["a", "list"]),
+        ("runs", {"run": "0" * 12, "spec": {"format": FORMAT}, "record": {}}),
+        ("predictions", {"name": "somebody"}),
+        ("predictions", {"run": "0" * 12, "emotion": ["sad"], "predicted": []}),
+        ("predictions", {"run": "0" * 12, "emotion": "sad"}),
+    ],
+)
+def test_a_line_of_an_archive_that_is_of_no_run_is_named(tmp_path, file, line):
+    fabricated.add_run(RunStore(tmp_path / "runs"), split="fold 0", **KFOLD)
+    runs = results.load_runs(tmp_path / "runs")
+    write_archive(tmp_path)
+    shutil.rmtree(tmp_path / "runs")
+    archive = tmp_path / f"{file}.jsonl.bz2"
+    kept = bz2.decompress(archive.read_bytes()).decode().splitlines()
+    archive.write_bytes(bz2.compress("\n".join([*kept, json.dumps(line)]).encode()))
+    with pytest.raises(StudyError, match=f"line 2 of {archive.name} is of no run: ") as caught:
+        results.load_predictions(tmp_path / "runs", runs)
+        results.load_runs(tmp_path / "runs")
+    assert "\n" not in str(caught.value)
 
 
 def test_archived_runs_of_another_format_are_left_out(tmp_path):
