@@ -1,6 +1,8 @@
 """Users' own functions, named in a study as ``file.py:function`` or ``module:function``."""
 
+import ast
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -19,6 +21,7 @@ from ctl_helpers.errors import StudyError
 
 STUDY_FOLDER = "CTL_STUDY_FOLDER"  # environment variable of notebooks: where the study began
 _REFERENCE = re.compile(r"(?P<module>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+_PACKAGE = __name__.partition(".")[0]
 _CHATTER = re.compile(rb"(?m)^(WARNING: All log messages before absl|[IW]\d{4} ).*\n")
 _ONE_AT_A_TIME = threading.RLock()  # standard error is the whole process's, and Dask has threads
 
@@ -55,13 +58,17 @@ def own_file(name: str | os.PathLike) -> Path:
     return path if path.exists() else Path(os.environ.get(STUDY_FOLDER, "")) / path
 
 
-def load(reference: str) -> Any:
+def load(reference: str, anew: bool = False) -> Any:
     """Import what a reference names.
 
     Parameters
     ----------
     reference : str
         ``file.py:name``, the file relative to the working directory, or ``package.module:name``.
+    anew : bool
+        Execute the file, and the modules beside it that it imports, once more, so that nothing
+        stays of what they kept before, such as trained weights. A ``package.module`` is imported
+        once in a process all the same.
 
     Raises
     ------
@@ -72,12 +79,12 @@ def load(reference: str) -> Any:
     if match is None:
         raise StudyError(f"{reference!r}: expected FILE.py:NAME or PACKAGE.MODULE:NAME")
     place, name = match["module"], match["name"]
-    is_file = place.endswith(".py")
-    if is_file and not own_file(place).is_file():
+    is_file, file = place.endswith(".py"), own_file(place)
+    if is_file and not file.is_file():
         raise StudyError(f"{reference}: expected a file {place}, found none")
     try:
         with without_chatter():
-            module = _from_file(own_file(place)) if is_file else importlib.import_module(place)
+            module = _from_file(file, anew) if is_file else importlib.import_module(place)
     except (Exception, SystemExit) as error:  # whatever the user's own code may raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise StudyError(f"{reference}: cannot import {place} ({reason})") from error
@@ -103,12 +110,14 @@ def source_hash(reference: str) -> str:
     return hashlib.blake2b(content, digest_size=6).hexdigest()
 
 
-def _from_file(path: Path) -> ModuleType:
+def _from_file(path: Path, anew: bool) -> ModuleType:
     # By its content, too: a file that was edited is another module.
-    content = str(path.absolute()).encode() + path.read_bytes()
+    files = _files_of(path)
+    content = str(path.absolute()).encode() + b"".join(files.values())
     name = f"ctl_plugin_{hashlib.blake2b(content, digest_size=6).hexdigest()}"
-    if name in sys.modules:
+    if name in sys.modules and not anew:
         return sys.modules[name]
+    _forget(list(files)[1:])
     spec = importlib.util.spec_from_file_location(name, path)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
@@ -117,3 +126,49 @@ def _from_file(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def _files_of(path: Path) -> dict[Path, bytes]:
+    """Read a file, and after it the modules below its folder that it imports, and they in turn."""
+    path = path.absolute()
+    found, ahead = {path: path.read_bytes()}, [path]
+    while ahead:
+        file = ahead.pop()
+        for level, name in _imports(found[file]):
+            top = file.parents[level] if level else path.parent
+            packages = [file.parents[level - 1].name] if level else []
+            for one in _places(top, [*packages, *name.split(".")]):
+                if one not in found and one.is_relative_to(path.parent) and one.is_file():
+                    found[one] = one.read_bytes()
+                    ahead.append(one)
+    return found
+
+
+def _places(folder: Path, names: list[str]) -> Iterator[Path]:
+    """Name the files that a module of these names may be in, and those of its packages."""
+    for name in names:
+        folder /= name
+        yield from (folder.with_name(f"{name}.py"), folder / "__init__.py")
+
+
+@functools.cache
+def _imports(content: bytes) -> list[tuple[int, str]]:
+    """List what a source imports from outside of this package: dots before a name, and the name."""
+    names = []
+    for node in ast.walk(ast.parse(content)):
+        if isinstance(node, ast.Import):
+            names += [(0, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = f"{node.module}." if node.module else ""
+            names += [(node.level, start + alias.name) for alias in node.names]
+    return sorted({one for one in names if one[0] or one[1].split(".")[0] != _PACKAGE})
+
+
+def _forget(files: list[Path]) -> None:
+    """Have the modules of some files imported anew by whoever imports them next."""
+    real = {os.path.realpath(file) for file in files}
+    ends = tuple(file.name for file in files)
+    for name, module in list(sys.modules.items()) if files else ():
+        file = str(getattr(module, "__dict__", {}).get("__file__") or "")
+        if file.endswith(ends) and os.path.realpath(file) in real and name != "__main__":
+            del sys.modules[name]

@@ -109,3 +109,21 @@ def test_threads_that_load_at_once_leave_standard_error_as_it_was(tmp_path):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(load, [f"{file}:f" for file in files]))
     assert os.path.samestat(os.fstat(2), before)
+
+
+def test_what_a_file_and_those_beside_it_kept_is_forgotten_on_demand(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    write_code(tmp_path / "kept_in", "__init__.py", "")
+    write_code(tmp_path / "kept_in", "base.py", "from . import deeper\nkept = []\n")
+    write_code(tmp_path / "kept_in", "deeper.py", "kept = []\n")
+    code = """
+def f():
+    from kept_in import base
+    for kept in (own, base.kept, base.deeper.kept):
+        kept.append(1)
+    return len(own), len(base.kept), len(base.deeper.kept)
+own = []
+"""
+    reference = f"{write_code(tmp_path, 'mine.py', code)}:f"
+    assert [load(reference)() for _ in range(2)] == [(1, 1, 1), (2, 2, 2)]
+    assert [load(reference, anew=True)() for _ in range(2)] == [(1, 1, 1)] * 2

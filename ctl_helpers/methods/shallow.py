@@ -1,5 +1,6 @@
 """Shallow methods: a vector per utterance and a linear or kernel classifier. They need no Keras."""
 
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -116,7 +117,7 @@ class ShallowMethod(Method):
 
 def _estimator(classifier: str):
     if is_reference(classifier):
-        return load(classifier)()
+        return deepcopy(load(classifier, anew=True)())  # fitted is the copy, whoever keeps it
     settings = CLASSIFIERS[classifier]
     if "sharpness" in settings:
         return WeightedRidge(**settings)

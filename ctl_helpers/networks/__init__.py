@@ -4,10 +4,11 @@ A network is a function ``(frames, coefficients, classes, **settings)`` that ret
 from (batch, frames, coefficients) to probabilities. To add one: a file, and a line in `NETWORKS`.
 """
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from ctl_helpers.errors import StudyError
-from ctl_helpers.plugins import load
+from ctl_helpers.plugins import is_reference, load
 
 if TYPE_CHECKING:
     import keras
@@ -52,14 +53,14 @@ def build(recipe: "Recipe", shape: tuple[int, ...], classes: int) -> "keras.Mode
     ------
     StudyError
         If the features are of another kind, or a user's function returns anything but a model with
-        that many outputs.
+        that many outputs, or one with weights that an earlier run of this process has trained.
     """
     if len(shape) != 2:
         raise StudyError(
             f"network {recipe.network}: expected features of frames x coefficients, got "
             f"{recipe.features} of shape {shape}"
         )
-    make = load(NETWORKS.get(recipe.network, recipe.network))
+    make = load(NETWORKS.get(recipe.network, recipe.network), anew=True)
     model = make(*shape, classes, **recipe.settings)
     found = getattr(model, "output_shape", type(model).__name__)
     if found != (None, classes):
@@ -67,4 +68,21 @@ def build(recipe: "Recipe", shape: tuple[int, ...], classes: int) -> "keras.Mode
             f"network {recipe.network}: expected a Keras model whose output has the shape "
             f"(None, {classes}), a probability per class; got {found}"
         )
+    if is_reference(recipe.network):
+        _check_untrained(model, recipe.network)
     return model
+
+
+def _check_untrained(model: "keras.Model", network: str) -> None:
+    """Refuse weights that have changed since a network of this process first had them."""
+    from ctl_helpers.networks.backend import keras
+
+    for variable in model.variables:
+        values = keras.ops.convert_to_numpy(variable)
+        digest = hashlib.blake2b(values.tobytes(), digest_size=6).digest()
+        first = variable.__dict__.setdefault("ctl_first_values", digest)
+        if first != digest:
+            raise StudyError(
+                f"network {network}: expected new weights at every call, got {variable.path} as an "
+                "earlier run has trained it; make its layer inside the function"
+            )

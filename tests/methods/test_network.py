@@ -94,6 +94,48 @@ def test_embeddings_are_those_of_the_test_part(method, tmp_path):
     assert set(outcome.embeddings) == {"embeddings"}
 
 
+KEPT = """
+from keras import Input, Model, Sequential, layers
+
+BASE = []
+
+def network(frames, coefficients, classes, dropout=0.0):
+    if not BASE:
+        shape = Input((frames, coefficients))
+        BASE.append(Sequential([shape, layers.GlobalAveragePooling1D(), layers.Dense(8)]))
+        BASE[0].trainable = not dropout
+    inputs = Input((frames, coefficients))
+    return Model(inputs, layers.Dense(classes, "softmax")(BASE[0](inputs)))
+"""
+
+
+def test_a_layer_that_a_file_keeps_carries_nothing_into_the_next_fold(tmp_path):
+    first, second = inside(), inside(only=1)
+    found = []
+    for folder, folds in (("both", (first, second)), ("alone", (second,))):
+        file = write_code(tmp_path / folder, "mine.py", KEPT)
+        chosen = parse(f"{file}:network/released", "global", changes=CHANGES | {"settings": {}})
+        found.append([chosen.run(fold, 0, tmp_path).probabilities["last"] for fold in folds][-1])
+    np.testing.assert_array_equal(*found)
+
+
+def test_a_layer_that_an_installed_module_keeps_is_refused_once_it_is_trained(
+    tmp_path, monkeypatch
+):
+    monkeypatch.syspath_prepend(write_code(tmp_path, "keeps_layers.py", KEPT).parent)
+    monkeypatch.syspath_prepend(write_code(tmp_path, "keeps_frozen.py", KEPT).parent)
+    trained, frozen = (
+        parse(f"{name}:network/released", "global", changes=CHANGES | {"settings": settings})
+        for name, settings in (("keeps_layers", {}), ("keeps_frozen", {"dropout": 0.5}))
+    )
+    for _ in range(2):
+        frozen.run(inside(), 0, tmp_path)
+    trained.run(inside(), 0, tmp_path)
+    with pytest.raises(StudyError, match=r"keeps_layers:network: expected new weights") as caught:
+        trained.run(inside(only=1), 0, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_training_sees_resampled_recordings_and_scoring_does_not(method, tmp_path):
     problem = inside()
     chosen = method(normalisation="none", resampled=(0.9, 1.2), features="released")

@@ -144,6 +144,23 @@ def test_a_classifier_of_ones_own(tmp_path):
     np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
 
 
+@pytest.mark.parametrize("kind", ["file", "module"])
+def test_a_classifier_that_is_kept_carries_nothing_into_the_next_fold(tmp_path, monkeypatch, kind):
+    code = "from sklearn.linear_model import SGDClassifier\n"
+    code += "kept = SGDClassifier(loss='log_loss', max_iter=1, warm_start=True, random_state=0)\n"
+    write_code(tmp_path, "keeps_one.py", f"{code}def classifier():\n    return kept\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    place = "keeps_one" if kind == "module" else f"{tmp_path}/keeps_one.py"
+    manifest = toy_manifest(EMOTIONS, 36)
+    features = toy_features(manifest, None)
+    first, second = problems_inside(manifest, "kfold", 2)
+    text = f"x.npz+{place}:classifier"
+    alone = solve(text, second.with_features(features), tmp_path)
+    solve(text, first.with_features(features), tmp_path)
+    again = solve(text, second.with_features(features), tmp_path)
+    np.testing.assert_array_equal(again, alone)
+
+
 def across():
     manifests = {name: toy_manifest(EMOTIONS, 36, corpus=name) for name in ("source", "target")}
     problem = problems_across(manifests, "source", "target")[0]

@@ -370,13 +370,10 @@ from keras import Input, Model, layers
 class Mortal(Model):
     """Its weights are averaged after every epoch; it may be asked for them so many times."""
 
-    asked = 0
-
     def get_weights(self):
-        Mortal.asked += 1
         with open(os.environ["EPOCHS"], "a") as file:
             file.write("x")
-        if Mortal.asked == int(os.environ.get("DIES_AT", 0)):
+        if os.path.getsize(os.environ["EPOCHS"]) == int(os.environ.get("DIES_AT", 0)):
             os.kill(os.getpid(), signal.SIGKILL)
         return super().get_weights()
 
