@@ -30,7 +30,15 @@ except (ImportError, AttributeError) as error:
         "its seeds are drawn from, found none; install the Keras of requirements.lock"
     ) from error
 
-keras.config.set_image_data_format("channels_last")  # whatever a keras.json says
+
+def _reset_settings() -> None:
+    """Give Keras its own settings back, whatever a keras.json or a user's file has changed."""
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+
+
+_reset_settings()
 
 # It warns that every run of a study traces its network anew.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -53,7 +61,7 @@ _seeds = seed_generator.python_random = _Seeds()
 
 
 def prepare(seed: int, threads: int | None = None) -> None:
-    """Seed every random generator and set the threads that one run may use.
+    """Seed every random generator, set the threads that one run may use and Keras's settings.
 
     Parameters
     ----------
@@ -62,7 +70,8 @@ def prepare(seed: int, threads: int | None = None) -> None:
     threads : int, optional
         TensorFlow and PyTorch take it; TensorFlow only before its first computation.
     """
-    keras.utils.clear_session(free_memory=False)
+    keras.utils.clear_session(free_memory=False)  # of the dtype policy as well
+    _reset_settings()
     keras.utils.set_random_seed(seed)
     _seeds.generator = random.Random(seed)
     backend = keras.backend.backend()

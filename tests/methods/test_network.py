@@ -136,6 +136,18 @@ def test_a_layer_that_an_installed_module_keeps_is_refused_once_it_is_trained(
     assert "\n" not in str(caught.value)
 
 
+def test_settings_of_keras_in_a_file_are_its_own_and_the_same_in_every_fold(method, tmp_path):
+    setting = 'import keras\nkeras.config.set_floatx("float64")\n'
+    file = write_code(tmp_path, "mine.py", setting + NETWORK)
+    precise = parse(f"{file}:network/released", "global", changes=CHANGES | {"settings": {}})
+    before = method().run(inside(), 0, tmp_path)
+    folds = [precise.run(inside(only=fold), 0, tmp_path).model for fold in (0, 1)]
+    assert {str(w.dtype) for model in folds for w in model.weights} == {"float64"}
+    after = method().run(inside(), 0, tmp_path)
+    np.testing.assert_array_equal(before.probabilities["last"], after.probabilities["last"])
+    assert before.history == after.history
+
+
 def test_training_sees_resampled_recordings_and_scoring_does_not(method, tmp_path):
     problem = inside()
     chosen = method(normalisation="none", resampled=(0.9, 1.2), features="released")

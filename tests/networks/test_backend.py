@@ -29,6 +29,18 @@ def test_what_others_draw_changes_nothing():
     np.testing.assert_array_equal(draws(5, disturb=True), draws(5))
 
 
+def test_settings_that_others_change_are_reset():
+    keras.config.set_floatx("float64")
+    keras.config.set_epsilon(0.1)
+    keras.config.set_dtype_policy("mixed_float16")
+    keras.config.set_image_data_format("channels_first")
+    backend.prepare(0)
+    assert keras.config.floatx() == keras.config.dtype_policy().name == "float32"
+    assert keras.layers.Dense(2).compute_dtype == "float32"
+    assert keras.config.epsilon() == 1e-7
+    assert keras.config.image_data_format() == "channels_last"
+
+
 def test_the_device_has_a_name():
     assert backend.device() and "\n" not in backend.device()
 
