@@ -12,7 +12,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.features import PRESETS, FeatureSettings, Normalised, normalise, with_versions
 from ctl_helpers.methods.outcome import Members, Method, Outcome, has_something_new
 from ctl_helpers.methods.vectors import telling, vectors
-from ctl_helpers.networks import build
+from ctl_helpers.networks import build, check_use
 from ctl_helpers.networks.recipes import Recipe, gamma_of
 from ctl_helpers.parallel import cores
 from ctl_helpers.plugins import is_reference, source_hash
@@ -105,10 +105,12 @@ class NetworkMethod(Method):
             watch = training.Watch("test", problem.test, problem.truth[problem.test])
         inputs = normalised(problem, recipe, train, seed)
         model = build(recipe, inputs.values.shape[1:], len(problem.classes))
+        both = with_embedding(model)
+        if is_reference(recipe.network):
+            check_use(both, inputs[train[:8]], recipe.network)
         trained = self._train(model, problem, inputs, train, seed, watch, folder)
         if self.selection == "validation":
             model.set_weights(trained.best["weights"])
-        both = with_embedding(model)
         last, embeddings = training.predict(both, inputs, problem.test)
         arrays = {"embeddings": embeddings}
         if problem.across:

@@ -7,8 +7,11 @@ from (batch, frames, coefficients) to probabilities. To add one: a file, and a l
 import hashlib
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ctl_helpers.errors import StudyError
 from ctl_helpers.plugins import is_reference, load
+from ctl_helpers.scores import not_probabilities
 
 if TYPE_CHECKING:
     import keras
@@ -61,16 +64,62 @@ def build(recipe: "Recipe", shape: tuple[int, ...], classes: int) -> "keras.Mode
             f"{recipe.features} of shape {shape}"
         )
     make = load(NETWORKS.get(recipe.network, recipe.network), anew=True)
-    model = make(*shape, classes, **recipe.settings)
-    found = getattr(model, "output_shape", type(model).__name__)
+    model = _of_tensors(make(*shape, classes, **recipe.settings), shape)
+    inputs = getattr(model, "inputs", None) or []
+    found = model.output_shape if len(inputs) == 1 else type(model).__name__
     if found != (None, classes):
         raise StudyError(
-            f"network {recipe.network}: expected a Keras model whose output has the shape "
-            f"(None, {classes}), a probability per class; got {found}"
+            f"network {recipe.network}: expected a functional Keras model, or a Sequential, of one "
+            f"input, whose output has the shape (None, {classes}), a probability per class; got "
+            f"{found}"
         )
     if is_reference(recipe.network):
         _check_untrained(model, recipe.network)
     return model
+
+
+def check_use(both: "keras.Model", features: np.ndarray, network: str) -> None:
+    """Raise a StudyError unless a network gives probabilities and can be saved.
+
+    A training whose result cannot be used would be in vain.
+
+    Parameters
+    ----------
+    both : keras.Model
+        The network, with its embeddings beside the probabilities.
+    features : ndarray of shape (utterances, frames, coefficients)
+        A few utterances.
+    network : str
+        Its name.
+    """
+    from ctl_helpers.networks.backend import keras
+
+    probabilities = keras.ops.convert_to_numpy(both(features, training=False)[0])
+    if wrong := not_probabilities(probabilities, (len(features), both.output_shape[0][1])):
+        raise StudyError(f"network {network}: {wrong}")
+    try:
+        both.to_json()
+    except Exception as error:  # whatever a layer of the user's own does
+        reason = " ".join(str(error).split())[:200]
+        raise StudyError(
+            f"network {network}: expected layers that can be saved, by their get_config ({reason})"
+        ) from error
+
+
+def _of_tensors(model: "keras.Model", shape: tuple[int, ...]) -> "keras.Model":
+    """Make a Sequential functional; of a list or dictionary of one tensor take the tensor."""
+    from ctl_helpers.networks.backend import keras
+
+    sequential = isinstance(model, keras.Sequential)
+    if sequential and not model.built:
+        model.build((None, *shape))
+    sides = [getattr(model, side, None) or [] for side in ("inputs", "outputs")]
+    if [len(side) for side in sides] != [1, 1]:
+        return model
+    ((start,), (end,)) = sides
+    if not sequential and model.input is start and model.output is end:
+        return model
+    return keras.Model(start, end, name=model.name)
 
 
 def _check_untrained(model: "keras.Model", network: str) -> None:

@@ -133,7 +133,18 @@ def with_embedding(model):
     keras.Model
         (batch, frames, coefficients) to [(batch, classes), (batch, values)], sharing the
         weights.
+
+    Raises
+    ------
+    StudyError
+        If neither is a layer of this network that is used once.
     """
-    named = [layer.output for layer in model.layers if layer.name == "embedding"]
-    (embedding,) = named or keras.tree.flatten(model.layers[-1].input)[:1]
-    return keras.Model(model.input, [model.output, embedding])
+    try:
+        named = [layer.output for layer in model.layers if layer.name == "embedding"]
+        (embedding,) = named or keras.tree.flatten(model.layers[-1].input)[:1]
+        return keras.Model(model.input, [model.output, embedding])
+    except (AttributeError, ValueError) as error:
+        raise StudyError(
+            f"network {model.name}: expected a layer 'embedding', or a last layer, that is used "
+            f"once; got {model.layers[-1].name!r} at the end"
+        ) from error

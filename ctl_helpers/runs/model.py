@@ -37,7 +37,7 @@ def save_network(model: "keras.Model", card: Mapping[str, Any], path: str | Path
     from ctl_helpers.networks import backend
     from ctl_helpers.networks.card import Card
 
-    outputs = Card(dict(card), name="card")(model.output)
+    outputs = Card(dict(card), name="ctl_helpers_card")(model.output)
     backend.keras.Model(model.input, outputs, name=model.name).save(path)
 
 
@@ -96,7 +96,7 @@ def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
     except Exception as error:  # a damaged file can fail anywhere inside Keras
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StudyError(f"model {file}: not a network that can be loaded ({reason})") from error
-    facts = next((dict(one.card) for one in model.layers if one.name == "card"), {})
+    facts = next((dict(one.card) for one in model.layers if isinstance(one, card.Card)), {})
     _check(facts, file)
     return model, facts
 

@@ -27,7 +27,7 @@ from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.model import save_network
 from ctl_helpers.runs.store import ARCHIVED, RunStore, spec_hash, write_record, write_text
 from ctl_helpers.runs.tracking import track
-from ctl_helpers.scores import scores
+from ctl_helpers.scores import not_probabilities, scores
 from ctl_helpers.versions import version_of
 
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy", "scipy", "librosa")
@@ -278,15 +278,9 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
 
 
 def _check(outcome: Outcome, problem: Problem, label: str) -> None:
-    expected = (len(problem.test), len(problem.classes))
-    for probabilities in map(np.asarray, outcome.probabilities.values()):
-        got = f"{probabilities.shape}, {np.isfinite(probabilities).mean():.0%} of them finite"
-        if probabilities.shape == expected and np.isfinite(probabilities).all():
-            sums = probabilities.sum(axis=1)
-            if probabilities.min() >= 0 and np.allclose(sums, 1, atol=1e-2):
-                continue
-            got = f"values from {probabilities.min():.3g} that sum to {sums[0]:.3g} (no softmax?)"
-        raise StudyError(f"{label}: expected finite probabilities of shape {expected}, got {got}")
+    for probabilities in outcome.probabilities.values():
+        if wrong := not_probabilities(probabilities, (len(problem.test), len(problem.classes))):
+            raise StudyError(f"{label}: {wrong}")
 
 
 def _predictions(problem: Problem, outcome: Outcome) -> pd.DataFrame:

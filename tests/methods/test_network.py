@@ -15,6 +15,7 @@ from ctl_helpers.networks.backend import prepare
 from ctl_helpers.networks.cpac import with_embedding
 from ctl_helpers.networks.losses import one_hot
 from ctl_helpers.protocols import problems_across, problems_inside, validation_part
+from ctl_helpers.runs.model import load_network, save_network
 
 CASIA = ("angry", "happy", "sad", "surprise")
 EMODB = ("angry", "boredom", "happy", "sad")
@@ -146,6 +147,98 @@ def test_settings_of_keras_in_a_file_are_its_own_and_the_same_in_every_fold(meth
     after = method().run(inside(), 0, tmp_path)
     np.testing.assert_array_equal(before.probabilities["last"], after.probabilities["last"])
     assert before.history == after.history
+
+
+SHAPES = """
+import keras
+from keras import Input, Model, Sequential, layers
+
+class Odd(layers.Layer):
+    def __init__(self, what, **kwargs):
+        super().__init__(**kwargs)
+    def call(self, x):
+        return x
+
+def end(frames, coefficients, odd=False):
+    inputs = Input((frames, coefficients))
+    x = layers.GlobalAveragePooling1D(name="card")(inputs)
+    return inputs, Odd(object())(x) if odd else x
+
+def functional(frames, coefficients, classes):
+    inputs, x = end(frames, coefficients)
+    return Model(inputs, layers.Dense(classes, "softmax")(x))
+
+def sequential(frames, coefficients, classes):
+    return Sequential([layers.GlobalAveragePooling1D(), layers.Dense(classes, "softmax")])
+
+def dictionary(frames, coefficients, classes):
+    model = functional(frames, coefficients, classes)
+    return Model(model.inputs, {"emotion": model.output})
+
+def sigmoid(frames, coefficients, classes):
+    inputs, x = end(frames, coefficients)
+    return Model(inputs, layers.Dense(classes, "sigmoid")(x))
+
+def nan(frames, coefficients, classes):
+    inputs, x = end(frames, coefficients)
+    bias = keras.initializers.Constant(float("nan"))
+    return Model(inputs, layers.Dense(classes, "softmax", bias_initializer=bias)(x))
+
+def two(frames, coefficients, classes):
+    model = functional(frames, coefficients, classes)
+    other = Input((1,))
+    return Model([model.input, other], layers.Multiply()([model.output, other]))
+
+def odd(frames, coefficients, classes):
+    inputs, x = end(frames, coefficients, odd=True)
+    return Model(inputs, layers.Dense(classes, "softmax")(x))
+
+class Class(Model):
+    def __init__(self, classes):
+        super().__init__()
+        self.head = layers.Dense(classes, "softmax")
+    def call(self, x):
+        return self.head(keras.ops.mean(x, axis=1))
+
+def subclass(frames, coefficients, classes):
+    return Class(classes)
+"""
+
+
+@pytest.mark.parametrize("name", ["functional", "sequential", "dictionary"])
+def test_a_network_in_any_of_these_forms_is_trained_and_saved(tmp_path, name):
+    file, changes = write_code(tmp_path, "mine.py", SHAPES), CHANGES | {"settings": {}}
+    outcomes = [
+        parse(f"{file}:{one}/released", "global", changes=changes).run(inside(), 0, tmp_path)
+        for one in (name, "functional")
+    ]
+    first, second = (outcome.probabilities["last"] for outcome in outcomes)
+    np.testing.assert_array_equal(first, second)
+    assert outcomes[0].embeddings["embeddings"].shape == (12, 4)
+    save_network(outcomes[0].model, outcomes[0].card, tmp_path / "model.keras")
+    network, card = load_network(tmp_path / "model.keras")
+    assert card["classes"] == ["angry", "sad"]
+    x = inside().features[0].values[:3]
+    expected = keras.ops.convert_to_numpy(outcomes[0].model(x))
+    np.testing.assert_allclose(network.predict_on_batch(x), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sigmoid", r"expected finite probabilities .* \(no softmax\?\)"),
+        ("nan", "expected finite probabilities .* 0% of them finite"),
+        ("two", "expected .* of one input"),
+        ("subclass", "expected a functional Keras model, or a Sequential, .* got Class"),
+        ("odd", "expected layers that can be saved, .*Odd"),
+    ],
+)
+def test_a_network_that_cannot_be_used_is_not_trained_first(tmp_path, name, expected):
+    file = write_code(tmp_path, "mine.py", SHAPES)
+    changes = CHANGES | {"settings": {}, "epochs": 10**9}
+    with pytest.raises(StudyError, match=f"mine.py:{name}: {expected}") as caught:
+        parse(f"{file}:{name}/released", "global", changes=changes).run(inside(), 0, tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_training_sees_resampled_recordings_and_scoring_does_not(method, tmp_path):
