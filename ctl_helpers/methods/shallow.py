@@ -1,5 +1,8 @@
 """Shallow methods: a vector per utterance and a linear or kernel classifier. They need no Keras."""
 
+import inspect
+import random
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -72,9 +75,15 @@ class ShallowMethod(Method):
         return "+".join([*self.features, self.classifier])
 
     @property
+    def own(self) -> bool:
+        """Whether the classifier is a user's function."""
+        return is_reference(self.classifier)
+
+    @cached_property
     def seeded(self) -> bool:
-        """Whether speech of new speakers is drawn."""
-        return self.normalisation in SECONDS
+        """Whether speech of new speakers is drawn, or a user's function takes a seed."""
+        drawn = self.normalisation in SECONDS
+        return drawn or (self.own and _takes_seed(load(self.classifier)))
 
     @property
     def adapts(self) -> bool:
@@ -88,7 +97,7 @@ class ShallowMethod(Method):
     def spec(self) -> dict:
         """Describe the method for a run's specification, JSON."""
         settings = CLASSIFIERS.get(self.classifier, {})
-        if is_reference(self.classifier):
+        if self.own:
             settings = {"source": source_hash(self.classifier)}
         recipe = {"name": "", "normalisation": self.normalisation} | settings
         if len(self.features) > 1:
@@ -108,16 +117,26 @@ class ShallowMethod(Method):
             )
         with threadpool_limits(1):  # more threads are slower on so little, and round otherwise
             inputs = vectors(problem, self.normalisation, problem.train, self.name, seed)
-            model = _estimator(self.classifier)
+            model = _estimator(self.classifier, seed)
             heard = {"unlabelled": inputs[problem.unlabelled]} if self.adapts else {}
             model.fit(inputs[problem.train], problem.truth[problem.train], **heard)
             probabilities = _probabilities(model, inputs[problem.test], len(problem.classes))
         return Outcome({"last": probabilities}, details={"calibrated": False})
 
 
-def _estimator(classifier: str):
+def _takes_seed(function) -> bool:
+    with suppress(TypeError, ValueError):  # of what is no function, or written in C
+        return "seed" in inspect.signature(function).parameters
+    return False
+
+
+def _estimator(classifier: str, seed: int):
     if is_reference(classifier):
-        return deepcopy(load(classifier, anew=True)())  # fitted is the copy, whoever keeps it
+        random.seed(seed)
+        np.random.seed(seed)  # what scikit-learn draws from
+        make = load(classifier, anew=True)
+        # Fitted is a copy, as the module may keep what it made.
+        return deepcopy(make(seed=seed) if _takes_seed(make) else make())
     settings = CLASSIFIERS[classifier]
     if "sharpness" in settings:
         return WeightedRidge(**settings)

@@ -12,11 +12,12 @@ import pandas as pd
 
 from ctl_helpers.corpora import SYNTHETIC, find_corpora, is_miniature, load_manifest, make_miniature
 from ctl_helpers.corpora.catalogue import CATALOGUE, samples_of
-from ctl_helpers.errors import StudyError
+from ctl_helpers.errors import StudyError, log
 from ctl_helpers.features import is_array
 from ctl_helpers.methods import Method, parse
 from ctl_helpers.methods.given import GivenMethod
 from ctl_helpers.methods.network import NetworkMethod
+from ctl_helpers.methods.shallow import ShallowMethod
 from ctl_helpers.protocols import Problem, problems_across, problems_inside
 from ctl_helpers.protocols.inside import check_protocol
 from ctl_helpers.runs.run import Run, seeded
@@ -345,7 +346,10 @@ def _checked(settings: Settings, found: list[str]) -> list[str]:
         check_protocol(protocol)
     if settings.folds < 2:
         raise StudyError(f"folds: expected 2 or more, got {settings.folds}")
-    list(_methods(settings, across=False))
+    for *_, method in _methods(settings, across=False):
+        for one in (method, *method.members):
+            if isinstance(one, ShallowMethod) and one.own and not one.seeded and settings.seeds[1:]:
+                log.warning("%s: its function takes no seed: it runs once for all seeds", one.label)
     inside = names_of(settings, found) if settings.protocols else []
     across = [name for pair in _pairs(settings, found) for side in pair for name in side.split("+")]
     return [*inside, *across]

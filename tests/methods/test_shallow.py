@@ -144,6 +144,43 @@ def test_a_classifier_of_ones_own(tmp_path):
     np.testing.assert_array_equal(p.argmax(axis=1), problem.truth[problem.test])
 
 
+FORESTS = """
+import random
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+
+class Drawing(KNeighborsClassifier):
+    def predict_proba(self, x):
+        one = random.random()
+        return np.random.permutation(np.eye(len(x), len(self.classes_))) * (1 - one) + one / 3
+
+def forest(): return RandomForestClassifier(3)
+def drawing(): return Drawing()
+def by_seed(seed): return RandomForestClassifier(3, random_state=seed)
+"""
+
+
+@pytest.mark.parametrize("name", ["forest", "drawing", "by_seed"])
+def test_a_classifier_that_draws_numbers_draws_them_by_the_seed(tmp_path, name):
+    file = write_code(tmp_path, "mine.py", FORESTS)
+    manifest = toy_manifest(EMOTIONS, 36)
+    problem = problem_of(manifest, toy_features(manifest, None))
+    method = parse(f"x.npz+{file}:{name}")
+    first, again, other = (
+        method.run(problem, seed, tmp_path).probabilities["last"] for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_classifier_is_repeated_for_every_seed_if_it_takes_one(tmp_path):
+    file = write_code(tmp_path, "mine.py", FORESTS)
+    assert parse(f"x.npz+{file}:by_seed").seeded
+    for name in (f"{file}:forest", f"{file}:RandomForestClassifier", *CLASSIFIERS):
+        assert not parse(f"x.npz+{name}").seeded
+
+
 @pytest.mark.parametrize("kind", ["file", "module"])
 def test_a_classifier_that_is_kept_carries_nothing_into_the_next_fold(tmp_path, monkeypatch, kind):
     code = "from sklearn.linear_model import SGDClassifier\n"

@@ -109,6 +109,21 @@ def test_protocols_seeds_and_divisions_multiply(plan):
     assert [run.name for run in usual.all_runs] == [run.name for run in other.all_runs]
 
 
+def test_a_classifier_of_ones_own_that_takes_no_seed_runs_once_and_that_is_said(
+    plan, tmp_path, caplog
+):
+    code = CLASSIFIER + "def seeded(seed):\n    return classifier()\n"
+    file = write_code(tmp_path, "mine.py", code)
+    methods = [f"mfcc+{file}:classifier", f"mfcc+{file}:seeded"]
+    found = plan(methods=methods, names=["one"], pairs="none", seeds=(1, 2))
+    assert len(found.all_runs) == 2 + 4
+    (line,) = [one for one in caplog.messages if "takes no seed" in one]
+    assert ":classifier: " in line
+    caplog.clear()
+    plan(methods=methods, names=["one"], pairs="none")
+    assert not caplog.messages
+
+
 def test_normalisations_are_conditions_that_come_once(plan):
     kinds = ["own", "speaker", "global"]
     found = plan(names=["one"], methods=["cpac/modern", SHALLOW], normalisations=kinds, pairs=[])
