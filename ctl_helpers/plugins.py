@@ -75,22 +75,27 @@ def load(reference: str, anew: bool = False) -> Any:
     StudyError
         If there is no such file, module or name, or it fails when it is imported.
     """
+    module, (place, _, name) = module_of(reference, anew), reference.rpartition(":")
+    if not hasattr(module, name):
+        raise StudyError(f"{reference}: expected {name!r} in {place}, found no such name")
+    return getattr(module, name)
+
+
+def module_of(reference: str, anew: bool = False) -> ModuleType:
+    """Import the file or module of a reference; see `load`."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise StudyError(f"{reference!r}: expected FILE.py:NAME or PACKAGE.MODULE:NAME")
-    place, name = match["module"], match["name"]
+    place = match["module"]
     is_file, file = place.endswith(".py"), own_file(place)
     if is_file and not file.is_file():
         raise StudyError(f"{reference}: expected a file {place}, found none")
     try:
         with without_chatter():
-            module = _from_file(file, anew) if is_file else importlib.import_module(place)
+            return _from_file(file, anew) if is_file else importlib.import_module(place)
     except (Exception, SystemExit) as error:  # whatever the user's own code may raise
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise StudyError(f"{reference}: cannot import {place} ({reason})") from error
-    if not hasattr(module, name):
-        raise StudyError(f"{reference}: expected {name!r} in {place}, found no such name")
-    return getattr(module, name)
 
 
 def source_hash(reference: str) -> str:

@@ -186,11 +186,14 @@ def normalised(problem: Problem, recipe: Recipe, train: np.ndarray, seed: int = 
 def card(problem: Problem, recipe: Recipe, inputs: Normalised) -> dict[str, Any]:
     """Describe what a saved network needs to be used on new recordings."""
     shared, settings = inputs.kind == "global", problem.features[0].settings
+    name = recipe.network
     return {
         "classes": list(problem.classes),
         "synthetic": problem.synthetic,
         "corpora": sorted(set(problem.manifest["corpus"])),
         "recipe": recipe.name,
+        "network": name,
+        "source": source_hash(name) if is_reference(name) else None,
         "features": asdict(settings) if settings else None,  # of an array of one's own: none
         "normalisation": inputs.kind,
         "padding": recipe.padding,

@@ -1,7 +1,9 @@
 """A trained network as one file: it holds all that is needed to use it on new recordings."""
 
+import json
+import sys
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.networks.saved import SavedLayer, is_cpac, read_network, replay
+from ctl_helpers.plugins import module_of, source_hash
 
 if TYPE_CHECKING:
     import keras
@@ -83,22 +86,82 @@ def _replayed(layers: Sequence[SavedLayer], features: np.ndarray) -> np.ndarray:
 def load_network(path: str | Path) -> tuple["keras.Model", dict[str, Any]]:
     """Load a network that `save_network` saved, in safe mode; return it and its card.
 
+    Layers of a user's own come from the file that the card names, if that is as it was when the
+    network was trained; it is executed.
+
     Raises
     ------
     StudyError
-        When the file is not there, damaged, or not of this package.
+        When the file is not there, damaged, or not of this package, or the file of its layers is
+        not there or has changed.
     """
     from ctl_helpers.networks import backend, capsules, card, timnet  # noqa: F401  registers layers
 
     file = _file_of(path)
     try:
-        model = backend.keras.saving.load_model(file, compile=False, safe_mode=True)
+        model = _keras_model(file)
+    except StudyError:
+        raise
     except Exception as error:  # a damaged file can fail anywhere inside Keras
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise StudyError(f"model {file}: not a network that can be loaded ({reason})") from error
     facts = next((dict(one.card) for one in model.layers if isinstance(one, card.Card)), {})
     _check(facts, file)
     return model, facts
+
+
+def _keras_model(file: Path) -> "keras.Model":
+    from ctl_helpers.networks.backend import keras
+
+    load = partial(keras.saving.load_model, file, compile=False, safe_mode=True)
+    try:
+        return load()
+    except Exception:
+        with zipfile.ZipFile(file) as archive:
+            described = list(_dictionaries(json.loads(archive.read("config.json"))))
+        if not (names := _foreign(described)):
+            raise
+        facts = next((one["card"] for one in described if "card" in one), {})
+        return load(custom_objects=_own_objects(names, facts, file))
+
+
+def _foreign(described: Sequence[dict]) -> dict[str, str]:
+    """Name classes and functions that are neither Keras's nor this package's, and their modules."""
+    found = {}
+    for one in described:
+        kind, module = one.get("class_name"), one.get("module") or "keras"
+        if kind == "function":
+            found[one["config"]] = module
+        elif kind and module.split(".")[0] not in ("builtins", "keras", "ctl_helpers"):
+            found[kind] = module
+    return found
+
+
+def _own_objects(names: Mapping[str, str], card: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """Find classes and functions of a network in the file that made it, which is executed."""
+    reference = str(card.get("network"))
+    try:
+        if source_hash(reference) != card.get("source"):
+            raise StudyError("it has changed")
+        homes = [module_of(reference), *filter(None, map(sys.modules.get, names.values()))]
+        known = {n: vars(home)[n] for home in reversed(homes) for n in names if n in vars(home)}
+        if missing := names.keys() - known.keys():
+            raise StudyError(f"no {', '.join(sorted(missing))} at its top level")
+        return known
+    except StudyError as error:
+        raise StudyError(
+            f"model {file}: layers with code of somebody's own ({', '.join(sorted(names))}): "
+            f"expected {reference} as it was when the network was trained ({error})"
+        ) from error
+
+
+def _dictionaries(value: Any) -> Iterator[dict]:
+    """Go through all dictionaries within lists and dictionaries."""
+    if isinstance(value, dict):
+        yield value
+    for one in value.values() if isinstance(value, dict) else value:
+        if isinstance(one, dict | list):
+            yield from _dictionaries(one)
 
 
 def _file_of(path: str | Path) -> Path:

@@ -1,13 +1,16 @@
 """A network as one file: saved with all it needs, used on new recordings, and damaged."""
 
+import json
 import os
+import subprocess
+import sys
 import zipfile
 
 import keras
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import noise, write_wav
+from conftest import REPOSITORY, noise, write_wav
 from toys import NETWORK, Toys, toy_corpus, write_code
 
 from ctl_helpers.corpora import load_manifest
@@ -195,6 +198,70 @@ def test_a_network_comes_back_with_its_card(tmp_path):
     assert found == card
     x = np.random.default_rng(0).normal(size=(3, 6, 4)).astype(np.float32)
     np.testing.assert_allclose(np.asarray(loaded(x)), np.asarray(model(x)), atol=1e-6)
+
+
+OWN = """
+import keras
+from keras import Input, Model, layers
+from elsewhere import Shifted
+
+def twice(x):
+    return 2 * x
+
+class Scaled(layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=shape[-1:], initializer="ones")
+    def call(self, x):
+        return x * self.scale
+
+@keras.saving.register_keras_serializable("somebody")
+class Registered(Scaled):
+    pass
+
+def network(frames, coefficients, classes):
+    inputs = x = Input((frames, coefficients))
+    for layer in (Scaled(), Registered(), Shifted(), layers.Activation(twice)):
+        x = layer(x)
+    return Model(inputs, layers.Dense(classes, "softmax")(layers.GlobalAveragePooling1D()(x)))
+"""
+SHIFTED = """
+from keras import layers
+
+class Shifted(layers.Layer):
+    def call(self, x):
+        return x + 1
+"""
+PREDICT = """
+import sys
+import numpy as np
+from ctl_helpers.runs.model import load_predictor
+predict, _ = load_predictor(sys.argv[1])
+print(predict(np.ones((1, 6, 4), np.float32))[0].tolist())
+"""
+
+
+def test_layers_of_ones_own_come_from_their_file_as_it_was_at_the_training(tmp_path, monkeypatch):
+    def predict():
+        command = [sys.executable, "-c", PREDICT, str(folder)]
+        environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    write_code(tmp_path, "elsewhere.py", SHIFTED)
+    file = write_code(tmp_path, "own.py", OWN)
+    (run,) = Toys(tmp_path).write().runs("own.py:network/released", only=[0], settings={})
+    assert compute([run], RunStore(tmp_path / "runs"), jobs=1) == {}
+    folder = tmp_path / "runs" / run.name
+    expected = load_predictor(folder)[0](np.ones((1, 6, 4), np.float32))[0]
+    done = predict()
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, atol=1e-6)
+    for text, found in ((OWN + "# more", "it has changed"), (None, "expected a file own.py")):
+        write_code(tmp_path, "own.py", text) if text else file.unlink()
+        said = predict().stderr.splitlines()[-1]
+        assert "Registered, Scaled, Shifted, twice" in said and "expected own.py:network" in said
+        assert found in said
 
 
 def test_litert_gives_the_same_probabilities(tmp_path):
