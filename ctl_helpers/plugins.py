@@ -101,18 +101,20 @@ def module_of(reference: str, anew: bool = False) -> ModuleType:
 def source_hash(reference: str) -> str:
     """Hash the source of what a reference names, as part of a run's specification.
 
-    It is the file that is named, or that of the module; and, if the module has it from another
-    one, that of the function.
+    It is the file that is named, with the modules below its folder that it imports, and they in
+    turn; or the file of the module, and, if the module has it from another one, that of the
+    function.
     """
     found, place = load(reference), reference.rpartition(":")[0]
     if place.endswith(".py"):
-        files: list[Any] = [own_file(place)]
+        first, *others = _files_of(own_file(place)).items()
+        contents = [first[1], *(content for _, content in sorted(others))]
     else:
         files = [getattr(sys.modules[place], "__file__", None)]
         with contextlib.suppress(TypeError):  # written in C, or an object without a source
             files.append(inspect.getsourcefile(inspect.unwrap(found)))
-    content = b"".join(Path(file).read_bytes() for file in dict.fromkeys(filter(None, files)))
-    return hashlib.blake2b(content, digest_size=6).hexdigest()
+        contents = [Path(file).read_bytes() for file in dict.fromkeys(filter(None, files))]
+    return hashlib.blake2b(b"".join(contents), digest_size=6).hexdigest()
 
 
 def _from_file(path: Path, anew: bool) -> ModuleType:

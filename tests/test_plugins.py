@@ -1,5 +1,6 @@
 """References to functions of a user's own."""
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -58,6 +59,44 @@ def test_the_hash_is_that_of_the_file_that_is_named(tmp_path, monkeypatch):
     write_code(tmp_path, "hidden.py", "from mine2 import f, g\n")
     assert source_hash("shown:f") != source_hash("hidden:f")
     assert source_hash("math:sqrt")
+
+
+def test_the_hash_follows_what_a_file_imports_from_its_own_folder(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    code = "def f():\n    import beside, inner.one\n"
+    for name, text in (
+        ("mine.py", code),
+        ("beside.py", "from inner import two\n"),
+        ("unused.py", "gain = 1\n"),
+        ("inner/__init__.py", ""),
+        ("inner/one.py", "from . import three\nfrom .deep.four import gain\n"),
+        ("inner/two.py", ""),
+        ("inner/three.py", "import beside\n"),
+        ("inner/deep/four.py", "from ..five import gain\n"),
+        ("inner/five.py", "import os, numpy.linalg\ngain = 1\n"),
+    ):
+        write_code((tmp_path / name).parent, (tmp_path / name).name, text)
+    reference, hashes = f"{tmp_path}/mine.py:f", []
+    monkeypatch.chdir(tmp_path)
+    assert source_hash("mine.py:f") == source_hash(reference)
+    for name in ("mine.py", "beside.py", *(f"inner/{n}.py" for n in ("one", "two", "three"))):
+        hashes.append(source_hash(reference))
+        (tmp_path / name).open("a").write("# another\n")
+    for name in ("inner/__init__.py", "inner/deep/four.py", "inner/five.py"):
+        hashes.append(source_hash(reference))
+        (tmp_path / name).open("a").write("# another\n")
+    assert len(set(hashes)) == len(hashes) == 8
+    last = source_hash(reference)
+    write_code(tmp_path, "unused.py", "gain = 2\n")
+    assert source_hash(reference) == last not in hashes
+
+
+def test_the_hash_of_a_file_that_imports_nothing_beside_it_is_that_of_its_content(tmp_path):
+    text = "import os\nimport ctl_helpers.errors\nfrom os import path\ndef f():\n    pass\n"
+    write_code(tmp_path / "ctl_helpers", "errors.py", "")  # as in a clone, of which runs know
+    write_code(tmp_path, "__init__.py", "")
+    expected = hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+    assert source_hash(f"{write_code(tmp_path, 'mine.py', text)}:f") == expected
 
 
 @pytest.mark.parametrize(
