@@ -107,13 +107,18 @@ def source_hash(reference: str) -> str:
     """
     found, place = load(reference), reference.rpartition(":")[0]
     if place.endswith(".py"):
-        first, *others = _files_of(own_file(place)).items()
-        contents = [first[1], *(content for _, content in sorted(others))]
-    else:
-        files = [getattr(sys.modules[place], "__file__", None)]
-        with contextlib.suppress(TypeError):  # written in C, or an object without a source
-            files.append(inspect.getsourcefile(inspect.unwrap(found)))
-        contents = [Path(file).read_bytes() for file in dict.fromkeys(filter(None, files))]
+        return hash_of_file(place)
+    files = [getattr(sys.modules[place], "__file__", None)]
+    with contextlib.suppress(TypeError):  # written in C, or an object without a source
+        files.append(inspect.getsourcefile(inspect.unwrap(found)))
+    contents = [Path(file).read_bytes() for file in dict.fromkeys(filter(None, files))]
+    return hashlib.blake2b(b"".join(contents), digest_size=6).hexdigest()
+
+
+def hash_of_file(place: str) -> str:
+    """Hash a user's file and the modules below its folder that it imports; execute nothing."""
+    first, *others = _files_of(own_file(place)).items()
+    contents = [first[1], *(content for _, content in sorted(others))]
     return hashlib.blake2b(b"".join(contents), digest_size=6).hexdigest()
 
 

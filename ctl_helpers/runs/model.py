@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.networks.saved import SavedLayer, is_cpac, read_network, replay
-from ctl_helpers.plugins import module_of, source_hash
+from ctl_helpers.plugins import hash_of_file, module_of, own_file
 
 if TYPE_CHECKING:
     import keras
@@ -138,10 +138,16 @@ def _foreign(described: Sequence[dict]) -> dict[str, str]:
 
 
 def _own_objects(names: Mapping[str, str], card: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """Find classes and functions of a network in the file that made it, which is executed."""
+    """Find classes and functions of a network in the file that made it, which is executed.
+
+    A card may come from anybody: of what it names only a file that hashes to the same is executed.
+    """
     reference = str(card.get("network"))
+    place = reference.rpartition(":")[0]
     try:
-        if source_hash(reference) != card.get("source"):
+        if not (place.endswith(".py") and own_file(place).is_file()):
+            raise StudyError(f"expected a file {place}, found none")
+        if hash_of_file(place) != card.get("source"):
             raise StudyError("it has changed")
         homes = [module_of(reference), *filter(None, map(sys.modules.get, names.values()))]
         known = {n: vars(home)[n] for home in reversed(homes) for n in names if n in vars(home)}

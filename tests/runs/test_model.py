@@ -257,11 +257,13 @@ def test_layers_of_ones_own_come_from_their_file_as_it_was_at_the_training(tmp_p
     done = predict()
     assert done.returncode == 0, done.stderr
     np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, atol=1e-6)
-    for text, found in ((OWN + "# more", "it has changed"), (None, "expected a file own.py")):
+    other = f"{OWN}\nopen('executed', 'w').close()\n"
+    for text, found in ((other, "it has changed"), (None, "expected a file own.py")):
         write_code(tmp_path, "own.py", text) if text else file.unlink()
         said = predict().stderr.splitlines()[-1]
         assert "Registered, Scaled, Shifted, twice" in said and "expected own.py:network" in said
         assert found in said
+    assert not (tmp_path / "executed").exists()  # a card may name any file
 
 
 def test_litert_gives_the_same_probabilities(tmp_path):
