@@ -88,9 +88,10 @@ def _log_to_stderr() -> None:
         log.propagate = False
 
 
-class _OneLine(logging.StreamHandler):
-    def format(self, record: logging.LogRecord) -> str:
-        return " ".join(f"{record.levelname.lower()}: {record.getMessage()}".split())
+class _OneLine(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{record.levelname.lower()}: {record.getMessage()}"
+        print(" ".join(line.split()), file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -184,3 +184,5 @@ def _forget(files: list[Path]) -> None:
         file = str(getattr(module, "__dict__", {}).get("__file__") or "")
         if file.endswith(ends) and os.path.realpath(file) in real and name != "__main__":
             del sys.modules[name]
+            parent, _, last = name.rpartition(".")
+            vars(sys.modules.get(parent, module)).pop(last, None)  # of `from parent import last`

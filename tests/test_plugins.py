@@ -150,14 +150,19 @@ def test_threads_that_load_at_once_leave_standard_error_as_it_was(tmp_path):
     assert os.path.samestat(os.fstat(2), before)
 
 
-def test_what_a_file_and_those_beside_it_kept_is_forgotten_on_demand(tmp_path, monkeypatch):
+@pytest.mark.parametrize("package", [True, False])
+def test_what_a_file_and_those_beside_it_kept_is_forgotten_on_demand(
+    tmp_path, monkeypatch, package
+):
     monkeypatch.syspath_prepend(tmp_path)
-    write_code(tmp_path / "kept_in", "__init__.py", "")
-    write_code(tmp_path / "kept_in", "base.py", "from . import deeper\nkept = []\n")
-    write_code(tmp_path / "kept_in", "deeper.py", "kept = []\n")
-    code = """
+    folder = f"kept_in_{package}"
+    if package:
+        write_code(tmp_path / folder, "__init__.py", "")
+    write_code(tmp_path / folder, "base.py", "from . import deeper\nkept = []\n")
+    write_code(tmp_path / folder, "deeper.py", "kept = []\n")
+    code = f"""
 def f():
-    from kept_in import base
+    from {folder} import base
     for kept in (own, base.kept, base.deeper.kept):
         kept.append(1)
     return len(own), len(base.kept), len(base.deeper.kept)

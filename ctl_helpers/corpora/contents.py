@@ -6,7 +6,7 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import Corpus, Labels
-from ctl_helpers.corpora.find import PACKED, TABLES, Place, packed, parse_generic, recordings
+from ctl_helpers.corpora.find import PACKED, TABLES, Place, packed, parse_generic, recordings, shown
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS
@@ -103,7 +103,12 @@ def _list_folder(place: Place) -> Listing:
     listing = Listing()
     emotions = entry.emotions_in(_label_files(place, listing)) if entry else {}
     words, mapped = set(), set(map(fold, labels or ()))
-    for path in recordings(folder, RECORDINGS, listing, place.others):
+    for path in recordings(folder, (*RECORDINGS, *PACKED), listing, place.others):
+        if path.name.lower().endswith(PACKED):
+            listing.note(
+                shown(str(path)), "archive", "what is in it is not read until it is unpacked"
+            )
+            continue
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
         words.update(() if entry else path.parts[:-1])
         if entry and isinstance(found, Labels):
@@ -114,17 +119,15 @@ def _list_folder(place: Place) -> Listing:
             found = replace(found, emotion=emotion) if emotion else "left out by the label map"
         if isinstance(found, Labels) and path.suffix.lower() not in READ:
             found = f"{path.suffix} is not read, only {' '.join(READ)}"
-        shown = path.as_posix().encode("utf-8", "backslashreplace").decode()
-        if shown != path.as_posix():
-            listing.leave_out(shown, "unreadable", "its name is not UTF-8")
-        elif "\r" in shown:  # which CSV does not keep
-            listing.leave_out(shown, "unreadable", "its name holds a carriage return")
+        name = shown(path.as_posix())
+        if name != path.as_posix():
+            listing.leave_out(name, "unreadable", "its name is not UTF-8")
+        elif "\r" in name:  # which CSV does not keep
+            listing.leave_out(name, "unreadable", "its name holds a carriage return")
         elif isinstance(found, Labels):
-            listing.parts.append(replace(found, file=shown))
+            listing.parts.append(replace(found, file=name))
         else:
-            listing.leave_out(shown, "extra", found)
-    for path in recordings(folder, PACKED, others=place.others):
-        listing.note(str(path), "archive", "what is in it is not read until it is unpacked")
+            listing.leave_out(name, "extra", found)
     listing.note_unused(labels, words)
     if not entry:
         listing.note_merged(labels)
@@ -133,6 +136,8 @@ def _list_folder(place: Place) -> Listing:
 
 def _label_files(place: Place, listing: Listing) -> Iterator[str]:
     """Read the files that name the emotions of recordings; one that cannot be read is named."""
+    if "labels" not in place.entry.rules:
+        return
     files = recordings(place.folder, (".txt",), others=place.others)
     for file in filter(place.entry.has_labels, files):
         try:

@@ -104,7 +104,8 @@ def recordings(
 
     def name_it(path: str, kind: str, reason: str) -> None:
         if listing is not None:
-            listing.leave_out(PurePath(os.path.relpath(path, folder)).as_posix(), kind, reason)
+            relative = PurePath(os.path.relpath(path, folder)).as_posix()
+            listing.leave_out(shown(relative), kind, shown(reason))
 
     def refused(error: OSError) -> None:
         name_it(error.filename, "unreadable", f"the folder cannot be read ({error.strerror})")
@@ -127,8 +128,13 @@ def recordings(
                 continue
             if name.lower().endswith(suffixes):
                 yield PurePosixPath((relative / name).as_posix())
-            elif leads_nowhere(place := Path(parent, name)):
+            elif listing is not None and leads_nowhere(place := Path(parent, name)):
                 name_it(str(place), "link", f"it leads nowhere ({os.readlink(place)})")
+
+
+def shown(name: str) -> str:
+    """Write a name so that it can be printed, whatever its bytes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def packed(folder: Path) -> str:
@@ -218,20 +224,22 @@ def _has_own_words(folder: Path, reading: Reading) -> bool:
     return bool(own_tables(folder, reading)) and not _is_known(folder)
 
 
-def _listed_beside(root: Path, children: list[Path], reading: Reading) -> set[Path]:
+def _listed_beside(root: Path, children: list[Path], own: set[Path], reading: Reading) -> set[Path]:
     """Folders and files of which tables beside them say what they hold.
 
-    A known corpus, or what lies in the folder of one, needs a table that is called like it: corpora
-    come with tables of their own.
+    A known corpus, or a part of one that lies right under the root, needs a table that is called
+    like it: corpora come with tables of their own.
     """
-    listed = set()
     tables = [] if tables_in(root, reading) else [p for p in children if is_table(p, reading)]
-    for table in tables:
-        for place in (root / name for name in folders_named(table, reading)):
-            alike = _same_name(place.name) == _same_name(table.stem)
-            if alike or not (_is_known(root) or _is_known(place)):
-                listed.add(place)
-    return listed
+    if not (named := [(t, name) for t in tables for name in folders_named(t, reading)]):
+        return set()
+    folders = {p for p in children if os.path.isdir(p)}
+    native = _native_corpora(root, sorted(folders), own)
+    loose = [LAYOUTS[name] for name, place in native.items() if place == root]
+    taken = set(children) if _is_known(root) else {p for p in folders if _is_known(p)}
+    taken |= {p for p in set(children) - own if any(_is_part(p, entry) for entry in loose)}
+    alike = {root / name for t, name in named if _same_name(name) == _same_name(t.stem)}
+    return alike | ({root / name for _, name in named} - taken)
 
 
 def _native_corpora(root: Path, folders: list[Path], own: set[Path]) -> dict[str, Path]:
@@ -335,7 +343,7 @@ def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Pat
     """Folder or table of each corpus: a table that names the files of a known one comes first."""
     folders = [p for p in children if os.path.isdir(p)]
     own = {folder for folder in (root, *folders) if _has_own_words(folder, reading)}
-    own |= _listed_beside(root, children, reading)
+    own |= _listed_beside(root, children, own, reading)
     found = _native_corpora(root, folders, own)
     loose = [LAYOUTS[name] for name, place in found.items() if place == root]
     parts = {p for p in set(children) - own if any(_is_part(p, entry) for entry in loose)}
@@ -366,15 +374,16 @@ def _not_part(name: str, children: list[Path], used: set[Path]) -> frozenset[str
 
 def _not_understood(children: list[Path], used: set[Path]) -> str:
     """Say what cannot be read, and what may hold recordings or rows but is no part of a corpus."""
-    kinds = (*RECORDINGS, *PACKED)
+    kinds, known = (*RECORDINGS, *PACKED), {_same_name(place.name) for place in used}
     unused = [place for place in children if place not in used]
     lost = [place.name for place in unused if leads_nowhere(place)]
+    zips = [place.name for place in unused if place.name.lower().endswith(PACKED)]
     strange = [
         place.name
         for place in unused
-        if place.name not in lost
+        if place.name not in (*lost, *zips)
         and (
-            place.name.lower().endswith((*kinds, ".csv", ".tsv", *TABLES))
+            place.name.lower().endswith((*RECORDINGS, ".csv", ".tsv", *TABLES))
             or next(recordings(place, kinds), None)
             or any(map(leads_nowhere, place.glob("*")))
         )
@@ -384,6 +393,8 @@ def _not_understood(children: list[Path], used: set[Path]) -> str:
     locked = [p.name for p in there if not os.access(p, os.R_OK | os.X_OK * os.path.isdir(p))]
     said = f"; cannot be read: {', '.join(locked)}" if locked else ""
     said += f"; links that lead nowhere: {', '.join(lost)}" if lost else ""
+    zips = [name for name in zips if _same_name(name.split(".")[0]) not in known]  # unpacked
+    said += f"; not unpacked: {', '.join(zips)}" if zips else ""
     return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")
 
 
@@ -396,7 +407,8 @@ def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
     tables = [path for path in paths.values() if path.parent == root]
     used = {*found.values(), *tables} | _listed(root, tables, reading)
     loose = [name for name, path in paths.items() if path == root]
-    others = {name: _not_part(name, children, used) for name in loose}
+    # What a corpus that is alone does not know is left out by its own listing, with the reason.
+    others = {n: _not_part(n, children, used) if len(found) > 1 else frozenset() for n in loose}
     left = [p for p in children if all(p.name in names for names in others.values())]
     line = _not_understood(left, used)
     if not found:

@@ -118,7 +118,9 @@ def _check_cells(cells: list[str], delimiter: str, columns: int) -> None:
     for cell in cells:
         first, *others = [len(separator.findall(line)) for line in cell.splitlines()] or [0]
         if others and max(first + others[-1], *others) >= columns - 1:
-            raise csv.Error("what is between two quotes holds rows")
+            raise csv.Error(
+                "what is between two quotes holds rows; if it is one text, write it on one line"
+            )
 
 
 def _cells(table: Path, listing: Listing) -> list[list[str]]:

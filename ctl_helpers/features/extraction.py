@@ -39,7 +39,8 @@ def extract(
         A name in ``FEATURES``; settings of MFCC; the path of your own array (``.npz`` or
         ``.npy``, see `ctl_helpers.features.arrays`); or ``"file.py:function"``, a function that
         takes a signal (float32, 16 kHz) and its sampling rate and returns an array, of the same
-        shape for every signal. Its key holds the file's content, but not what the file imports.
+        shape for every signal. Its key holds the content of the file and of the modules below its
+        folder that it imports.
     jobs : int or None
         Processes beside this one; ``None`` for one per core.
     cache : path or None

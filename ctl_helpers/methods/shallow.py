@@ -135,8 +135,9 @@ def _estimator(classifier: str, seed: int):
         random.seed(seed)
         np.random.seed(seed)  # what scikit-learn draws from
         make = load(classifier, anew=True)
-        # Fitted is a copy, as the module may keep what it made.
-        return deepcopy(make(seed=seed) if _takes_seed(make) else make())
+        made = make(seed=seed) if _takes_seed(make) else make()
+        # A package.module is not executed anew, and may keep what it made.
+        return made if ".py:" in classifier else deepcopy(made)
     settings = CLASSIFIERS[classifier]
     if "sharpness" in settings:
         return WeightedRidge(**settings)

@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,7 @@ def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target
     there = [set(manifest["emotion"]) for manifest in manifests]
     shared = set.intersection(*there)
     if own := sorted(set.union(*there) - shared - {*EMOTIONS, *_HALVES.get(labels, ())}):
-        said = "pair %s:%s: %s left out, which not every corpus of the pair has"
-        log.warning(said, source, target, ", ".join(own))
+        _warn_once(f"pair {source}:{target}: {', '.join(own)} left out, which not every corpus has")
     if labels == "emotion" and corpora <= set(_PAPER["corpora"]):
         shared -= set(EMOTIONS) - set(_PAPER["emotions"])  # classes of a user's own stay
     if len(shared) < 2:
@@ -112,6 +112,11 @@ def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target
             f"emotions found: {', '.join(sorted(shared)) or 'none'}"
         )
     return in_order(shared)
+
+
+@cache
+def _warn_once(line: str) -> None:
+    log.warning("%s", line)
 
 
 def _half_of_the_speakers(manifest: pd.DataFrame, seed: int) -> np.ndarray:

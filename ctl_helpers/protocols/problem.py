@@ -179,6 +179,8 @@ class Problem:
         described = {name: getattr(self, name) for name in names}
         if is_reference(self.protocol.removeprefix("inner:")):  # others say it by their name
             described["held_out"] = self.held_out
+        if len({*self.train, *self.adapt, *self.test}) < len(self.manifest):
+            described["data"] = self.data  # its rows do not tell of the others
         return described | {"classes": list(self.classes), "rows": short_hash("".join(rows))}
 
 
@@ -189,9 +191,9 @@ def _described(manifest: pd.DataFrame) -> np.ndarray:
 
 
 def hash_of(manifest: pd.DataFrame, splits: Sequence[Split] = ()) -> str:
-    """Hash utterances, their labels and their division: runs of another hash are of other data."""
+    """Hash utterances and their labels, and then their division: what differs is other data."""
     parts = [f"{split.name} {split.train.tolist()} {split.test.tolist()}" for split in splits]
-    return short_hash("\n".join([*_described(manifest), *parts]))
+    return " ".join(short_hash("\n".join(one)) for one in (_described(manifest), parts))
 
 
 def classes_of(manifest: pd.DataFrame) -> tuple[str, ...]:

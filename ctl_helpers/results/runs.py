@@ -29,9 +29,11 @@ PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
 # What makes runs the same, and the same but for a corpus or a file whose content changed.
 _EXACT, _ALIKE = ([*CONDITION, how, "selection"] for how in ("variant", "alike"))
-# What data are divided in one way for, and what is of one code: averages are over pairs, too.
-_DIVISION = [*(key for key in PLACE if key != "classes"), "divided"]
-_CODE = [key for key in _ALIKE if key not in ("source", "target", "classes")]
+# What is labelled in one way, what divided so, and what of one code: averages are over pairs,
+# divisions and protocols, too.
+_LABELLED = ["corpus", "source", "target", "labels"]
+_DIVIDED = [*_LABELLED, "protocol", "divided"]
+_CODE = [*("corpus", "protocol", "labels"), *CONDITION[len(PLACE) :], "settings", "selection"]
 _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
     *("run", *PLACE, "split", "method", "recipe", "kind", "normalisation", "seed", "selection"),
@@ -107,7 +109,10 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     runs = runs.assign(asked=runs["run"].isin(names))
     runs = runs.sort_values(["asked", "finished"], kind="stable")
     runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
-    counting = _of_one_version(runs, "data", _DIVISION)
+    runs = runs.assign(settings=without(runs["alike"], "division", "folds"))
+    runs = runs.assign(labelled=runs["data"].str.split(" ").str[0])
+    counting = _of_one_version(runs, "labelled", _LABELLED)
+    counting = _of_one_version(counting, "data", _DIVIDED)
     counting = _of_one_version(counting, "code", _CODE)
     counting = _of_newest_size(_not_superseded(counting))
     counting = _of_present_splits(counting)

@@ -1,7 +1,6 @@
 """A trained network as one file: it holds all that is needed to use it on new recordings."""
 
 import json
-import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -149,8 +148,8 @@ def _own_objects(names: Mapping[str, str], card: Mapping[str, Any], file: Path) 
             raise StudyError(f"expected a file {place}, found none")
         if hash_of_file(place) != card.get("source"):
             raise StudyError("it has changed")
-        homes = [module_of(reference), *filter(None, map(sys.modules.get, names.values()))]
-        known = {n: vars(home)[n] for home in reversed(homes) for n in names if n in vars(home)}
+        home = vars(module_of(reference))
+        known = {name: home[name] for name in names if name in home}
         if missing := names.keys() - known.keys():
             raise StudyError(f"no {', '.join(sorted(missing))} at its top level")
         return known

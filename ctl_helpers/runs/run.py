@@ -237,6 +237,8 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         outcome = run.method.run(problem, run.seed, folder, members)
     except OSError as error:  # such as a file that somebody's own network reads
         raise StudyError(f"it raised {type(error).__name__}: {error}") from error
+    if run.spec["method"] != run.spec["method"] | run.method.spec():
+        raise StudyError("a file of your own was edited while it ran; start the study again")
     _check(outcome, problem, run.method.label)
     predictions = _predictions(problem, outcome)
     predictions.to_csv(folder / "predictions.csv", index=False, float_format="%.5f")

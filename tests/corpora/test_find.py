@@ -3,7 +3,7 @@ import os
 
 import pytest
 from conftest import lay_out, write_wav
-from layouts import casia_names, emovo_names, ravdess_names, savee_names
+from layouts import casia_names, counts, emovo_names, ravdess_names, savee_names
 
 from ctl_helpers.cli import main
 from ctl_helpers.corpora import find_corpora, load_manifest
@@ -118,6 +118,29 @@ def test_what_lies_beside_a_corpus_right_under_the_root_is_found_or_named(tmp_pa
     assert len(manifest) == len(LOOSE[known]) and not manifest.attrs["problems"]
     own = {name: load_manifest(tmp_path, name)["emotion"].item() for name in found.keys() - {known}}
     assert own == {"mine": "sad", "clips": "fear", "sorted": "angry", "emovo": "disgust"}
+
+
+@pytest.mark.parametrize("listed", [1, 2])
+def test_a_table_of_recordings_of_a_known_corpus_takes_none_of_them(tmp_path, listed, caplog):
+    names = [
+        f"Actor_0{actor}/03-01-0{code}-01-01-01-0{actor}.wav" for actor in (1, 2) for code in "34"
+    ]
+    lay_out(tmp_path / "data", names)
+    rows = [f"{name},angry" for name in names if int(name[7]) <= listed]
+    (tmp_path / "data" / "pilot.csv").write_text("\n".join(["path,emotion", *rows]))
+    assert set(find_corpora(tmp_path / "data")) == {"ravdess"}
+    assert counts(load_manifest(tmp_path / "data", "ravdess")) == {"happy": 2, "sad": 2}
+
+
+def test_names_that_are_not_utf_8_can_be_shown(tmp_path):
+    lay_out(tmp_path / "mine", ["angry/1.wav", "happy/2.wav"])
+    for name, kind in ((b"k\xf6ln.zip", "archive"), (b"k\xf6ln", "link")):
+        place = os.fsdecode(os.fsencode(tmp_path / "mine") + b"/" + name)
+        open(place, "w").close() if kind == "archive" else os.symlink("nowhere", place)
+    manifest = load_manifest(tmp_path, "mine")
+    said = manifest.attrs["notes"] + manifest.attrs["problems"]
+    assert {one["kind"] for one in said} == {"archive", "link"}
+    assert [one["path"].encode() for one in said] == [rb"k\udcf6ln.zip", rb"k\udcf6ln"]
 
 
 def test_two_corpora_right_under_the_root_do_not_count_each_other(tmp_path):
@@ -321,6 +344,7 @@ def test_folders_that_are_passed_over_for_a_link_or_an_archive_are_named(tmp_pat
     (root / "mine" / "boredom.zip").touch()
     (root / "ravdess").symlink_to(tmp_path / "disk" / "ravdess")
     (root / "emovo.ZIP").touch()
+    (root / "mine.zip").touch()  # which is unpacked
     for place in ("lost", "packed"):
         (root / place).mkdir()
     (root / "lost" / "angry").symlink_to(tmp_path / "disk" / "angry")
@@ -335,9 +359,10 @@ def test_folders_that_are_passed_over_for_a_link_or_an_archive_are_named(tmp_pat
         ("boredom.zip", "archive")
     ]
     assert set(find_corpora(root)) == {"mine"}
-    assert (
-        "links that lead nowhere: ravdess; not understood: emovo.ZIP, lost, packed (" in caplog.text
+    said = (
+        "links that lead nowhere: ravdess; not unpacked: emovo.ZIP; not understood: lost, packed ("
     )
+    assert said in caplog.text
 
 
 def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):

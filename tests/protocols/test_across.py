@@ -66,7 +66,7 @@ def test_classes_of_ones_own_count_between_the_papers_corpora_too(caplog):
     manifests["emodb"] = toy_manifest(("awful", "fear", "good"), 20, 5, "emodb")
     (problem,) = problems_across(manifests, "casia", "emodb")
     assert set(problem.classes) == {"fear", "good"}
-    said = "pair casia:emodb: awful, bad left out, which not every corpus of the pair has"
+    said = "pair casia:emodb: awful, bad left out, which not every corpus has"
     assert caplog.messages == [said]
 
 

@@ -341,13 +341,16 @@ def test_no_scores_on_labels_of_before_an_edit_stand_beside_those_of_after(tmp_p
         return sorted(results.study_runs(tmp_path)["run"])
 
     before = add("", 1, method="of an older release, which kept no hash")
-    first = add("first", 1) + add("first", 1, method="egemaps+rbf")
-    elsewhere = add("other", 1, division=1) + add("other", 1, protocol="stratified")
+    first = add("labels one", 1) + add("labels one", 1, method="egemaps+rbf")
+    elsewhere = add("labels two", 1, division=1) + add("labels three", 1, protocol="stratified")
     assert counting() == sorted(before + first + elsewhere)
-    (edited,) = add("edited", 2, folds=[0])
-    assert counting() == sorted([*before, *elsewhere, edited])
+    (divided,) = add("labels other", 2, folds=[0])  # another division of the same labels
+    assert counting() == sorted([*before, *elsewhere, divided])
     results.ask_for(tmp_path, first[:2])  # the edit was taken back
     assert counting() == sorted(before + first + elsewhere)
+    (edited,) = add("edited one", 3, folds=[0])  # other labels, whatever the division
+    results.ask_for(tmp_path, [])
+    assert counting() == sorted([*before, edited])
 
 
 def test_a_fusion_of_an_edited_file_goes_with_its_member(tmp_path):

@@ -271,6 +271,27 @@ def test_utterances_without_features_cost_themselves_alone(tmp_path, cache, capl
     assert sum("left out" in line for line in caplog.messages) == 1
 
 
+def test_a_run_whose_file_is_edited_meanwhile_is_not_stored(tmp_path):
+    code = """
+from sklearn.neighbors import KNeighborsClassifier
+
+class Editing(KNeighborsClassifier):
+    def fit(self, *parts):
+        with open(__file__, "a") as file:
+            file.write("# edited")
+        return super().fit(*parts)
+
+def classifier():
+    return Editing(1)
+"""
+    file = write_code(tmp_path, "editing.py", code)
+    toys = Toys(tmp_path).write()
+    (run,) = toys.runs(f"{tmp_path}/vectors.npz+{file}:classifier", only=[0])
+    store = RunStore(tmp_path / "runs")
+    (reason,) = compute([run], store, jobs=1).values()
+    assert "edited while it ran" in reason and not store.has(run.name)
+
+
 def test_what_a_member_of_a_fusion_leaves_out_is_not_tested(tmp_path, cache):
     corpus = toy_corpus(tmp_path / "corpora", "toy")
     for file in sorted(corpus.rglob("*.wav"))[:2]:
