@@ -66,7 +66,7 @@ def one_of_each(entry: Corpus, records: list[dict], listing: Listing) -> list[di
             where = _tree(both[0][0]["file"], entry) or "."
             reason = f"{len(trees[tree])} files with other signals under the names of {where}"
             listing.problems = [p for p in listing.problems if not p["path"].startswith(f"{tree}/")]
-            listing.leave_out(tree or ".", "folder", reason)
+            listing.leave_out(tree or ".", "folder", reason, len(trees[tree]))
             continue
         first = {record["identity"]: record for record in reversed(trees[tree])} | first
         left += trees[tree]
@@ -164,7 +164,7 @@ def one_tree(records: list[dict], labels: Mapping | None, listing: Listing) -> l
         if sign:
             name, other = ("/".join(filter(None, one)) or "." for one in (key, like))
             reason = f"{len(sets[key])} files with the names of {other}, {sign}"
-            listing.leave_out(name, "folder", reason)
+            listing.leave_out(name, "folder", reason, len(sets[key]))
         else:
             kept.append(key)
     return [record for record in records if record["set"] in kept]

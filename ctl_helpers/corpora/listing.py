@@ -17,10 +17,12 @@ class Listing:
     parts: list[Labels] = field(default_factory=list)
     problems: list[dict] = field(default_factory=list)
     notes: list[dict] = field(default_factory=list)
+    in_folders: int = 0  # files of folders that are left out, but one for each
 
-    def leave_out(self, path: str, kind: str, reason: str) -> None:
-        """Say in one line why a file, a folder or a row is left out."""
+    def leave_out(self, path: str, kind: str, reason: str, files: int = 1) -> None:
+        """Say in one line why a file, a folder of files or a row is left out."""
         self.problems.append(_line(path, kind, reason))
+        self.in_folders += files - 1
 
     def note(self, path: str, kind: str, reason: str) -> None:
         """Say in one line what is noteworthy about something that is kept."""

@@ -107,7 +107,8 @@ def load_manifest(
     if frame.empty:
         raise StudyError(_nothing_left(place, problems, listing))
     if problems and not quiet:
-        counts = len(problems), len(problems) + len(frame), place.folder
+        lost = len(problems) + listing.in_folders
+        counts = lost, lost + len(frame), place.folder
         kinds = tally(found["kind"] for found in problems)
         said = "%s: %d of %d files under %s left out (%s), %s"
         log.warning(said, place.name, *counts, kinds, _first(problems))

@@ -97,7 +97,7 @@ LENGTHS = np.array([0.2, 0.25, 0.31, 0.38, 0.46, 0.55, 0.65])
 
 
 @pytest.mark.parametrize("kept", ["wav", ""])
-def test_one_of_several_folders_of_changed_copies_is_kept(tmp_path, kept):
+def test_one_of_several_folders_of_changed_copies_is_kept(tmp_path, kept, caplog):
     for seed, (name, factor) in enumerate(
         {kept: 1, "laryngo": 1, "back to front": 1, "slower": 1.25}.items()
     ):
@@ -110,6 +110,7 @@ def test_one_of_several_folders_of_changed_copies_is_kept(tmp_path, kept):
     ]
     reason = manifest.attrs["problems"][1]["reason"]
     assert reason == f"6 files with the names of {kept or '.'}, in proportion as long"
+    assert "mine: 20 of 27 files under" in caplog.text and "left out (3 folder)" in caplog.text
 
 
 def syllables(seed: int, seconds: float = 1.5) -> np.ndarray:
