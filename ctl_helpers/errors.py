@@ -3,6 +3,7 @@
 import difflib
 import logging
 from collections.abc import Collection, Iterable
+from functools import cache
 
 log = logging.getLogger("ctl_helpers")  # of warnings: each names what was left out, or surprises
 
@@ -15,6 +16,12 @@ def check_choice(what: str, value: object, known: Collection[str]) -> None:
     """Raise a StudyError unless a value is one of those that are known."""
     if value not in known:
         raise StudyError(f"{what}: expected one of {', '.join(known)}, got {value!r}")
+
+
+@cache
+def warn_once(line: str) -> None:
+    """Warn of something that many runs or problems meet, once in a process."""
+    log.warning("%s", line)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -135,10 +135,10 @@ class Corpus:
     def _spelled(self) -> dict[str, str]:
         return {_plain(speaker): speaker for speaker in self.speakers}
 
-    def has_labels(self, file: PurePath) -> bool:
-        """Whether a file is one of those that name the emotions of recordings."""
-        rules = self.rules.get("labels")
-        return bool(rules) and file.match(rules["files"])
+    @property
+    def label_files(self) -> str:
+        """Pattern of the files that name the emotions of recordings; "" where there are none."""
+        return self.rules.get("labels", {}).get("files", "")
 
     def emotions_in(self, texts: Iterable[str]) -> dict[str, str]:
         """Emotion codes by names of recordings, from the texts of label files."""

@@ -6,13 +6,13 @@ from operator import attrgetter
 from pathlib import Path, PurePosixPath
 
 from ctl_helpers.corpora.catalogue import Corpus, Labels
-from ctl_helpers.corpora.find import PACKED, TABLES, Place, packed, parse_generic, recordings, shown
+from ctl_helpers.corpora.files import PACKED, leads_nowhere, packed, recordings, shown
+from ctl_helpers.corpora.find import TABLES, Place, parse_generic
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.rows import list_table
 from ctl_helpers.corpora.signals import READ, RECORDINGS
 from ctl_helpers.corpora.tables import (
     is_table,
-    leads_nowhere,
     own_tables,
     part_tables,
     tables_in,
@@ -105,9 +105,8 @@ def _list_folder(place: Place) -> Listing:
     words, mapped = set(), set(map(fold, labels or ()))
     for path in recordings(folder, (*RECORDINGS, *PACKED), listing, place.others):
         if path.name.lower().endswith(PACKED):
-            listing.note(
-                shown(str(path)), "archive", "what is in it is not read until it is unpacked"
-            )
+            reason = "what is in it is not read until it is unpacked"
+            listing.note(shown(path.as_posix()), "archive", reason)
             continue
         found = entry.parse(path, emotions) if entry else parse_generic(path, labels)
         words.update(() if entry else path.parts[:-1])
@@ -136,15 +135,15 @@ def _list_folder(place: Place) -> Listing:
 
 def _label_files(place: Place, listing: Listing) -> Iterator[str]:
     """Read the files that name the emotions of recordings; one that cannot be read is named."""
-    if "labels" not in place.entry.rules:
+    if not (pattern := place.entry.label_files):
         return
     files = recordings(place.folder, (".txt",), others=place.others)
-    for file in filter(place.entry.has_labels, files):
+    for file in (file for file in files if file.match(pattern)):
         try:
             yield (place.folder / file).read_text("utf-8", "replace")
         except OSError as error:
             reason = f"a file of labels that cannot be read ({error.strerror})"
-            listing.leave_out(file.as_posix(), "unreadable", reason)
+            listing.leave_out(shown(file.as_posix()), "unreadable", reason)
 
 
 def _leave_unpublished(entry: Corpus, listing: Listing) -> None:

@@ -1,8 +1,6 @@
 """Read tables of utterances: CSV and TSV files, audiofolder metadata, audformat databases."""
 
-import codecs
 import csv
-import io
 import os
 import re
 from collections import Counter, defaultdict
@@ -14,7 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from ctl_helpers.corpora.files import leads_nowhere
 from ctl_helpers.corpora.listing import Listing
+from ctl_helpers.corpora.separated import first_rows, read_cells
 from ctl_helpers.errors import StudyError
 
 _WORDS = {
@@ -60,82 +60,6 @@ class Reading:
         return dict(zip(_plain(columns), columns.values(), strict=True))
 
 
-def _text(table: Path, size: int = -1, errors: str = "strict") -> tuple[str, str]:
-    """Text of a table, or its start, and what separates its cells.
-
-    That is what the first line has most of: comma, ``;``, tab or bar.
-    """
-    with open(table, "rb") as start:
-        head = start.read(2)
-    encoding = "utf-16" if head in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-    if b"\0" in head:  # UTF-16 that does not say so
-        encoding = "utf-16-be" if head.startswith(b"\0") else "utf-16-le"
-    with open(table, encoding=encoding, errors=errors, newline="") as lines:
-        text = lines.read(size)
-    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
-    if said := re.match("sep=(.)", first, re.IGNORECASE):  # Excel's line before the header
-        return text[len(first) :], said[1]
-    return text, max(",;\t|", key=first.count)
-
-
-def _start(table: Path) -> tuple[list[str], list[str]]:
-    """Header and first row of a table, however broken the rows are."""
-    text, delimiter = _text(table, 2**16, "replace")
-    rows = filter("".join, csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-    return next(rows, []), next(rows, [])
-
-
-def _rows(text: str, delimiter: str, quotes: bool = True) -> list[list[str]]:
-    """Cells of the rows that are not blank; csv.Error names the lines where there is none."""
-    # Strict: a quote that is not closed would swallow the rows behind it.
-    reader = csv.reader(
-        io.StringIO(text, newline=""),
-        delimiter=delimiter,
-        quoting=csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE,
-        strict=True,
-    )
-    rows, before = [], 0
-    try:
-        for cells in reader:
-            rows += [cells] if any(map(str.strip, cells)) else []
-            if rows and reader.line_num > before + 1:
-                _check_cells(cells, delimiter, len(rows[0]))
-            before = reader.line_num
-    except csv.Error as error:
-        first, last = before + 1, reader.line_num
-        where = f"line {first}" if first >= last else f"lines {first} to {last}"
-        raise csv.Error(f"{where}: {error}") from error
-    return rows
-
-
-def _check_cells(cells: list[str], delimiter: str, columns: int) -> None:
-    """Raise a csv.Error where the quotes of two rows make one cell of what is between them.
-
-    The rest of the first row and the start of the last have as many separators as one row has, and
-    so has each row between them. A comma within a text has a blank behind it.
-    """
-    separator = re.compile(re.escape(delimiter) + "(?! )")
-    for cell in cells:
-        first, *others = [len(separator.findall(line)) for line in cell.splitlines()] or [0]
-        if others and max(first + others[-1], *others) >= columns - 1:
-            raise csv.Error(
-                "what is between two quotes holds rows; if it is one text, write it on one line"
-            )
-
-
-def _cells(table: Path, listing: Listing) -> list[list[str]]:
-    """Cells of a table; of one by tabs without quoting, if only that makes rows of one length."""
-    text, delimiter = _text(table)
-    try:
-        return _rows(text, delimiter)
-    except csv.Error as error:
-        plain = _rows(text, delimiter, quotes=False) if delimiter == "\t" else []
-        if len(set(map(len, plain))) != 1:
-            raise
-        listing.note(table.name, "table", f"its quotes are read as part of the texts ({error})")
-        return plain
-
-
 def _means(name: str, ours: str) -> bool:
     """Whether a column's name is one of ours, or another word for it (StartTime for start_time)."""
     squeezed = name.replace("_", "")
@@ -147,7 +71,7 @@ def is_table(path: Path, reading: Reading) -> bool:
     if path.suffix.lower() not in (".csv", ".tsv") or not os.path.isfile(path):
         return False
     try:
-        first, row = _start(path)
+        first, row = first_rows(path)
     except (OSError, UnicodeDecodeError, csv.Error):
         return False
     if _is_predicted(first, row):
@@ -163,11 +87,6 @@ def _is_predicted(header: list[str], row: list[str]) -> bool:
     """Whether a table is what ``predict --csv`` writes, which says nothing of labels."""
     first = dict(zip(header, row, strict=False))
     return header[:1] == ["file"] and "emotion" in header[1:-1] and first.get("emotion") in header
-
-
-def leads_nowhere(path: Path) -> bool:
-    """Whether a file is a link to nothing, or to itself."""
-    return os.path.islink(path) and not os.path.exists(path)
 
 
 def own_tables(folder: Path, reading: Reading) -> list[Path]:
@@ -240,11 +159,12 @@ def _with_offsets(names: list[str]) -> list[str]:
 def _table(table: Path, reading: Reading, listing: Listing) -> pd.DataFrame:
     """Read a CSV or TSV table; its column "too many" has the cells beyond those of the header."""
     try:
-        header, *rows = _cells(table, listing) or [[]]
+        header, *rows = read_cells(table, listing) or [[]]
     except UnicodeDecodeError as error:
         raise StudyError(f"{table} is not a CSV table in UTF-8: save it as one") from error
     except csv.Error as error:
-        raise StudyError(f"{table} is not a CSV table ({error}): is a quote not closed?") from error
+        hint = "is a quote not closed? If it is one text, write it on one line"
+        raise StudyError(f"{table} is not a CSV table ({error}): {hint}") from error
     except OSError as error:
         raise StudyError(f"{table} is not a CSV table ({error})") from error
     names = _named(header, reading, table)

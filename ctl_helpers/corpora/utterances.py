@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
-from ctl_helpers.corpora.find import recordings
+from ctl_helpers.corpora.files import recordings
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.signals import RECORDINGS, inspect
 from ctl_helpers.corpora.words import uncased

@@ -2,25 +2,20 @@
 
 import io
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS
-from ctl_helpers.errors import StudyError, log
+from ctl_helpers.errors import StudyError, warn_once
 from ctl_helpers.features import short_hash
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
 from ctl_helpers.protocols import Problem
 
 _WHERE = ("protocol", "division", "split", "part")
-
-
-@lru_cache
-def _warn_once(line: str) -> None:
-    log.warning("%s", line)
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class GivenMethod(Method):
     def suits(self, problem: Problem) -> bool:
         """Whether the file has predictions for some of the problem's corpus."""
         if "split" not in self.table:
-            _warn_once(
+            warn_once(
                 f"{self.label}: without a column split it is taken on trust that no utterance was "
                 "predicted by a model that was trained on it, or on its speaker where speakers are "
                 "held out"
@@ -127,7 +122,7 @@ class GivenMethod(Method):
         wanted, given = (pd.MultiIndex.from_frame(frame[keys]) for frame in (part, table))
         trained = problem.manifest["utterance"].iloc[[] if problem.across else problem.train]
         if "split" in table and table["utterance"].isin(trained).any():
-            _warn_once(
+            warn_once(
                 f"{self.label}: a split has rows of utterances outside its test part, which do not "
                 "count; it is taken on trust that it is the split of this division"
             )
@@ -156,7 +151,7 @@ class GivenMethod(Method):
         if absent := [column for column in columns if column not in rows]:
             raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
         if others := sorted(set(rows.filter(regex="^p_").columns) - set(columns)):
-            _warn_once(
+            warn_once(
                 f"{where}: {', '.join(others)} is of no emotion among the classes here; the others "
                 "are scaled to sum to 1"
             )
@@ -164,7 +159,7 @@ class GivenMethod(Method):
         likeliest = np.array(classes)[np.nan_to_num(probabilities).argmax(axis=1)]
         said = rows.get("predicted", pd.Series(likeliest, rows.index))
         if differ := int((said.isin(classes) & said.ne(likeliest)).sum()):
-            _warn_once(
+            warn_once(
                 f"{where}: the column predicted is not the likeliest emotion of {differ} rows; its "
                 "probabilities count"
             )
@@ -174,7 +169,7 @@ class GivenMethod(Method):
                 f"{self.label}: expected probabilities of 0 or more, not all 0, got others"
             )
         if sums.max() > 1.05 and np.ptp(sums) > 0.05 and (probabilities % 1).any():
-            _warn_once(
+            warn_once(
                 f"{where}: rows sum to {sums.min():.3g} to {sums.max():.3g} and are scaled to 1; "
                 "of logits give the softmax"
             )

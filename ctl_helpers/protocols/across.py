@@ -2,7 +2,6 @@
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS, drop_copies
-from ctl_helpers.errors import StudyError, check_choice, log
+from ctl_helpers.errors import StudyError, check_choice, log, warn_once
 from ctl_helpers.protocols.problem import Problem, groups_of, hash_of, in_order
 
 SCORINGS = ("transductive", "inductive")
@@ -103,7 +102,7 @@ def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target
     there = [set(manifest["emotion"]) for manifest in manifests]
     shared = set.intersection(*there)
     if own := sorted(set.union(*there) - shared - {*EMOTIONS, *_HALVES.get(labels, ())}):
-        _warn_once(f"pair {source}:{target}: {', '.join(own)} left out, which not every corpus has")
+        warn_once(f"pair {source}:{target}: {', '.join(own)} left out, which not every corpus has")
     if labels == "emotion" and corpora <= set(_PAPER["corpora"]):
         shared -= set(EMOTIONS) - set(_PAPER["emotions"])  # classes of a user's own stay
     if len(shared) < 2:
@@ -112,11 +111,6 @@ def _classes(manifests: Sequence[pd.DataFrame], labels: str, source: str, target
             f"emotions found: {', '.join(sorted(shared)) or 'none'}"
         )
     return in_order(shared)
-
-
-@cache
-def _warn_once(line: str) -> None:
-    log.warning("%s", line)
 
 
 def _half_of_the_speakers(manifest: pd.DataFrame, seed: int) -> np.ndarray:

@@ -324,7 +324,7 @@ def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[
 def _code(method: Mapping[str, Any]) -> Iterator[str]:
     """Give the hashes of the files of one's own that a method, or a fusion's members, consist of.
 
-    Given predictions are told apart by their ``variant``.
+    A file of given predictions is not among them: its hash stands in the column ``variant``.
     """
     recipe = method.get("recipe") or {}
     yield from filter(None, (method.get("source"), recipe.get("source")))

@@ -124,19 +124,19 @@ def _keras_model(file: Path) -> "keras.Model":
         return load(custom_objects=_own_objects(names, facts, file))
 
 
-def _foreign(described: Sequence[dict]) -> dict[str, str]:
-    """Name classes and functions that are neither Keras's nor this package's, and their modules."""
-    found = {}
+def _foreign(described: Sequence[dict]) -> set[str]:
+    """Name classes and functions that are neither Keras's nor this package's."""
+    found = set()
     for one in described:
         kind, module = one.get("class_name"), one.get("module") or "keras"
         if kind == "function":
-            found[one["config"]] = module
+            found.add(one["config"])
         elif kind and module.split(".")[0] not in ("builtins", "keras", "ctl_helpers"):
-            found[kind] = module
+            found.add(kind)
     return found
 
 
-def _own_objects(names: Mapping[str, str], card: Mapping[str, Any], file: Path) -> dict[str, Any]:
+def _own_objects(names: set[str], card: Mapping[str, Any], file: Path) -> dict[str, Any]:
     """Find classes and functions of a network in the file that made it, which is executed.
 
     A card may come from anybody: of what it names only a file that hashes to the same is executed.
@@ -150,7 +150,7 @@ def _own_objects(names: Mapping[str, str], card: Mapping[str, Any], file: Path) 
             raise StudyError("it has changed")
         home = vars(module_of(reference))
         known = {name: home[name] for name in names if name in home}
-        if missing := names.keys() - known.keys():
+        if missing := names - known.keys():
             raise StudyError(f"no {', '.join(sorted(missing))} at its top level")
         return known
     except StudyError as error:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora.catalogue import Labels
-from ctl_helpers.corpora.find import recordings
+from ctl_helpers.corpora.files import recordings
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.manifest import COLUMNS
 from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, seconds_of
