@@ -23,6 +23,7 @@ STUDY_FOLDER = "CTL_STUDY_FOLDER"  # environment variable of notebooks: where th
 _REFERENCE = re.compile(r"(?P<module>[^:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 _PACKAGE = __name__.partition(".")[0]
 _CHATTER = re.compile(rb"(?m)^(WARNING: All log messages before absl|[IW]\d{4} ).*\n")
+_folders: set[str] = set()  # of users' files
 _ONE_AT_A_TIME = threading.RLock()  # standard error is the whole process's, and Dask has threads
 
 
@@ -129,7 +130,11 @@ def _from_file(path: Path, anew: bool) -> ModuleType:
     name = f"ctl_plugin_{hashlib.blake2b(content, digest_size=6).hexdigest()}"
     if name in sys.modules and not anew:
         return sys.modules[name]
-    _forget(list(files)[1:])
+    folder = str(path.absolute().parent)
+    _forget(folder, list(files)[1:])
+    # Modules beside it are found first, also by its functions when they are called.
+    sys.path[:] = [folder, *filter(folder.__ne__, sys.path)]
+    _folders.add(folder)
     spec = importlib.util.spec_from_file_location(name, path)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
@@ -176,13 +181,21 @@ def _imports(content: bytes) -> list[tuple[int, str]]:
     return sorted({one for one in names if one[0] or one[1].split(".")[0] != _PACKAGE})
 
 
-def _forget(files: list[Path]) -> None:
-    """Have the modules of some files imported anew by whoever imports them next."""
+def _forget(folder: str, files: list[Path]) -> None:
+    """Have modules imported anew by whoever imports them next.
+
+    These are the ones in some files of a folder, and those of the same names that were found beside
+    users' files in other folders.
+    """
     real = {os.path.realpath(file) for file in files}
     ends = tuple(file.name for file in files)
+    paths = [file.relative_to(folder).with_suffix("") for file in files]
+    names = {".".join(path.parts).removesuffix(".__init__") for path in paths}
     for name, module in list(sys.modules.items()) if files else ():
         file = str(getattr(module, "__dict__", {}).get("__file__") or "")
-        if file.endswith(ends) and os.path.realpath(file) in real and name != "__main__":
+        known = file.endswith(ends) and name != "__main__"
+        beside = name in names and any(file.startswith(one + os.sep) for one in _folders)
+        if known and (beside or os.path.realpath(file) in real):
             del sys.modules[name]
             parent, _, last = name.rpartition(".")
             vars(sys.modules.get(parent, module)).pop(last, None)  # of `from parent import last`

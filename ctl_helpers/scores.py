@@ -58,6 +58,8 @@ def as_labels(truth: ArrayLike, predicted: ArrayLike) -> tuple[np.ndarray, np.nd
 def not_probabilities(values: ArrayLike, shape: tuple[int, int]) -> str:
     """Say why values are no probabilities of this shape that sum to 1 in each row, or "".
 
+    They may be rounded to three decimals.
+
     Examples
     --------
     >>> not_probabilities([[0.2, 0.8]], (1, 2))
@@ -67,7 +69,7 @@ def not_probabilities(values: ArrayLike, shape: tuple[int, int]) -> str:
     got = f"{values.shape}, {np.isfinite(values).mean():.0%} of them finite"
     if values.shape == shape and np.isfinite(values).all():
         sums = values.sum(axis=1)
-        if values.min() >= 0 and np.allclose(sums, 1, atol=1e-2):
+        if values.min() >= 0 and np.allclose(sums, 1, atol=max(1e-2, 5e-4 * shape[1])):
             return ""
         got = f"values from {values.min():.3g} that sum to {sums[0]:.3g} (no softmax?)"
     return f"expected finite probabilities of shape {shape}, got {got}"

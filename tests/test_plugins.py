@@ -62,7 +62,6 @@ def test_the_hash_is_that_of_the_file_that_is_named(tmp_path, monkeypatch):
 
 
 def test_the_hash_follows_what_a_file_imports_from_its_own_folder(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
     code = "def f():\n    import beside, inner.one\n"
     for name, text in (
         ("mine.py", code),
@@ -151,10 +150,7 @@ def test_threads_that_load_at_once_leave_standard_error_as_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("package", [True, False])
-def test_what_a_file_and_those_beside_it_kept_is_forgotten_on_demand(
-    tmp_path, monkeypatch, package
-):
-    monkeypatch.syspath_prepend(tmp_path)
+def test_what_a_file_and_those_beside_it_kept_is_forgotten_on_demand(tmp_path, package):
     folder = f"kept_in_{package}"
     if package:
         write_code(tmp_path / folder, "__init__.py", "")
@@ -171,3 +167,18 @@ own = []
     reference = f"{write_code(tmp_path, 'mine.py', code)}:f"
     assert [load(reference)() for _ in range(2)] == [(1, 1, 1), (2, 2, 2)]
     assert [load(reference, anew=True)() for _ in range(2)] == [(1, 1, 1)] * 2
+
+
+def test_each_file_imports_the_modules_beside_it_wherever_the_study_began(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import beside_both\n\ndef f():\n    import later\n    return beside_both.here, later.here"
+    )
+    references = []
+    for name in ("one", "two"):
+        write_code(tmp_path / name, "beside_both.py", f"here = {name!r}\n")
+        write_code(tmp_path / name, "later.py", f"here = {name!r}\n")
+        references.append(f"{write_code(tmp_path / name, 'mine.py', code)}:f")
+    for reference in (*references, *references):
+        name = reference.split("/")[-2]
+        assert load(reference, anew=True)() == (name, name)

@@ -12,12 +12,11 @@ from ctl_helpers.report import tables
 from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.markup import CAPTIONS, template
 from ctl_helpers.report.notebooks import read_about
-from ctl_helpers.results.naming import OURS, label_of, name_of
+from ctl_helpers.results.naming import OURS, label_of, name_of, said_of
 from ctl_helpers.results.published import references
 from ctl_helpers.runs.store import write_text
 
 _ROWS = 12  # of a corpus in the first figure
-_DOTS = {tables.SHUFFLED: "shuffled", tables.HELD_OUT: "out"}  # classes of the style sheet
 
 
 def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
@@ -54,7 +53,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     labels = {label_of(row) for row in found.inside.to_dict("records") if not row["optimistic"]}
     text = template("index.html").render(
         synthetic=SYNTHETIC if found.synthetic else "",
-        runs=found.runs["run"].nunique(),
+        runs=found.count,
         panels=panels,
         kinds=set(dots),
         cut=_ROWS if len(labels) > _ROWS else 0,
@@ -76,11 +75,18 @@ def _row(label: str, scores: pd.DataFrame) -> dict:
     said = []
     for row in scores.sort_values("condition", ascending=False).to_dict("records"):
         ours, score = row["reported_by"] == OURS, tables.interval_of(row)
-        dots.append({"kind": _DOTS[row["condition"]] if ours else "theirs", "score": score})
+        dots.append({"kind": _kind(row) if ours else "theirs", "score": score})
         ends = "" if pd.isna(score.low) else f" [{score.low:.1f}, {score.high:.1f}]"
         said.append(f"{name_of(row['protocol'])} {score.value:.1f} %{ends}")
     values = sorted(dot["score"].value for dot in dots)
     return {"label": label, "dots": dots, "ends": values, "text": f"{label}: {'; '.join(said)}"}
+
+
+def _kind(row: dict) -> str:
+    """Name the class that the style sheet has for a score."""
+    if row["condition"] == tables.SHUFFLED:
+        return "shuffled"
+    return "own" if row["normalisation"] == "speaker" else "out"
 
 
 def _cards(found: Findings) -> list[dict]:
@@ -96,7 +102,10 @@ def _cards(found: Findings) -> list[dict]:
         own = best["normalisation"].eq("speaker")  # needs speech of the test voices
         best = best[~best.assign(own=own).duplicated(["condition", "own"])]
         lines = [
-            {"what": row["condition"], "score": f"{row['uar']:.1f} %", "method": row["label"]}
+            {
+                "what": ", ".join(filter(None, (row["condition"], said_of(row["normalisation"])))),
+                **{"score": f"{row['uar']:.1f} %", "method": row["label"]},
+            }
             for row in best.sort_values("condition", ascending=False).to_dict("records")
         ]
         cards.append({"name": name_of(corpus), "said": said, "lines": lines})

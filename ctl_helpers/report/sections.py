@@ -71,7 +71,7 @@ def rewrite_readme(readme: str | Path, out: str | Path, docs: str | Path) -> int
     rewrite_section(readme, small_section(found))
     tables_of = [f"## {title}\n\n{one.markdown()}" for title, one in found.questions().items()]
     rewrite_section(docs, "\n".join(tables_of))
-    return found.runs["run"].nunique()
+    return found.count
 
 
 def small_section(found: Findings) -> str:

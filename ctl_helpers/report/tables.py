@@ -146,9 +146,9 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     table
         From `ours_beside_published`.
     most
-        Methods of a corpus: the published ones, the best of ours under each condition (with and
-        without speech of the test voices; a fusion, and one that is none), networks and fusions by
-        their scores, then the others.
+        Methods of a corpus: the published ones, ours that test them, the best of ours under each
+        condition (with and without speech of the test voices; a fusion, and one that is none),
+        networks and fusions by their scores, then the others.
 
     Returns
     -------
@@ -174,12 +174,18 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     asked = table.assign(ours=ours, own=table["normalisation"].eq("speaker"))
     asked["fused"] = table["kind"].eq("fusion")
     best = ~asked.duplicated(["corpus", "condition", "own", "ours", "fused"])
-    rank = np.select([~ours | best, table["kind"] != "shallow"], [0, 1], 2)
+    rank = np.select([~ours | best | tests_published(table), table["kind"] != "shallow"], [0, 1], 2)
     methods = [table["corpus"], table["label"]]
     first = pd.Series(rank, table.index).groupby(methods, sort=False).min()
     first = first.sort_values(kind="stable").groupby("corpus").head(most).index
     table = table[pd.MultiIndex.from_arrays(methods).isin(first)]
     return table.sort_values("corpus", kind="stable", ignore_index=True)
+
+
+def tests_published(table: pd.DataFrame) -> np.ndarray:
+    """Say of each row whether it is of a method and recipe that test a published number."""
+    tested = {(method, name) for method, *names in naming.TESTED_BY.values() for name in names}
+    return np.array([one in tested for one in zip(table["method"], table["recipe"], strict=True)])
 
 
 def side_by_side(table: pd.DataFrame) -> pd.DataFrame:
@@ -294,8 +300,8 @@ def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        From `runs.load_runs`; optimistic rows and shallow methods, whose probabilities are not
-        meant as such, are left out.
+        From `runs.load_runs`; optimistic rows are left out, and so are shallow methods and fusions,
+        whose probabilities are not meant as such.
     predictions
         From `runs.load_predictions`.
 
@@ -304,8 +310,8 @@ def confidences(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         Per condition: WAR, mean confidence and expected calibration error, in percent.
     """
-    rows = []
-    for row, mine in _conditions(runs[runs["kind"] != "shallow"], predictions):
+    rows, meant = [], runs[~runs["kind"].isin(("shallow", "fusion"))]
+    for row, mine in _conditions(meant, predictions):
         row["war"] = 100 * (mine["emotion"] == mine["predicted"]).mean()
         row["confidence"] = 100 * mine.filter(regex="^p_").max(axis=1).mean()
         row["ece"] = 100 * calibration(mine)[0]

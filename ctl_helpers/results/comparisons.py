@@ -37,8 +37,8 @@ def compare(
         "released"}``: one condition per corpus (or pair) and protocol.
     predictions
         From `runs.load_predictions`; they add the difference of pooled UAR with its interval and
-        p value by a paired bootstrap over utterances, and McNemar's test on the predictions of the
-        first seed that both ran.
+        p value by a paired bootstrap over utterances, seeds averaged, and McNemar's test on the
+        predictions of the first seed of either.
     within
         Columns that a condition must share with its reference; without one it is left out.
 
@@ -84,9 +84,10 @@ def differences(
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
     both = pd.DataFrame()
-    if predictions is not None:  # of an utterance under one seed, side by side
+    if predictions is not None:  # of an utterance, side by side: each seed of one with each of both
         sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
-        keys = ["corpus", "utterance", "split", "seed"]
+        sides = [side.sort_values("seed", kind="stable") for side in sides]
+        keys = ["corpus", "utterance", "split", *(["seed"] if unit == "seed" else [])]
         both = sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
     if len(both) and (other_labels := int(both["emotion"].ne(both["emotion_reference"]).sum())):
         names = (side["method"].iloc[0] for side in (other, base))
@@ -101,11 +102,35 @@ def differences(
         said = both["emotion"], both["predicted"], both["predicted_reference"]
         pooled = paired_bootstrap(*said, both["corpus"] + " " + both["utterance"])
         row |= pooled.difference.columns("pooled_difference") | {"pooled_p": pooled.p}
-        # Each utterance once: with `inner:` several splits test it.
-        of_one = both["seed"].eq(both["seed"].min())
-        of_one &= ~both.duplicated(["corpus", "utterance", "seed"])
-        row["mcnemar_p"] = mcnemar(*(column[of_one] for column in said))
+        # Each utterance once, under the first seeds: with `inner:` several splits test it.
+        once = ~both.duplicated(["corpus", "utterance"])
+        row["mcnemar_p"] = mcnemar(*(column[once] for column in said))
     return row
+
+
+def how_sure(difference: Mapping[str, float]) -> str:
+    """Say whether a row of `compare` is more than chance, by its intervals that are known.
+
+    Examples
+    --------
+    >>> ends = {"pooled_difference_low": 1.0, "pooled_difference_high": 3.0}
+    >>> how_sure(ends | {"difference_low": -1.0, "difference_high": 5.0})
+    'it may be chance'
+    """
+    utterances, trainings = (
+        (difference[f"{kind}_low"], difference[f"{kind}_high"])
+        for kind in ("pooled_difference", "difference")
+    )
+    if not _is_apart(*utterances):
+        return "it may be chance"
+    if pd.isna(trainings[0]):
+        return "more than the choice of utterances explains; other trainings may differ"
+    return "more than chance" if _is_apart(*trainings) else "it may be chance"
+
+
+def _is_apart(low: float, high: float) -> bool:
+    """Whether an interval is known and does not hold 0."""
+    return low > 0 or high < 0
 
 
 def against_cpac(runs: pd.DataFrame, predictions: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -202,8 +202,8 @@ def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:
 def _line_of(name: str, manifest: pd.DataFrame, folds: int) -> str:
     """Say of a corpus how large it is, and what may change its scores."""
     emotions, unnamed = manifest["emotion"].nunique(), int(manifest["speaker"].eq("").sum())
-    of_published = ""
-    if name in CATALOGUE and len(manifest) < CATALOGUE[name].size:
+    of_published, is_real = "", not is_miniature(manifest.attrs["folder"])
+    if is_real and name in CATALOGUE and len(manifest) < CATALOGUE[name].size:
         of_published = f" of {CATALOGUE[name].size} published"
     line = f"{name}: {len(manifest)}{of_published} utterances, {emotions} emotions"
     if unnamed:

@@ -14,6 +14,7 @@ from ctl_helpers.results.archive import write_archive
 from ctl_helpers.results.runs import load_runs
 from ctl_helpers.runs.run import compute
 from ctl_helpers.runs.store import RunStore
+from ctl_helpers.scores import not_probabilities
 
 P = ["p_angry", "p_sad"]
 KEPT = 0.51e-3  # members count with three decimals
@@ -143,3 +144,10 @@ def test_a_member_that_fails_leaves_its_means_out(toys, tmp_path):
     assert set(failures) == {run.name, network.name}
     assert failures[run.name].endswith(f"its member {network.method.label} failed")
     assert store.has(classifier.name) and all("\n" not in line for line in failures.values())
+
+
+@pytest.mark.parametrize("classes", [3, 26, 64])
+def test_probabilities_of_many_classes_may_be_rounded_as_members_are(classes):
+    rounded = np.full((1, classes), 1 / classes).round(3)
+    assert not_probabilities(rounded, rounded.shape) == ""
+    assert "no softmax" in not_probabilities(1.1 * rounded, rounded.shape)

@@ -101,6 +101,11 @@ def test_coral_is_the_distance_of_covariances(points):
     assert found == pytest.approx((difference**2).sum() / (4 * DIMENSION**2), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", list(ADAPTATIONS)[1:])
+def test_a_last_batch_of_one_utterance_has_a_finite_loss(name, points):
+    assert np.isfinite(method(name, [side[:1] for side in points])[1])
+
+
 @pytest.mark.parametrize("name", ["mmd", "jan"])
 def test_kernel_alignment_pair_by_pair(name, points):
     _, found = method(name, points)

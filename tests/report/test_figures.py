@@ -211,7 +211,7 @@ def test_transfers_have_a_panel_per_pair_and_methods_in_one_order(runs):
     assert pairs == ["CASIA → EmoDB", "EmoDB → CASIA"]
     means = runs[runs["source"] != ""].groupby("method")["uar"].mean()
     words = {"source-only": "source only released", "caam-mdd": "CAAM (MDD) released"}
-    words["caam-released"] = "CAAM (as released)"
+    words["caam-released"] = "CAAM (released loss)"
     assert labels(figure.axes[0]) == [words[m] for m in means.sort_values(ascending=False).index]
 
 
@@ -240,7 +240,7 @@ def test_gains_have_a_panel_per_pair_and_an_interval_over_each(store, runs):
     titles = [ax.get_title(loc="left") for ax in figure.axes]
     assert titles == ["CASIA → EmoDB", "EmoDB → CASIA"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert sorted(labels) == ["CAAM (MDD) released", "CAAM (as released)"]
+    assert sorted(labels) == ["CAAM (MDD) released", "CAAM (released loss)"]
     alone = figures.gains(comparisons.gains(runs))  # without predictions there are no thin bars
     thin = [
         sum(np.isfinite(line.get_xdata()).all() for line in f.axes[0].lines)

@@ -18,6 +18,7 @@ from conftest import REPOSITORY
 
 from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
+from ctl_helpers.networks.recipes import TRANSFER_RECIPES
 from ctl_helpers.report import figures, tables
 from ctl_helpers.report.findings import Findings
 from ctl_helpers.report.index import write_index
@@ -261,6 +262,19 @@ def test_methods_that_ran_on_few_pairs_are_said_to(tmp_path):
     assert "UAR over 1 pair, " in said and "chance is 25 to 50 %" in said
 
 
+def test_what_caam_adds_is_said_of_the_authors_recipe_where_others_ran_as_often(tmp_path):
+    pair = {"source": "casia", "target": "emodb", "protocol": "transductive", "split": "all"}
+    for name, accuracy in (("released", 0.5), ("functionals", 0.2)):
+        pair["recipe"] = fabricated.recipe(name, recipes=TRANSFER_RECIPES)
+        for method, right in (("source-only", 0.5), ("caam-released", accuracy)):
+            run = {"method": method, "accuracy": right} | pair
+            fabricated.add_run(RunStore(tmp_path / "runs"), **run)
+    said = " ".join(Findings(tmp_path).sentences())
+    assert (
+        "changes by +0.0 points with CAAM (released loss)" in said and "(recipe released)" in said
+    )
+
+
 def test_pairs_with_several_sources_are_not_mixed_with_pairs_of_one(tmp_path):
     store = RunStore(tmp_path / "runs")
     asked = {"method": "dann", "target": "emodb", "protocol": "transductive", "split": "all"}
@@ -324,7 +338,7 @@ def test_a_published_number_that_two_recipes_test_counts_once(tmp_path):
     found = Findings(tmp_path)
     assert found.claims["recipe"].tolist() == ["released", "released", "paper", "paper"]
     assert any(
-        "computed 1 published score of CPAC again with the authors' settings. At" in line
+        "computed 1 published score of CPAC again with the authors' settings. By" in line
         for line in found.sentences()
     )
 

@@ -329,6 +329,19 @@ def test_no_table_takes_the_best_of_what_differs(tmp_path):
     }
 
 
+def test_a_first_look_has_what_tests_a_published_number_however_weak(tmp_path):
+    store = RunStore(tmp_path)
+    for fold in range(3):
+        run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 3}
+        fabricated.add_run(store, accuracy=0.2, recipe=fabricated.recipe("released"), **run)
+        for number in range(9):
+            other = fabricated.recipe(f"other {number}")
+            fabricated.add_run(store, accuracy=0.9, recipe=other, **run)
+    table = tables.ours_beside_published(results.load_runs(store))
+    first = tables.first_look(table, 6)
+    assert len(first) == 6 and "CPAC released" in first["label"].tolist()
+
+
 def test_a_first_look_has_the_best_fusion_and_the_best_that_is_none(tmp_path):
     store = RunStore(tmp_path)
     methods = {"mean(a, b)": 0.9, "mean(a, c)": 0.8, "egemaps+rbf": 0.7, "egemaps+linear": 0.6}
@@ -441,10 +454,11 @@ def parse(page):
 
 def test_recalls_and_confidences_by_counting(tmp_path):
     store = fabricated.fill_conditions(tmp_path)
+    fabricated.add_run(store, method="mean(a, b)", corpus="emodb", split="fold 0")
     runs = results.load_runs(store)
     predictions = results.load_predictions(store, runs)
     wide = tables.recalls(runs, predictions)
-    assert len(wide) == 4 and list(wide.columns[-7:]) == fabricated.EMOTIONS["emodb"]
+    assert len(wide) == 5 and list(wide.columns[-7:]) == fabricated.EMOTIONS["emodb"]
     mine = fabricated.one_condition(
         runs, predictions, method="egemaps+rbf", normalisation="speaker"
     )

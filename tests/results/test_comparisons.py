@@ -118,6 +118,39 @@ def test_scores_on_different_labels_are_not_compared(tmp_path, caplog):
     assert "cpac and egemaps+rbf: not compared, 3 labels differ" in caplog.text
 
 
+def test_a_method_of_several_seeds_is_compared_by_all_of_them(tmp_path):
+    store = RunStore(tmp_path)
+    for fold in range(3):
+        run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 3}
+        fabricated.add_run(store, recipe=fabricated.recipe("modern"), accuracy=0.5, **run)
+        for seed, accuracy in enumerate((0.3, 0.6, 0.9)):
+            other = {"recipe": fabricated.recipe("released"), "accuracy": accuracy}
+            fabricated.add_run(store, seed=seed, **other, **run)
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    (row,) = comparisons.compare(runs, {"recipe": "modern"}, predictions).to_dict("records")
+    right = predictions.merge(runs[["run", "recipe"]])
+    right["uar"] = right["emotion"].eq(right["predicted"]).astype(float)
+    recalls = right.groupby(["recipe", "seed", "emotion"])["uar"].mean()
+    uars = 100 * recalls.groupby(["recipe", "seed"]).mean().groupby("recipe").mean()
+    assert row["pooled_difference"] == pytest.approx(uars["released"] - uars["modern"])
+
+
+def test_what_may_be_chance_by_either_interval_is_not_called_more():
+    clear, unclear, unknown = (1.0, 3.0), (-1.0, 3.0), (np.nan, np.nan)
+    cases = {
+        (clear, clear): "more than chance",
+        (clear, unclear): "it may be chance",
+        (unclear, clear): "it may be chance",
+        (unknown, clear): "it may be chance",
+        (clear, unknown): "more than the choice of utterances explains; other trainings may differ",
+    }
+    names = ["pooled_difference_low", "pooled_difference_high", "difference_low", "difference_high"]
+    for (utterances, trainings), said in cases.items():
+        ends = dict(zip(names, utterances + trainings, strict=True))
+        assert comparisons.how_sure(ends) == said
+
+
 def test_an_utterance_that_several_splits_test_counts_once_for_mcnemar(tmp_path):
     store = RunStore(tmp_path)
     for name, accuracy in (("modern", 0.9), ("released", 0.3)):

@@ -62,6 +62,7 @@ def test_synthetic_speech_is_said_first(study, miniature):
     settings = {"corpora": str(miniature), "names": ["casia"], "pairs": "none"}
     report, lines = run(study(methods=SHALLOW[:1], only=[0], **settings))
     assert lines[0].startswith("Synthetic speech")
+    assert not any("published" in line for line in lines)  # nothing is of this speech
     assert "Synthetic speech" in report.index.read_text()
     assert load_runs(report.index.parent / "runs")["corpus"].tolist() == ["casia"]
 

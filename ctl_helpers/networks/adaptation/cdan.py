@@ -9,7 +9,8 @@ from ctl_helpers.networks.adaptation.method import halves, safe_log
 class ConditionalAdversarial(DomainAdversarial):
     """Conditional domain-adversarial training on the outer product of embedding and probabilities.
 
-    The probabilities are constants here, as in its authors' code.
+    The probabilities are constants here, as in its authors' code. So are the weights, through which
+    that code sends a reversed gradient to the probabilities.
 
     Parameters
     ----------

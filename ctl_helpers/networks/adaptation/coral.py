@@ -31,6 +31,7 @@ class Coral(Method):
 
 
 def covariance(z):
-    """Covariance of the rows of ``z``, unbiased."""
+    """Covariance of the rows of ``z``, unbiased; that of a single row is 0."""
     centred = z - ops.mean(z, axis=0)
-    return ops.matmul(ops.transpose(centred), centred) / ops.cast(ops.shape(z)[0] - 1, z.dtype)
+    degrees = ops.maximum(ops.shape(z)[0] - 1, 1)
+    return ops.matmul(ops.transpose(centred), centred) / ops.cast(degrees, z.dtype)

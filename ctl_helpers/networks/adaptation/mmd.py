@@ -22,6 +22,10 @@ class MeanDiscrepancy(Method):
         Multiply it with a Gaussian kernel on the probabilities of the emotions (JAN), so that
         joint distributions are aligned in place of marginal ones.
 
+    Notes
+    -----
+    The authors' code adds the five kernels up: their discrepancy is about five times as large.
+
     References
     ----------
     Long et al., "Learning transferable features with deep adaptation networks", ICML 2015; "Deep

@@ -21,14 +21,16 @@ _LONGEST = 44  # characters of a row's label in one line
 _MOST = 16  # of our methods in a figure of all of them
 _PUBLISHED, _BEST = "published", naming.HEADINGS[OPTIMISTIC]
 _CONDITIONS = {tables.SHUFFLED: "shuffled folds", tables.HELD_OUT: "speakers held out"}
+_OWN = "speakers held out, normalised by their own speech"
 # What a dot has where nothing else is said of it, and its look by its legend: colour, marker, and
 # whether it is only outlined.
 _USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "thin": False, "colour": BLUE}
 _USUAL |= {"panel": "", "legend": ""}
 _LOOKS = {
-    _PUBLISHED: (GREY, "D", False),
+    _PUBLISHED: (GREY, "D", True),
     _BEST: (ORANGE, "o", True),
     _CONDITIONS[tables.HELD_OUT]: (ORANGE, "o", False),
+    _OWN: (GREEN, "o", False),
 }
 _CURVES = {
     "loss": ("loss", "training", BLUE, "-"),
@@ -127,16 +129,17 @@ def comparison(table: pd.DataFrame) -> Figure:
     ----------
     table
         From `tables.ours_beside_published`. Panels share their rows: the published methods, which
-        have no intervals, and the best of ours, in the order of their means.
+        have no intervals, ours that test them, and the best of ours, in the order of their means.
     """
-    table = table[table["source"] != "mean"]
+    table = table[table["source"] != "mean"].reset_index(drop=True)
     rows = table.to_dict("records")
     dots = _scored(table, [naming.title_of(row, naming.name_of(row["protocol"])) for row in rows])
     dots["row"] += [f" ({part})" if (part := naming.part_of(row)) else "" for row in rows]
     dots["mean"] = dots.groupby("row")["value"].transform("mean")
+    dots["always"] = tables.tests_published(table) | dots["legend"].eq(_PUBLISHED)
     dots = dots.sort_values("mean", ascending=False, kind="stable")
-    ours = dots.loc[dots["legend"] != _PUBLISHED, "row"].unique()
-    dots = dots[~dots["row"].isin(ours[_MOST:])]
+    ours = dots.loc[~dots["always"], "row"].unique()
+    dots = dots[dots["always"] | ~dots["row"].isin(ours[_MOST:])]
     label = "UAR % (dotted: chance; bars: 95 %, thin ones over utterances or speakers)"
     return _dot_plot(dots, label, side_by_side=True)
 
@@ -156,16 +159,18 @@ def overview(table: pd.DataFrame, most: int = 12) -> Figure:
     dots = _scored(table, table["corpus"].map(naming.name_of))
     dots["legend"] = dots["legend"].where(dots["legend"] == _PUBLISHED, table["condition"])
     dots = dots.replace({"legend": _CONDITIONS})
+    own = table["normalisation"].eq("speaker") & table["condition"].eq(tables.HELD_OUT)
+    dots["legend"] = dots["legend"].mask(own & table["reported_by"].eq(naming.OURS), _OWN)
     return _dot_plot(dots, "UAR % (dotted: chance; bars: 95 % intervals)", joined=True)
 
 
 @styled
 def verdicts(table: pd.DataFrame) -> Figure:
-    """Draw every claim beside what came out; see `verdict.verdict` for the table."""
-    said = table["claim"] + ", " + table["metric"] + " (" + table["recipe"] + "): "
-    rows = said + table["verdict"]
+    """Draw the UAR of every claim beside what came out; see `verdict.verdict` for the table."""
+    table = table[table["metric"] == "UAR"]
+    rows = table["claim"] + " (" + table["recipe"] + "): " + table["verdict"]
     dots = _of_columns(table.assign(row=rows), "last", OPTIMISTIC, _PUBLISHED)
-    return _dot_plot(dots, "score % (bars: 95 % intervals)")
+    return _dot_plot(dots, "UAR % (bars: 95 % intervals)")
 
 
 @styled

@@ -223,17 +223,21 @@ class OpenedAcross(Opened):
         best = scores.loc[scores["uar"].idxmax()]
         lines = [f"The best is {method_of(best)}: UAR {best.uar:.1f} %; {self.chance()}."]
         for row in self.gains.itertuples():
-            low, high = row.pooled_difference_low, row.pooled_difference_high
-            ends = "–" if np.isnan(low) else f"{low:+.1f} to {high:+.1f}"
+            utterances = _ends(row.pooled_difference_low, row.pooled_difference_high)
+            trainings = _ends(row.difference_low, row.difference_high)
             lines.append(
                 f"{name_of(row.method)}: {row.difference:+.1f} points over source only (95 % over "
-                f"utterances: {ends}): "
-                f"{'more than chance' if low > 0 or high < 0 else 'it may be chance'}."
+                f"utterances: {utterances}; over trainings: {trainings}): "
+                f"{comparisons.how_sure(row._asdict())}."
             )
         apart = self.distances.set_index("method")["distance"]
         apart_by = ", ".join(f"{name_of(name)} {value:.2f}" for name, value in apart.items())
         lines += [f"Proxy A-distance of the two corpora: {apart_by}."] if len(apart) else []
         return listed(*lines)
+
+
+def _ends(low: float, high: float) -> str:
+    return "–" if np.isnan(low) else f"{low:+.1f} to {high:+.1f}"
 
 
 def open_inside(
