@@ -24,11 +24,12 @@ KINDS = {"source-only": "adaptation", "caam-released": "adaptation", "caam-mdd":
 KINDS |= {"cpac": "network", "timnet": "network"}
 
 
-def predictions(corpus, emotions, utterances, accuracy, seed, speakers=None, first=0):
-    """Invent predictions: mostly right, wrong more often between angry and happy."""
-    generator = np.random.default_rng(seed)
+def predictions(corpus, emotions, utterances, accuracy, part, speakers=None, seed=0):
+    """Invent predictions of a test part: mostly right, wrong more often between angry and happy."""
+    generator = np.random.default_rng(part)
     truth = generator.integers(len(emotions), size=utterances)
-    logits = generator.normal(0, 1, (utterances, len(emotions)))
+    who = generator.choice(speakers or SPEAKERS.get(corpus, ["1", "2"]), utterances)
+    logits = np.random.default_rng([part, seed]).normal(0, 1, (utterances, len(emotions)))
     logits[np.arange(utterances), truth] += 4 * accuracy
     if {"angry", "happy"} <= set(emotions):
         logits[truth == emotions.index("happy"), emotions.index("angry")] += 1.2
@@ -37,9 +38,9 @@ def predictions(corpus, emotions, utterances, accuracy, seed, speakers=None, fir
     names = np.array(emotions)
     frame = pd.DataFrame(
         {
-            "utterance": [f"wav/{seed}_{first + i:04d}.wav" for i in range(utterances)],
+            "utterance": [f"wav/{part}_{i:04d}.wav" for i in range(utterances)],
             "corpus": corpus,
-            "speaker": generator.choice(speakers or SPEAKERS.get(corpus, ["1", "2"]), utterances),
+            "speaker": who,
             "sex": "f",
             "emotion": names[truth],
             "predicted": names[p.argmax(axis=1)],
@@ -91,16 +92,17 @@ def add_run(
     features="abc",
     more=None,
     data="",
+    corpora=(),
 ):
     """Put one run into the store."""
     tested = corpus or target
     utterances = utterances or UTTERANCES.get(corpus, 54)
     classes = classes or (SHARED if source else EMOTIONS[corpus])
-    place = [corpus, source, target, protocol, split, str(seed)]
+    place = [corpus, source, target, protocol, split]
     noise = zlib.crc32(" ".join(place).encode())  # paired between methods
     if split.startswith("speaker"):
         speakers = [split.removeprefix("speaker ")]
-    last = predictions(tested, classes, utterances, accuracy, noise, speakers)
+    last = predictions(tested, classes, utterances, accuracy, noise, speakers, seed)
     blocks = {"validation" if selection == "validation" else "last": last}
     if selection == "best_test":
         better = last.copy()
@@ -129,10 +131,10 @@ def add_run(
         "of_folds": None if source else (of_folds or folds),
         "of_utterances": None if source else (of_folds or folds or 10) * utterances,
         **{"epochs": epochs, "seconds": 60.0, "peak_memory_mb": 900.0, "parameters": 321_799},
-        **({"data": data} if data else {}),
+        **({"data": data, "corpora": {tested: data.split()[0], **dict(corpora)}} if data else {}),
         **{"synthetic": synthetic, "environment": {"commit": "0" * 40, "finished": finished}},
     }
-    points = np.random.default_rng(noise).normal(size=(100 + len(last), 8))
+    points = np.random.default_rng([noise, seed]).normal(size=(100 + len(last), 8))
     points[:100] += 3.0 if method == "source-only" else 0.5  # source away from target
 
     def function(folder):

@@ -1,5 +1,6 @@
 """List the utterances of a corpus that can be used, and why others cannot."""
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -87,8 +88,9 @@ def load_manifest(
         Columns path (absolute), corpus, emotion, speaker, sex, text, duration (s), sampling_rate
         (Hz), start and end (s; NaN where the utterance is the whole file), utterance (name below
         the corpus's folder, such as ``a.wav`` or ``a.wav[1.20-3.40]``), digest (hash of the decoded
-        samples and the rate) and fingerprint (see :mod:`~ctl_helpers.corpora.fingerprints`), sorted
-        by file and start. Labels that are not known are "". ``attrs`` holds folder, problems (dicts
+        samples and the rate), fingerprint (see :mod:`~ctl_helpers.corpora.fingerprints`) and
+        version (hash of all sounds and labels, in every row), sorted by file and start.
+        Labels that are not known are "". ``attrs`` holds folder, problems (dicts
         of path, kind, reason) and notes (the same).
 
     Raises
@@ -113,6 +115,8 @@ def load_manifest(
         said = "%s: %d of %d files under %s left out (%s), %s"
         log.warning(said, place.name, *counts, kinds, _first(problems))
     manifest = frame[list(COLUMNS)].reset_index(drop=True)
+    labels = manifest[["digest", "emotion", "speaker"]].to_csv(index=False).encode()
+    manifest["version"] = hashlib.blake2b(labels, digest_size=6).hexdigest()
     manifest.attrs |= {"folder": str(place.folder), "problems": problems}
     manifest.attrs["notes"] = _distinct(listing.notes)
     return manifest

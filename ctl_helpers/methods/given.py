@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctl_helpers.corpora import EMOTIONS
-from ctl_helpers.errors import StudyError, warn_once
+from ctl_helpers.errors import StudyError, nearest, warn_once
 from ctl_helpers.features import short_hash
 from ctl_helpers.methods.outcome import Members, Method, Outcome
 from ctl_helpers.plugins import own_file
@@ -149,7 +149,8 @@ class GivenMethod(Method):
         """Probabilities that sum to 1; counts of votes, say, become shares."""
         where, columns = f"{self.label}, {place}", [f"p_{name}" for name in classes]
         if absent := [column for column in columns if column not in rows]:
-            raise StudyError(f"{self.label}: expected a column {absent[0]}, found none")
+            hint = nearest(absent[0], rows.filter(regex="^p_").columns)
+            raise StudyError(f"{self.label}: expected a column {absent[0]}, found none{hint}")
         if others := sorted(set(rows.filter(regex="^p_").columns) - set(columns)):
             warn_once(
                 f"{where}: {', '.join(others)} is of no emotion among the classes here; the others "
@@ -164,11 +165,17 @@ class GivenMethod(Method):
                 "probabilities count"
             )
         sums = probabilities.sum(axis=1, keepdims=True)
-        if not np.isfinite(sums).all() or (probabilities < 0).any() or (sums == 0).any():
+        wrong = ~np.isfinite(probabilities) | (probabilities < 0) | (sums == 0)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            cell = rows[columns].iloc[row, column]
             raise StudyError(
-                f"{self.label}: expected probabilities of 0 or more, not all 0, got others"
+                f"{self.label}: expected probabilities of 0 or more, not all 0, got {cell} in the "
+                f"column {columns[column]} of {rows['utterance'].iloc[row]}"
             )
-        if sums.max() > 1.05 and np.ptp(sums) > 0.05 and (probabilities % 1).any():
+        same = np.ptp(sums) <= 0.05
+        is_usual = np.isclose(sums[0], (1, 100), rtol=0.05).any() if same else sums.max() <= 1.05
+        if not is_usual and (probabilities % 1).any():
             warn_once(
                 f"{where}: rows sum to {sums.min():.3g} to {sums.max():.3g} and are scaled to 1; "
                 "of logits give the softmax"

@@ -120,6 +120,13 @@ class Problem:
         """Whether some of the speech is that of the miniature corpora."""
         return any(map(is_miniature, self.manifest.drop_duplicates("corpus")["path"]))
 
+    @property
+    def versions(self) -> dict[str, str]:
+        """Version of each corpus, as a manifest has it: of its sounds and labels."""
+        if "version" not in self.manifest:
+            return {}
+        return dict(self.manifest.groupby("corpus")["version"].first())
+
     @cached_property
     def truth(self) -> np.ndarray:
         """Index of every row's class, shape (utterances,)."""

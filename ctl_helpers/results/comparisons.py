@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from ctl_helpers.errors import StudyError, log
+from ctl_helpers.errors import StudyError, log, warn_once
 from ctl_helpers.features import SECONDS, TRANSDUCTIVE
 from ctl_helpers.results.naming import method_of, named_apart, place_of
 from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching
@@ -83,15 +83,12 @@ def differences(
     unit = unit_of(base)
     paired = pd.concat([side.groupby(unit)["uar"].mean() for side in (other, base)], axis=1)
     first, second = paired.dropna().to_numpy().T
-    both = pd.DataFrame()
-    if predictions is not None:  # of an utterance, side by side: each seed of one with each of both
+    both, names = pd.DataFrame(), " and ".join([*other["method"][:1], *base["method"][:1]])
+    if predictions is not None:
         sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
-        sides = [side.sort_values("seed", kind="stable") for side in sides]
-        keys = ["corpus", "utterance", "split", *(["seed"] if unit == "seed" else [])]
-        both = sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
+        both = _side_by_side(*sides, unit, names)
     if len(both) and (other_labels := int(both["emotion"].ne(both["emotion_reference"]).sum())):
-        names = (side["method"].iloc[0] for side in (other, base))
-        log.warning("%s and %s: not compared, %d labels differ", *names, other_labels)
+        log.warning("%s: not compared, %d labels differ", names, other_labels)
         return {}
     if len(first) < (1 if len(both) else 2):
         return {}
@@ -106,6 +103,22 @@ def differences(
         once = ~both.duplicated(["corpus", "utterance"])
         row["mcnemar_p"] = mcnemar(*(column[once] for column in said))
     return row
+
+
+def _side_by_side(first: pd.DataFrame, second: pd.DataFrame, unit: str, names: str) -> pd.DataFrame:
+    """Join both predictions of an utterance: each seed of one side with each of the other."""
+    keys = ["corpus", "utterance", "split", *(["seed"] if unit == "seed" else [])]
+    sides = [side.sort_values("seed", kind="stable") for side in (first, second)]
+    both = sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
+    splits = set(first["split"]) & set(second["split"])
+    here = [side[side["split"].isin(splits)][keys[:2]].drop_duplicates() for side in sides]
+    kept, there = len(both[keys[:2]].drop_duplicates()), min(map(len, here))
+    if kept < there:
+        warn_once(
+            f"{names}: compared over {kept} of {there} utterances, whose names both have; if files "
+            "were renamed, remove the runs of before"
+        )
+    return both
 
 
 def how_sure(difference: Mapping[str, float]) -> str:

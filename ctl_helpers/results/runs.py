@@ -29,10 +29,9 @@ PLACE = ["corpus", "source", "target", "protocol", "labels", "classes"]
 CONDITION = [*PLACE, "method", "recipe", "normalisation"]
 # What makes runs the same, and the same but for a corpus or a file whose content changed.
 _EXACT, _ALIKE = ([*CONDITION, how, "selection"] for how in ("variant", "alike"))
-# What is labelled in one way, what divided so, and what of one code: averages are over pairs,
-# divisions and protocols, too.
-_LABELLED = ["corpus", "source", "target", "labels"]
-_DIVIDED = [*_LABELLED, "protocol", "divided"]
+# What is divided in one way, and what of one code: averages are over pairs, divisions and
+# protocols, too.
+_DIVIDED = ["corpus", "source", "target", "labels", "protocol", "divided"]
 _CODE = [*("corpus", "protocol", "labels"), *CONDITION[len(PLACE) :], "settings", "selection"]
 _RECORDED = ["epochs", "seconds", "peak_memory_mb", "parameters", "of_folds", "of_utterances"]
 RUN_COLUMNS = [
@@ -41,7 +40,7 @@ RUN_COLUMNS = [
     *("reported", "variant", "folds", "of_folds", "of_utterances"),
     *("synthetic", "held_out", "finished"),
 ]
-_VERSIONS = ["divided", "data", "code"]  # columns for `study_runs` alone
+_VERSIONS = ["divided", "corpora", "data", "code"]  # columns for `study_runs` alone
 
 
 def load_runs(store: StorePath, only: Iterable[str] | None = None) -> pd.DataFrame:
@@ -96,8 +95,9 @@ def study_runs(out: str | Path) -> pd.DataFrame:
         See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
         labels, its features or a version changed, those count that the latest study asks for, and
         of the others those that finished last. Of code of one's own that was edited, and of a
-        corpus whose labels or division were, one version counts, so that no average is over
-        several and no two methods are scored on different labels. A fusion of features whose
+        corpus whose files, labels or division were, one version counts, inside it and across
+        corpora, so that no average is over several and no two methods are scored on different
+        labels. A fusion of features whose
         other runs do not count any more does not either, nor do splits that a changed corpus no
         longer has. Runs on synthetic speech count where there are no others.
     """
@@ -110,14 +110,22 @@ def study_runs(out: str | Path) -> pd.DataFrame:
     runs = runs.sort_values(["asked", "finished"], kind="stable")
     runs = runs.assign(alike=without(runs["variant"], "features key", "content"))
     runs = runs.assign(settings=without(runs["alike"], "division", "folds"))
-    runs = runs.assign(labelled=runs["data"].str.split(" ").str[0])
-    counting = _of_one_version(runs, "labelled", _LABELLED)
-    counting = _of_one_version(counting, "data", _DIVIDED)
+    counting = _of_one_version(_of_present_corpora(runs), "data", _DIVIDED)
     counting = _of_one_version(counting, "code", _CODE)
     counting = _of_newest_size(_not_superseded(counting))
     counting = _of_present_splits(counting)
     counting = counting[~_of_old_features(counting, runs)]
     return counting[RUN_COLUMNS].sort_index().reset_index(drop=True)
+
+
+def _of_present_corpora(runs: pd.DataFrame) -> pd.DataFrame:
+    """Leave out runs on another version of a corpus than is asked for, or else ran last."""
+    versions = [json.loads(one) for one in runs["corpora"]]
+    present: dict[str, str] = {}
+    for one in versions:  # those asked for come last
+        present |= one
+    is_present = np.array([one.items() <= present.items() for one in versions], bool)
+    return runs[runs["asked"] | is_present]
 
 
 def _of_one_version(runs: pd.DataFrame, what: str, alike: list[str]) -> pd.DataFrame:
@@ -313,6 +321,7 @@ def _rows(run: str, spec: Mapping[str, Any], record: Mapping[str, Any]) -> list[
         "held_out": record.get("held_out", across or problem["protocol"] in SPEAKERS_APART),
         "finished": record.get("environment", {}).get("finished", ""),
         "divided": f"{problem.get('folds')} {problem.get('division')}",
+        "corpora": json.dumps(record.get("corpora", {})),
         "data": record.get("data", ""),
         "code": " ".join(_code(method)),
         **{key: record.get(key) for key in _RECORDED},

@@ -9,7 +9,7 @@ from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import execute_in_parallel
-from ctl_helpers.results.runs import ask_for, read_runs
+from ctl_helpers.results.runs import ask_for, load_runs, read_runs, study_runs
 from ctl_helpers.runs.run import compute, stored_as
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import costs, estimate, sentence
@@ -79,7 +79,14 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     if not notebooks and any((out / "notebooks").glob("*.html")):
         say("tables and notebooks are of earlier runs; without --no-notebooks they are made anew")
     problems += execute_in_parallel(missing, out, jobs)
-    return Report(write_index(out, problems), tuple(problems))
+    report = Report(write_index(out, problems), tuple(problems))
+    stored, shown = (len(set(runs["run"])) for runs in (load_runs(store), study_runs(out)))
+    if shown < stored:
+        say(
+            f"{stored - shown} of {stored} stored runs are not in the report: of earlier labels, "
+            "files, code or settings, or of synthetic speech beside real"
+        )
+    return report
 
 
 def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ PAIR = ("angry", "sad")
 
 COLUMNS = [
     *("path", "corpus", "emotion", "speaker", "sex", "text", "duration", "sampling_rate"),
-    *("start", "end", "utterance", "digest", "fingerprint"),
+    *("start", "end", "utterance", "digest", "fingerprint", "version"),
 ]
 
 

@@ -75,8 +75,11 @@ def test_logits_are_named(tmp_path, caplog):
     numbers = np.random.default_rng(0).integers(1, 9, (len(MANIFEST), 2))
     given(tmp_path, predictions(p_sad=numbers[:, 0], p_angry=numbers[:, 1]))  # counts of votes
     assert said not in caplog.text
-    given(tmp_path, predictions(p_sad=numbers[:, 0] + 0.1, p_angry=numbers[:, 1] + 0.2))
-    assert said in caplog.text
+    halves = predictions()[["p_sad", "p_angry"]] / 2
+    for changes in ({"p_sad": numbers[:, 0] + 0.1, "p_angry": numbers[:, 1] + 0.2}, halves):
+        caplog.clear()
+        given(tmp_path, predictions(**changes))
+        assert said in caplog.text
 
 
 def test_emotions_alone_are_certain(tmp_path):
@@ -183,7 +186,8 @@ def test_the_content_names_the_run_and_the_place_does_not(tmp_path):
             "expected a column p_angry, found none",
         ),
         (lambda f: f.assign(p_sad=np.nan), "expected probabilities of 0 or more"),
-        (lambda f: f.assign(p_sad=-0.5), "expected probabilities of 0 or more"),
+        (lambda f: f.assign(p_sad=-0.5), "got -0.5 in the column p_sad of 000.wav"),
+        (lambda f: f.rename(columns={"p_sad": "p_Sad"}), "did you mean 'p_Sad'"),
         (lambda f: f.drop(columns="utterance"), "expected the columns utterance and p_<emotion>"),
         (
             lambda f: f[["utterance"]].assign(predicted="anger"),

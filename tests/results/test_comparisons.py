@@ -118,6 +118,19 @@ def test_scores_on_different_labels_are_not_compared(tmp_path, caplog):
     assert "cpac and egemaps+rbf: not compared, 3 labels differ" in caplog.text
 
 
+def test_utterances_that_were_renamed_are_missed(tmp_path, caplog):
+    store = fabricated.fill_conditions(tmp_path)
+    runs = results.load_runs(store)
+    predictions = results.load_predictions(store, runs)
+    renamed = predictions["run"].isin(runs.loc[runs["kind"] == "network", "run"])
+    renamed &= predictions["utterance"].str.endswith("7.wav")
+    predictions["utterance"] += renamed.map({True: ".new", False: ""})
+    comparisons.compare(runs, {"method": "cpac", "normalisation": "global"}, predictions)
+    lost = predictions[renamed].drop_duplicates(["utterance"])
+    said = f"compared over {3 * 54 - len(lost)} of {3 * 54} utterances, whose names both have"
+    assert f"egemaps+rbf and cpac: {said}" in caplog.text
+
+
 def test_a_method_of_several_seeds_is_compared_by_all_of_them(tmp_path):
     store = RunStore(tmp_path)
     for fold in range(3):

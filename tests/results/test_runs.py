@@ -353,6 +353,21 @@ def test_no_scores_on_labels_of_before_an_edit_stand_beside_those_of_after(tmp_p
     assert counting() == sorted([*before, edited])
 
 
+def test_what_rests_on_another_version_of_any_of_its_corpora_does_not_count(tmp_path):
+    store, pair = RunStore(tmp_path / "runs"), {"source": "casia", "target": "emodb"}
+
+    def add(version, day, method="mfcc+linear", **place):
+        run = {"split": "all", "method": method, "data": f"{version} x"} | place
+        return fabricated.add_run(store, rows=version, finished=f"2026-01-0{day}", **run).name
+
+    same = add("c", 1, corpus="casia")
+    for day, (casia, emodb) in enumerate(("ce", "cf", "dg"), start=2):
+        across = add(emodb, day, protocol="transductive", corpora={"casia": casia}, **pair)
+        inside = add(emodb, day, method="egemaps+rbf", corpus="emodb", protocol="stratified")
+        found = set(results.study_runs(tmp_path)["run"])
+        assert found == {across, inside, *([same] if casia == "c" else [])}
+
+
 def test_a_fusion_of_an_edited_file_goes_with_its_member(tmp_path):
     store, run = RunStore(tmp_path / "runs"), {"corpus": "emodb", "split": "fold 0", "of_folds": 1}
     mean, mine = "mean(bands.py:f+linear,mfcc+linear)", "bands.py:f+linear"
