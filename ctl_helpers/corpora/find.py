@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -15,9 +15,9 @@ from ctl_helpers.corpora.signals import READ, RECORDINGS
 from ctl_helpers.corpora.tables import (
     SPLITS,
     Reading,
-    folders_named,
     is_table,
     own_tables,
+    places_named,
     tables_in,
 )
 from ctl_helpers.corpora.words import emotion_named, reason_against, uncased
@@ -171,15 +171,15 @@ def _listed_beside(root: Path, children: list[Path], own: set[Path], reading: Re
     like it: corpora come with tables of their own.
     """
     tables = [] if tables_in(root, reading) else [p for p in children if is_table(p, reading)]
-    if not (named := [(t, name) for t in tables for name in folders_named(t, reading)]):
+    if not (named := [(t, place) for t in tables for place in places_named(t, reading)]):
         return set()
     folders = {p for p in children if os.path.isdir(p)}
     native = _native_corpora(root, sorted(folders), own)
     loose = [LAYOUTS[name] for name, place in native.items() if place == root]
     taken = set(children) if _is_known(root) else {p for p in folders if _is_known(p)}
     taken |= {p for p in set(children) - own if any(_is_part(p, entry) for entry in loose)}
-    alike = {root / name for t, name in named if _same_name(name) == _same_name(t.stem)}
-    return alike | ({root / name for _, name in named} - taken)
+    alike = {place for t, place in named if _same_name(place.name) == _same_name(t.stem)}
+    return alike | ({place for _, place in named} - taken)
 
 
 def _native_corpora(root: Path, folders: list[Path], own: set[Path]) -> dict[str, Path]:
@@ -256,7 +256,7 @@ def _by_table(table: Path, found: Mapping[str, Path], reading: Reading) -> dict[
     name = _name_of(table.stem)
     for one in found:
         if _same_name(one) == _same_name(name):
-            return {one: table} if found[one].name in folders_named(table, reading) else {}
+            return {one: table} if found[one] in places_named(table, reading) else {}
     known = name.casefold()
     return {known if known in CATALOGUE else name: table}
 
@@ -288,20 +288,14 @@ def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Pat
     loose = [LAYOUTS[name] for name, place in found.items() if place == root]
     parts = {p for p in set(children) - own if any(_is_part(p, entry) for entry in loose)}
     tables = [p for p in children if parts and is_table(p, reading)]
-    parts |= {table for table in tables if parts & _listed(root, [table], reading)}
+    parts |= {table for table in tables if parts & places_named(table, reading)}
     free = [p for p in children if p not in parts]
     others = _own_corpora(root, free, set(found.values()), reading)
     for name, place in others.items():
-        listed = folders_named(place, reading) if name in found and os.path.isfile(place) else ()
-        if name not in found or found[name].name in listed:
+        named = places_named(place, reading) if name in found and os.path.isfile(place) else ()
+        if name not in found or found[name] in named:
             found[name] = place
     return found
-
-
-def _listed(root: Path, places: Iterable[Path], reading: Reading) -> set[Path]:
-    """Files and folders under a root that the tables among some places list."""
-    tables = (place for place in places if os.path.isfile(place))
-    return {root / name for table in tables for name in folders_named(table, reading)}
 
 
 def _not_part(name: str, children: list[Path], used: set[Path]) -> frozenset[str]:
@@ -331,11 +325,11 @@ def _not_understood(children: list[Path], used: set[Path]) -> str:
     there = filter(os.path.exists, children)
     # A folder has to be entered as well as listed.
     locked = [p.name for p in there if not os.access(p, os.R_OK | os.X_OK * os.path.isdir(p))]
-    said = f"; cannot be read: {', '.join(locked)}" if locked else ""
-    said += f"; links that lead nowhere: {', '.join(lost)}" if lost else ""
     zips = [name for name in zips if _same_name(name.split(".")[0]) not in known]  # unpacked
-    said += f"; not unpacked: {', '.join(zips)}" if zips else ""
-    return said + (f"; not understood: {', '.join(strange)} (expected {OWN})" if strange else "")
+    said = {"cannot be read": locked, "links that lead nowhere": lost, "not unpacked": zips}
+    said |= {"not understood": strange}
+    line = "".join(f"; {what}: {', '.join(names)}" for what, names in said.items() if names)
+    return line + f" (expected {OWN})" * bool(strange)
 
 
 def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
@@ -344,8 +338,8 @@ def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
     found = _places(root, children, reading)
     # The table of a corpus's folder, where there is one, says what counts.
     paths = {name: [*own_tables(place, reading), place][0] for name, place in found.items()}
-    tables = [path for path in paths.values() if path.parent == root]
-    used = {*found.values(), *tables} | _listed(root, tables, reading)
+    tables = [path for path in paths.values() if path.parent == root and os.path.isfile(path)]
+    used = {*found.values(), *tables}.union(*(places_named(table, reading) for table in tables))
     loose = [name for name, path in paths.items() if path == root]
     # What a corpus that is alone does not know is left out by its own listing, with the reason.
     others = {n: _not_part(n, children, used) if len(found) > 1 else frozenset() for n in loose}

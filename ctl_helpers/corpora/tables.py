@@ -322,10 +322,10 @@ def rows_in(place: Path, reading: Reading, listing: Listing) -> list[dict[str, s
     return rows
 
 
-def folders_named(table: Path, reading: Reading) -> set[str]:
-    """First folders (or files) in the paths of a table; none if it cannot be read."""
+def places_named(table: Path, reading: Reading) -> set[Path]:
+    """Files and folders beside a table that its rows name; none if it cannot be read."""
     try:
         named = {row["path"].split("/")[0] for row in rows_in(table, reading, Listing())}
-        return named - {"", "."}  # of rows without a path, or outside the folder
     except StudyError:
         return set()
+    return {table.parent / name for name in named - {"", "."}}  # of rows without a path, or outside
