@@ -4,7 +4,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -27,9 +27,6 @@ SHORTEST = 0.1
 """Seconds below which a recording is no utterance."""
 RATES = (1_000, 768_000)
 """Lowest and highest sampling rate in Hz that is believed."""
-
-WHOLE = [(math.nan, math.nan)]
-"""Start and end of the one utterance of a file that is one."""
 
 _ABSURD = 100.0
 _ENDLESS = 2**48  # samples
@@ -206,47 +203,42 @@ def check(samples: np.ndarray, rate: float) -> tuple[str, str]:
     return "", ""
 
 
-def inspect(item: tuple[str, Sequence[tuple[float, float]]]) -> list[dict]:
-    """Read the utterances of one file once, and say of each what it is.
+def inspect(utterance: tuple[str, float, float]) -> dict:
+    """Read an utterance, and say what it is.
 
     Parameters
     ----------
-    item : tuple of (path, segments)
-        The file, and start and end (s) of each utterance in it, NaN for the whole file.
+    utterance : tuple of (path, start, end)
+        The file, and start and end (s) of the utterance in it, NaN for the whole file.
 
     Returns
     -------
-    list of dict
-        For each segment kind and reason why it cannot be used ("" where it can), duration and end
-        (s), sampling_rate (Hz), digest (hash of the decoded samples and the rate), fingerprint,
-        silent_middle (s of silence around the middle), and notes (kinds and reasons) of what is
-        worth knowing though it is used.
+    dict
+        Kind and reason why it cannot be used ("" where it can), duration and end (s), sampling_rate
+        (Hz), digest (hash of the decoded samples and the rate), fingerprint, silent_middle (s of
+        silence around the middle), and notes (kinds and reasons) of what is worth knowing though it
+        is used.
     """
-    path, segments = item
+    path, start, end = utterance
     try:
         if not os.path.exists(path):  # or a link that leads nowhere
-            found = {"kind": "missing", "reason": "there is no such file"}
-        elif not os.path.isfile(path):
-            found = {"kind": "unreadable", "reason": "it is a folder or a pipe, not a file"}
-        elif os.path.getsize(path) == 0:
-            found = {"kind": "empty", "reason": "the file has no bytes"}
-        else:
-            return [_inspect(path, *segment) for segment in segments]
+            return {"kind": "missing", "reason": "there is no such file"}
+        if not os.path.isfile(path):
+            return {"kind": "unreadable", "reason": "it is a folder or a pipe, not a file"}
+        if os.path.getsize(path) == 0:
+            return {"kind": "empty", "reason": "the file has no bytes"}
+        return _facts(path, start, end)
     except (StudyError, OSError) as error:
-        found = {"kind": "unreadable", "reason": str(error).removeprefix(f"{path}: ")}
+        reason = str(error).removeprefix(f"{path}: ")
+        kind = "segment" if reason.startswith("no segment") else "unreadable"
+        return {"kind": kind, "reason": reason}
     except MemoryError:
-        found = {"kind": "unreadable", "reason": "there is not enough memory for it"}
-    return [found] * len(segments)
+        return {"kind": "unreadable", "reason": "there is not enough memory for it"}
 
 
-def _inspect(path: str, start: float, end: float) -> dict:
+def _facts(path: str, start: float, end: float) -> dict:
     with _open(path) as sound:
-        try:
-            samples = _samples(sound, start, end)
-        except StudyError as error:
-            kind = "segment" if "no segment" in str(error) else "unreadable"
-            return {"kind": kind, "reason": str(error).removeprefix(f"{sound.name}: ")}
-        rate = sound.samplerate
+        samples, rate = _samples(sound, start, end), sound.samplerate
         kind, reason = check(samples, rate)
         whole = math.isnan(start) and math.isnan(end)
         notes = [] if kind else _notes(sound, samples, whole)

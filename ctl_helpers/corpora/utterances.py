@@ -1,10 +1,9 @@
-"""Read the recordings that a corpus lists, once each."""
+"""Read the utterances that a corpus lists, once each."""
 
 import math
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -18,25 +17,23 @@ from ctl_helpers.parallel import parallel_map
 def read_utterances(
     name: str, folder: Path, listing: Listing, jobs: int | None, longest: float
 ) -> list[dict]:
-    """Read each file once; what can be used becomes a record, what cannot a problem.
+    """Read each utterance once; what can be used becomes a record, what cannot a problem.
 
     Parameters
     ----------
     name, folder
         The corpus, and what its files are below.
     listing : Listing
-        What is read, the parts of a file one after the other; gets the problems.
+        What is read; gets the problems.
     jobs : int or None
         As for :func:`~ctl_helpers.parallel.parallel_map`.
     longest : float
         Seconds in the middle of a recording that are kept.
     """
-    segments = defaultdict(list)
-    for part in listing.parts:
-        segments[str(folder / part.file)].append((part.start, part.end))
-    read = parallel_map(inspect, segments.items(), jobs, f"reading {name}", "file", dead=_dead)
+    places = [(str(folder / part.file), part.start, part.end) for part in listing.parts]
+    read = parallel_map(inspect, places, jobs, f"reading {name}", "utterance", dead=_dead)
     records, elsewhere = [], cache(lambda: _by_stem(folder))
-    for part, signal in zip(listing.parts, chain.from_iterable(read), strict=True):
+    for part, signal in zip(listing.parts, read, strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
         if not record["kind"] and record["silent_middle"] >= longest:
             reason = f"silent in the middle {longest:.2f} s, which are kept"
@@ -72,9 +69,9 @@ def _meant(file: str, there: Mapping[str, str]) -> str:
     return f"; did you mean {other}?"
 
 
-def _dead(item: tuple[str, list]) -> list[dict]:
+def _dead(_: tuple[str, float, float]) -> dict:
     reason = "the process that reads it dies; is there enough memory?"
-    return [{"kind": "unreadable", "reason": reason}] * len(item[1])
+    return {"kind": "unreadable", "reason": reason}
 
 
 def _decimals(seconds: float) -> str:

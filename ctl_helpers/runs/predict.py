@@ -15,7 +15,7 @@ from ctl_helpers.corpora.catalogue import Labels
 from ctl_helpers.corpora.files import recordings
 from ctl_helpers.corpora.listing import Listing
 from ctl_helpers.corpora.manifest import COLUMNS
-from ctl_helpers.corpora.signals import READ, RECORDINGS, WHOLE, seconds_of
+from ctl_helpers.corpora.signals import READ, RECORDINGS, seconds_of
 from ctl_helpers.corpora.utterances import read_utterances
 from ctl_helpers.errors import StudyError
 from ctl_helpers.features import (
@@ -145,7 +145,7 @@ def _pieces(files: Iterable[Path], length: float) -> Iterator[Labels]:
     """Give each recording as a whole, or in windows if it is long."""
     for file in files:
         seconds = seconds_of(file) if os.path.isfile(file) else 0.0  # a pipe would be waited for
-        spans = WHOLE
+        spans = [(math.nan, math.nan)]  # the whole file
         if seconds > _LONG * length:
             starts = [n * length / 2 for n in range(math.ceil(2 * seconds / length) - 1)]
             spans = [(round(one, 2), min(round(one + length, 2), seconds)) for one in starts]

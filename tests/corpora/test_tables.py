@@ -175,7 +175,7 @@ def test_segments_hold_the_sound_of_their_own_times(tmp_path):
             samples[8000 * start if start == 0 else 12000 : int(8000 * end)],
             subtype="FLOAT",
         )
-        assert inspect((str(part), [(np.nan, np.nan)]))[0]["digest"] == digest
+        assert inspect((str(part), np.nan, np.nan))["digest"] == digest
     assert {note["kind"] for note in manifest.attrs["notes"]} == {"overlap"}
 
 
