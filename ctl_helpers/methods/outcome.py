@@ -88,6 +88,11 @@ class Method:
         """The method and its recipe, as a study names it."""
         return self.name
 
+    @property
+    def needed(self) -> list["Method"]:
+        """The method, its members, and theirs."""
+        return [self, *(method for member in self.members for method in member.needed)]
+
     def suits(self, problem: Problem) -> bool:
         """Whether it is meant for problems of this kind."""
         return True

@@ -96,9 +96,8 @@ def _each_once(runs: Iterable[Run]) -> list[Run]:
 
 def _name(run: Run) -> str:
     """Name a run; a StudyError if it, or a member of a fusion, needs features that are not had."""
-    for member in run.members:
-        _name(member)
-    return run.name
+    name, *_ = [one.name for one in run.needed]
+    return name
 
 
 def open_corpora(study: Study, say: Callable = lambda line: None) -> tuple[Path, list[str]]:
@@ -158,7 +157,8 @@ def plan_study(study: Study, say: Callable[[str], None] = lambda line: None) -> 
         say(f"warning: {line}")
     changed = [settings for settings in study.blocks.values() if any(settings.changes)]
     methods = [method for settings in changed for *_, method in _methods(settings, across=False)]
-    if changed and not any(map(_has_recipe, methods)):
+    needed = chain(*(method.needed for method in methods))
+    if changed and not any(isinstance(method, NetworkMethod) for method in needed):
         plan.problems.append("changes: none of its methods is a network, whose recipe they change")
     return plan
 
@@ -167,7 +167,8 @@ def _rows_for_several(plan: Plan) -> Iterator[str]:
     """Say where a row of a file of one's own may be taken for utterances of several corpora."""
     places: dict[str, set[str]] = {}
     for group, runs in plan.runs.items():
-        for file in _own_files(runs[0].method) if len(group.place) == 1 else ():
+        methods = runs[0].method.needed if len(group.place) == 1 else []
+        for file in chain(*map(_own_files, methods)):
             places.setdefault(file, set()).update(group.place)
     for file, names in places.items():
         for one, other in combinations(sorted(names), 2):
@@ -180,19 +181,10 @@ def _rows_for_several(plan: Plan) -> Iterator[str]:
 
 
 def _own_files(method: Method) -> list[str]:
-    """Files whose rows a method, or a member of it, looks up by the names of utterances."""
-    files = [file for member in method.members for file in _own_files(member)]
+    """Files whose rows a method looks up by the names of utterances."""
     if isinstance(method, GivenMethod):
         return [] if "corpus" in method.table else [method.label]
-    return files + [str(one) for one in method.features if is_array(one)]
-
-
-def _has_recipe(method: Method) -> bool:
-    return isinstance(method, NetworkMethod) or any(map(_has_recipe, method.members))
-
-
-def _adapts(method: Method) -> bool:
-    return method.adapts or any(map(_adapts, method.members))
+    return [str(one) for one in method.features if is_array(one)]
 
 
 def _reasons(manifest: pd.DataFrame, kind: str) -> list[str]:
@@ -248,10 +240,11 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
         named = any(file in problem for file in files for problem in plan.problems)
         if named or text in chain(*there) or not plan.manifests:
             continue
+        adapts = any(one.adapts for one in method.needed)
         if files:
             places = ", ".join(plan.manifests)
             plan.problems.append(f"{text}: its column corpus names none of those here ({places})")
-        elif held_out and not pairs and settings.methods != Settings().methods and _adapts(method):
+        elif held_out and not pairs and settings.methods != Settings().methods and adapts:
             said = "adaptation to speakers held out needs the normalisation 'speaker'"
             plan.problems.append(f"{text}: {said}")
 
@@ -347,7 +340,7 @@ def _checked(settings: Settings, found: list[str]) -> list[str]:
     if settings.folds < 2:
         raise StudyError(f"folds: expected 2 or more, got {settings.folds}")
     for *_, method in _methods(settings, across=False):
-        for one in (method, *method.members):
+        for one in method.needed:
             if isinstance(one, ShallowMethod) and one.own and not one.seeded and settings.seeds[1:]:
                 log.warning("%s: its function takes no seed: it runs once for all seeds", one.label)
     inside = names_of(settings, found) if settings.protocols else []
