@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from ctl_helpers.runs.run import compute, seeded
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.pages import TABLES, page_of
 from ctl_helpers.study.plan import open_corpora, plan_study
-from ctl_helpers.study.settings import Study, read_study
+from ctl_helpers.study.settings import read_study
 
 
 class Opened:
@@ -61,9 +60,9 @@ class Opened:
     """
 
     def __init__(self, methods: Iterable[str], normalisation: str = "own", **chosen: Any):
-        asked: dict = {"methods": tuple(methods), "normalisations": (normalisation,)}
-        settings = replace(read_study(None, chosen).settings, **asked)
-        study, out = Study(settings, {"": settings}), Path(settings.out)
+        asked = {"methods": list(methods), "normalisations": [normalisation]}
+        study = read_study(None, chosen | asked)
+        settings, out = study.settings, Path(study.settings.out)
         open_corpora(study, print)
         plan = plan_study(study)
         if not plan.runs:
