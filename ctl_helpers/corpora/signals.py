@@ -203,21 +203,22 @@ def check(samples: np.ndarray, rate: float) -> tuple[str, str]:
     return "", ""
 
 
-def inspect(utterance: tuple[str, float, float]) -> dict:
+def inspect(utterance: tuple[str, float, float], longest: float = math.inf) -> dict:
     """Read an utterance, and say what it is.
 
     Parameters
     ----------
     utterance : tuple of (path, start, end)
         The file, and start and end (s) of the utterance in it, NaN for the whole file.
+    longest : float
+        Seconds in its middle that are kept, which must not be silent.
 
     Returns
     -------
     dict
         Kind and reason why it cannot be used ("" where it can), duration and end (s), sampling_rate
-        (Hz), digest (hash of the decoded samples and the rate), fingerprint, silent_middle (s of
-        silence around the middle), and notes (kinds and reasons) of what is worth knowing though it
-        is used.
+        (Hz), digest (hash of the decoded samples and the rate), fingerprint, and notes (kinds and
+        reasons) of what is worth knowing though it is used.
     """
     path, start, end = utterance
     try:
@@ -227,7 +228,7 @@ def inspect(utterance: tuple[str, float, float]) -> dict:
             return {"kind": "unreadable", "reason": "it is a folder or a pipe, not a file"}
         if os.path.getsize(path) == 0:
             return {"kind": "empty", "reason": "the file has no bytes"}
-        return _facts(path, start, end)
+        return _facts(path, start, end, longest)
     except (StudyError, OSError) as error:
         reason = str(error).removeprefix(f"{path}: ")
         kind = "segment" if reason.startswith("no segment") else "unreadable"
@@ -236,10 +237,12 @@ def inspect(utterance: tuple[str, float, float]) -> dict:
         return {"kind": "unreadable", "reason": "there is not enough memory for it"}
 
 
-def _facts(path: str, start: float, end: float) -> dict:
+def _facts(path: str, start: float, end: float, longest: float) -> dict:
     with _open(path) as sound:
         samples, rate = _samples(sound, start, end), sound.samplerate
         kind, reason = check(samples, rate)
+        if not kind and _silent_middle(_mono(samples)) / rate >= longest:
+            kind, reason = "silent", f"silent in the middle {longest:.2f} s, which are kept"
         whole = math.isnan(start) and math.isnan(end)
         notes = [] if kind else _notes(sound, samples, whole)
     digest = hashlib.blake2b(samples, digest_size=16)
@@ -252,7 +255,6 @@ def _facts(path: str, start: float, end: float) -> dict:
         "sampling_rate": rate,
         "digest": digest.hexdigest(),
         "fingerprint": b"" if kind else fingerprint(_mono(samples), rate),
-        "silent_middle": 0.0 if kind else _silent_middle(_mono(samples)) / rate,
         "notes": notes,
     }
 

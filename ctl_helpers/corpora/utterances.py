@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -31,13 +31,11 @@ def read_utterances(
         Seconds in the middle of a recording that are kept.
     """
     places = [(str(folder / part.file), part.start, part.end) for part in listing.parts]
-    read = parallel_map(inspect, places, jobs, f"reading {name}", "utterance", dead=_dead)
+    look = partial(inspect, longest=longest)
+    read = parallel_map(look, places, jobs, f"reading {name}", "utterance", dead=_dead)
     records, elsewhere = [], cache(lambda: _by_stem(folder))
     for part, signal in zip(listing.parts, read, strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
-        if not record["kind"] and record["silent_middle"] >= longest:
-            reason = f"silent in the middle {longest:.2f} s, which are kept"
-            record |= {"kind": "silent", "reason": reason}
         is_segment = not math.isnan(signal.get("end", math.nan))
         span = f"[{_decimals(part.start)}-{_decimals(record['end'])}]" if is_segment else ""
         record["utterance"] = part.file + span

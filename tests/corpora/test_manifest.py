@@ -67,10 +67,10 @@ def test_a_recording_whose_process_dies_is_left_out_by_name(tmp_path, monkeypatc
     assert problem["path"] == "sad/2.wav" and "process that reads it dies" in problem["reason"]
 
 
-def deadly(item):
+def deadly(item, **how):
     if item[0].endswith("2.wav"):
         os.kill(os.getpid(), signal.SIGKILL)
-    return inspect(item)
+    return inspect(item, **how)
 
 
 def test_copies_are_found_behind_a_whole_file_that_is_left_out(tmp_path):
