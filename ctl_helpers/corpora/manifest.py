@@ -89,9 +89,9 @@ def load_manifest(
         (Hz), start and end (s; NaN where the utterance is the whole file), utterance (name below
         the corpus's folder, such as ``a.wav`` or ``a.wav[1.20-3.40]``), digest (hash of the decoded
         samples and the rate), fingerprint (see :mod:`~ctl_helpers.corpora.fingerprints`) and
-        version (hash of all sounds and labels, in every row), sorted by file and start.
-        Labels that are not known are "". ``attrs`` holds folder, problems (dicts
-        of path, kind, reason) and notes (the same).
+        version (hash of all sounds and labels, in every row), sorted by file and start. Labels that
+        are not known are "". ``attrs`` holds folder, problems (dicts of path, kind, reason),
+        left_out (how many files they are) and notes (dicts as of problems).
 
     Raises
     ------
@@ -108,8 +108,8 @@ def load_manifest(
     problems = sorted(_distinct(listing.problems), key=lambda found: found["path"])
     if frame.empty:
         raise StudyError(_nothing_left(place, problems, listing))
+    lost = len(problems) + listing.in_folders
     if problems and not quiet:
-        lost = len(problems) + listing.in_folders
         counts = lost, lost + len(frame), place.folder
         kinds = tally(found["kind"] for found in problems)
         said = "%s: %d of %d files under %s left out (%s), %s"
@@ -117,7 +117,7 @@ def load_manifest(
     manifest = frame[list(COLUMNS)].reset_index(drop=True)
     labels = manifest[["digest", "emotion", "speaker"]].to_csv(index=False).encode()
     manifest["version"] = hashlib.blake2b(labels, digest_size=6).hexdigest()
-    manifest.attrs |= {"folder": str(place.folder), "problems": problems}
+    manifest.attrs |= {"folder": str(place.folder), "problems": problems, "left_out": lost}
     manifest.attrs["notes"] = _distinct(listing.notes)
     return manifest
 

@@ -121,10 +121,10 @@ def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:
 def _left_out(plan: Plan) -> list[str]:
     """Say in a line per corpus which files are not part of it."""
     return [
-        f"{name}: {len(files)} of {len(files) + len(manifest)} files left out, such as "
+        f"{name}: {lost} of {lost + len(manifest)} files left out, such as "
         f"{files[0]['path']}: {files[0]['reason']}"
         for name, manifest in plan.manifests.items()
-        if (files := manifest.attrs["problems"])
+        if (files := manifest.attrs["problems"]) and (lost := manifest.attrs["left_out"])
     ]
 
 

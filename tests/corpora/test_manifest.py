@@ -111,6 +111,7 @@ def test_one_of_several_folders_of_changed_copies_is_kept(tmp_path, kept, caplog
     reason = manifest.attrs["problems"][1]["reason"]
     assert reason == f"6 files with the names of {kept or '.'}, in proportion as long"
     assert "mine: 20 of 27 files under" in caplog.text and "left out (3 folder)" in caplog.text
+    assert manifest.attrs["left_out"] == 20
 
 
 def syllables(seed: int, seconds: float = 1.5) -> np.ndarray:
