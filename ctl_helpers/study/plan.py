@@ -236,7 +236,7 @@ def _plan_block(block: str, settings: Settings, found: list[str], plan: Plan) ->
     there = [used.methods for group, used in plan.settings.items() if group.block == block]
     asked_for = {text: method for text, *_, method in _methods(settings, across=False)}
     for text, method in asked_for.items():
-        files = re.findall(r"given:[^,()]+", text)
+        files = [one.label for one in method.needed if isinstance(one, GivenMethod)]
         named = any(file in problem for file in files for problem in plan.problems)
         if named or text in chain(*there) or not plan.manifests:
             continue
