@@ -146,17 +146,27 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--report", metavar="OUT", help="report whose scores the model card quotes")
     sub.add_argument("--out", metavar="FILE.keras", required=True, help="file to write")
     sub = command("predict", _predict)
-    several = "recordings, folders, patterns; - reads one"
+    several = "recordings, folders, patterns; - reads a recording from standard input"
     sub.add_argument("files", metavar="FILE", nargs="*", help=several)
     sub.add_argument("--model", metavar="FILE", help="a .keras file, or the folder of a run")
-    sub.add_argument("--window", metavar="SECONDS", type=float, help="length of a window")
+    sub.add_argument(
+        "--window",
+        metavar="SECONDS",
+        type=float,
+        help="length of a window; at most, and by default, what the model hears at once",
+    )
     form = sub.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="print JSON, a line per row, or the card")
+    form.add_argument(
+        "--json", action="store_true", help="print JSON, a line per row; with --card, the card"
+    )
     form.add_argument("--csv", action="store_true", help="print CSV in place of a table")
     sub.add_argument("--plot", metavar="FILE.png", help="draw the emotions over time")
     sub.add_argument("--card", action="store_true", help="print what is known about the model")
     for sub in (command("archive", _archive), command("results", _results)):
-        sub.add_argument("out", metavar="OUT", nargs="?", default="reports/reference")
+        of_report = "folder of a report, the --out of its study [reports/reference]"
+        sub.add_argument(
+            "out", metavar="OUT", nargs="?", default="reports/reference", help=of_report
+        )
     return parser
 
 

@@ -86,7 +86,7 @@ def differences(
     both, names = pd.DataFrame(), " and ".join([*other["method"][:1], *base["method"][:1]])
     if predictions is not None:
         sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
-        both = _side_by_side(*sides, unit, names)
+        both = _side_by_side(sides[0], sides[1], unit, names)
     if len(both) and (other_labels := int(both["emotion"].ne(both["emotion_reference"]).sum())):
         log.warning("%s: not compared, %d labels differ", names, other_labels)
         return {}
