@@ -335,8 +335,8 @@ def test_a_first_look_has_what_tests_a_published_number_however_weak(tmp_path):
         run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 3}
         fabricated.add_run(store, accuracy=0.2, recipe=fabricated.recipe("released"), **run)
         for number in range(9):
-            other = fabricated.recipe(f"other {number}")
-            fabricated.add_run(store, accuracy=0.9, recipe=other, **run)
+            other = {"method": "timnet", "recipe": fabricated.recipe(f"other {number}")}
+            fabricated.add_run(store, accuracy=0.9, **other, **run)
     table = tables.ours_beside_published(results.load_runs(store))
     first = tables.first_look(table, 6)
     assert len(first) == 6 and "CPAC released" in first["label"].tolist()

@@ -21,7 +21,7 @@ _LONGEST = 44  # characters of a row's label in one line
 _MOST = 16  # of our methods in a figure of all of them
 _PUBLISHED, _BEST = "published", naming.HEADINGS[OPTIMISTIC]
 _CONDITIONS = {tables.SHUFFLED: "shuffled folds", tables.HELD_OUT: "speakers held out"}
-_OWN = "speakers held out, normalised by their own speech"
+_OWN = "held out, scaled by their own speech"
 # What a dot has where nothing else is said of it, and its look by its legend: colour, marker, and
 # whether it is only outlined.
 _USUAL = {"low": np.nan, "high": np.nan, "line": np.nan, "thin": False, "colour": BLUE}
@@ -131,6 +131,8 @@ def comparison(table: pd.DataFrame) -> Figure:
         From `tables.ours_beside_published`. Panels share their rows: the published methods, which
         have no intervals, ours that test them, and the best of ours, in the order of their means.
     """
+    several = table["source"].str.contains("+", regex=False)  # sources at once: the last panels
+    table = pd.concat([table[~several], table[several]])
     table = table[table["source"] != "mean"].reset_index(drop=True)
     rows = table.to_dict("records")
     dots = _scored(table, [naming.title_of(row, naming.name_of(row["protocol"])) for row in rows])
@@ -342,6 +344,7 @@ def _dot_plot(
     figure.supxlabel(xlabel, fontsize=10)
     handles.pop("", None)
     if len(handles) > 1:
-        place = {"loc": "outside upper center", "ncols": min(4, len(handles))}
+        side = 2 if len(handles) > 3 and columns == 1 else 4
+        place = {"loc": "outside upper center", "ncols": min(side, len(handles))}
         figure.legend(handles.values(), handles.keys(), **place)
     return figure
