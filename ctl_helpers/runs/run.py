@@ -233,7 +233,6 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
     started = time.time()
     planned = run.problem.extracted(run.method.features, jobs=1, retry=False)
     problem, members = _with_members(planned, run, store)
-    left_out = planned.left_out | _untested(planned, problem)
     try:
         outcome = run.method.run(problem, run.seed, folder, members)
     except OSError as error:  # such as a file that somebody's own network reads
@@ -269,7 +268,7 @@ def _record(run: Run, store: RunStore, folder: Path) -> None:
         "corpora": problem.versions,
         "synthetic": problem.synthetic,
         "held_out": problem.held_out,
-        **({"left_out": left_out} if left_out else {}),
+        **({"left_out": planned.left_out} if planned.left_out else {}),
         "seconds": round(time.time() - started, 2),
         "peak_memory_mb": peak_memory(),
         "environment": describe_environment(),
@@ -334,12 +333,6 @@ def _with_members(problem: Problem, run: Run, store: RunStore) -> tuple[Problem,
         raise StudyError("its members have no utterance in common")
     probabilities = [t.loc[tested[there]].map(ARCHIVED.__mod__).to_numpy(float) for t in tables]
     return replace(problem, test=problem.test[there]), probabilities
-
-
-def _untested(planned: Problem, problem: Problem) -> dict[str, str]:
-    """Name the utterances that a member of a fusion did not predict, and say so."""
-    lost = planned.manifest.iloc[np.setdiff1d(planned.test, problem.test)]
-    return dict.fromkeys(lost["corpus"] + " " + lost["utterance"], "a member did not predict it")
 
 
 def peak_memory() -> int:

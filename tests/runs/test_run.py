@@ -314,6 +314,14 @@ def test_what_a_member_of_a_fusion_leaves_out_is_not_tested(tmp_path, cache):
         halves = (one[name] + other[name]).loc[mean.index] / 2
         np.testing.assert_allclose(mean[name], halves, atol=0.51e-3)
 
+    # Of a member that left some out, names alone tell which: renamed files are not lost silently.
+    short = next(run for run in runs if len(store.tables("predictions.csv", [run.name])) < 8)
+    shutil.rmtree(store.root / short.name)
+    moved = manifest.assign(utterance="moved/" + manifest["utterance"])
+    again = seeded(replace(short.problem, manifest=moved, memo={}), method, 0)
+    (line,) = compute([again], store, jobs=1).values()
+    assert "utterances otherwise; if files were renamed, remove" in line
+
 
 def test_recordings_that_were_renamed_are_still_all_tested(tmp_path, cache):
     toy_corpus(tmp_path / "corpora", "toy")
