@@ -128,9 +128,9 @@ def _from_file(path: Path, anew: bool) -> ModuleType:
     files = _files_of(path)
     content = str(path.absolute()).encode() + b"".join(files.values())
     name = f"ctl_plugin_{hashlib.blake2b(content, digest_size=6).hexdigest()}"
-    if name in sys.modules and not anew:
-        return sys.modules[name]
     folder = str(path.absolute().parent)
+    if name in sys.modules and not anew and sys.path[0] == folder:
+        return sys.modules[name]
     _forget(folder, list(files)[1:])
     # Modules beside it are found first, also by its functions when they are called.
     sys.path[:] = [folder, *filter(folder.__ne__, sys.path)]

@@ -179,6 +179,9 @@ def test_each_file_imports_the_modules_beside_it_wherever_the_study_began(tmp_pa
         write_code(tmp_path / name, "beside_both.py", f"here = {name!r}\n")
         write_code(tmp_path / name, "later.py", f"here = {name!r}\n")
         references.append(f"{write_code(tmp_path / name, 'mine.py', code)}:f")
-    for reference in (*references, *references):
-        name = reference.split("/")[-2]
-        assert load(reference, anew=True)() == (name, name)
+    hashes = [source_hash(reference) for reference in references]  # of both, as a plan does
+    assert hashes[0] != hashes[1]
+    for anew in (False, True):
+        for reference in (*references, *references):
+            name = reference.split("/")[-2]
+            assert load(reference, anew=anew)() == (name, name)

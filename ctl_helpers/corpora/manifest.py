@@ -115,8 +115,8 @@ def load_manifest(
         said = "%s: %d of %d files under %s left out (%s), %s"
         log.warning(said, place.name, *counts, kinds, _first(problems))
     manifest = frame[list(COLUMNS)].reset_index(drop=True)
-    labels = manifest[["digest", "emotion", "speaker"]].to_csv(index=False).encode()
-    manifest["version"] = hashlib.blake2b(labels, digest_size=6).hexdigest()
+    content = manifest[["digest", "emotion", "speaker"]].to_csv(index=False).encode()
+    manifest["version"] = hashlib.blake2b(content, digest_size=6).hexdigest()
     manifest.attrs |= {"folder": str(place.folder), "problems": problems, "left_out": lost}
     manifest.attrs["notes"] = _distinct(listing.notes)
     return manifest

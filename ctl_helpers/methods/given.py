@@ -173,7 +173,7 @@ class GivenMethod(Method):
                 f"{self.label}: expected probabilities of 0 or more, not all 0, got {cell} in the "
                 f"column {columns[column]} of {rows['utterance'].iloc[row]}"
             )
-        same = np.ptp(sums) <= 0.05
+        same = np.ptp(sums) <= 0.05 * sums.max()
         is_usual = np.isclose(sums[0], (1, 100), rtol=0.05).any() if same else sums.max() <= 1.05
         if not is_usual and (probabilities % 1).any():
             warn_once(

@@ -146,7 +146,7 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     table
         From `ours_beside_published`.
     most
-        Methods of a corpus: the published ones, ours that test them, the best of ours under each
+        Methods of a corpus: the published ones and ours that test them, the best of ours under each
         condition (with and without speech of the test voices; a fusion, and one that is none), CPAC
         by other recipes, networks and fusions by their scores, then the others.
 
@@ -174,9 +174,9 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     asked = table.assign(ours=ours, own=table["normalisation"].eq("speaker"))
     asked["fused"] = table["kind"].eq("fusion")
     best = ~asked.duplicated(["corpus", "condition", "own", "ours", "fused"])
-    always = ~ours | best | tests_published(table)
-    kinds = [always, table["method"].eq("cpac"), table["kind"].ne("shallow")]
-    rank = np.select(kinds, [0, 1, 2], 3)
+    tested = tests_published(table) & table["normalisation"].ne("speaker")
+    kinds = [~ours | tested, best, table["method"].eq("cpac"), table["kind"].ne("shallow")]
+    rank = np.select(kinds, range(4), 4)
     methods = [table["corpus"], table["label"]]
     first = pd.Series(rank, table.index).groupby(methods, sort=False).min()
     first = first.sort_values(kind="stable").groupby("corpus").head(most).index

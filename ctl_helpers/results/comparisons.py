@@ -107,18 +107,30 @@ def differences(
 
 def _side_by_side(first: pd.DataFrame, second: pd.DataFrame, unit: str, names: str) -> pd.DataFrame:
     """Join both predictions of an utterance: each seed of one side with each of the other."""
-    keys = ["corpus", "utterance", "split", *(["seed"] if unit == "seed" else [])]
-    sides = [side.sort_values("seed", kind="stable") for side in (first, second)]
-    both = sides[0].merge(sides[1], on=keys, suffixes=("", "_reference"))
-    splits = set(first["split"]) & set(second["split"])
-    here = [side[side["split"].isin(splits)][keys[:2]].drop_duplicates() for side in sides]
-    kept, there = len(both[keys[:2]].drop_duplicates()), min(map(len, here))
+    parts = ["split", *(["seed"] if unit == "seed" else [])]  # that both have
+    there = first[parts].merge(second[parts]).drop_duplicates()
+    sides = [side.merge(there).sort_values("seed", kind="stable") for side in (first, second)]
+    if unit == "split":
+        sides = [side[side["seed"].isin(_seeds_of_all(side))] for side in sides]
+    row = ["corpus", "utterance"]
+    both = sides[0].merge(sides[1], on=[*row, *parts], suffixes=("", "_reference"))
+    kept, there = (
+        len(both[row].drop_duplicates()),
+        min(len(s[row].drop_duplicates()) for s in sides),
+    )
     if kept < there:
         warn_once(
             f"{names}: compared over {kept} of {there} utterances, whose names both have; if files "
             "were renamed, remove the runs of before"
         )
     return both
+
+
+def _seeds_of_all(side: pd.DataFrame) -> pd.Index:
+    """Seeds that ran on all splits, so that none counts more than others; or that of the most."""
+    splits = side.groupby("seed")["split"].nunique()
+    whole = splits == side["split"].nunique()
+    return splits.index[whole] if whole.any() else splits.nlargest(1).index
 
 
 def how_sure(difference: Mapping[str, float]) -> str:

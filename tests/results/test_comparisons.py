@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from ctl_helpers.errors import StudyError
+from ctl_helpers.networks.recipes import TRANSFER_RECIPES
 from ctl_helpers.results import comparisons, statistics
 from ctl_helpers.results import runs as results
 from ctl_helpers.runs.store import RunStore
@@ -147,6 +148,34 @@ def test_a_method_of_several_seeds_is_compared_by_all_of_them(tmp_path):
     recalls = right.groupby(["recipe", "seed", "emotion"])["uar"].mean()
     uars = 100 * recalls.groupby(["recipe", "seed"]).mean().groupby("recipe").mean()
     assert row["pooled_difference"] == pytest.approx(uars["released"] - uars["modern"])
+
+
+def test_seeds_of_some_folds_alone_weigh_nothing_in_the_comparison_over_utterances(tmp_path):
+    store = RunStore(tmp_path)
+    for fold in range(3):
+        run = {"corpus": "emodb", "split": f"fold {fold}", "folds": 3}
+        fabricated.add_run(store, recipe=fabricated.recipe("modern"), accuracy=0.5, **run)
+        for seed in range(3 if fold == 0 else 1):
+            other = {"recipe": fabricated.recipe("released"), "accuracy": 0.1 + 0.8 * (fold == 0)}
+            fabricated.add_run(store, seed=seed, **other, **run)
+    runs = results.load_runs(store)
+    found = []
+    for some in (runs, runs[runs["seed"] == 0]):
+        predictions = results.load_predictions(store, some)
+        (row,) = comparisons.compare(some, {"recipe": "modern"}, predictions).to_dict("records")
+        found.append([row["pooled_difference"], row["mcnemar_p"]])
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_trainings_without_a_common_seed_are_not_compared(tmp_path, caplog):
+    pair = {"source": "casia", "target": "emodb", "protocol": "transductive", "split": "all"}
+    pair["recipe"] = fabricated.recipe("released", recipes=TRANSFER_RECIPES)
+    store = RunStore(tmp_path)
+    for method, seed in (("source-only", 0), ("dann", 1)):
+        fabricated.add_run(store, method=method, seed=seed, **pair)
+    runs = results.load_runs(store)
+    assert comparisons.gains(runs, results.load_predictions(store, runs)).empty
+    assert caplog.text == ""
 
 
 def test_what_may_be_chance_by_either_interval_is_not_called_more():
