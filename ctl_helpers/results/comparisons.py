@@ -108,8 +108,10 @@ def differences(
 def _side_by_side(first: pd.DataFrame, second: pd.DataFrame, unit: str, names: str) -> pd.DataFrame:
     """Join both predictions of an utterance: each seed of one side with each of the other."""
     parts = ["split", *(["seed"] if unit == "seed" else [])]  # that both have
-    there = first[parts].merge(second[parts]).drop_duplicates()
-    sides = [side.merge(there).sort_values("seed", kind="stable") for side in (first, second)]
+    there = first[parts].drop_duplicates().merge(second[parts].drop_duplicates())
+    columns = ["corpus", "utterance", "split", "seed", "emotion", "predicted"]
+    sides = [side[columns].merge(there) for side in (first, second)]
+    sides = [side.sort_values("seed", kind="stable") for side in sides]
     if unit == "split":
         sides = [side[side["seed"].isin(_seeds_of_all(side))] for side in sides]
     row = ["corpus", "utterance"]
