@@ -146,9 +146,9 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     table
         From `ours_beside_published`.
     most
-        Methods of a corpus: the published ones and ours that test them, the best of ours under each
-        condition (with and without speech of the test voices; a fusion, and one that is none), CPAC
-        by other recipes, networks and fusions by their scores, then the others.
+        Methods of a corpus: the published ones, the best of ours under each condition (with and
+        without speech of the test voices; a fusion, and one that is none), those that test the
+        published ones, CPAC by other recipes, networks and fusions by their scores, then others.
 
     Returns
     -------
@@ -175,7 +175,7 @@ def first_look(table: pd.DataFrame, most: int = 12) -> pd.DataFrame:
     asked["fused"] = table["kind"].eq("fusion")
     best = ~asked.duplicated(["corpus", "condition", "own", "ours", "fused"])
     tested = tests_published(table) & table["normalisation"].ne("speaker")
-    kinds = [~ours | tested, best, table["method"].eq("cpac"), table["kind"].ne("shallow")]
+    kinds = [~ours | best, tested, table["method"].eq("cpac"), table["kind"].ne("shallow")]
     rank = np.select(kinds, range(4), 4)
     methods = [table["corpus"], table["label"]]
     first = pd.Series(rank, table.index).groupby(methods, sort=False).min()

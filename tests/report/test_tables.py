@@ -338,7 +338,7 @@ def test_a_first_look_has_what_tests_a_published_number_however_weak(tmp_path):
             other = {"method": "timnet", "recipe": fabricated.recipe(f"other {number}")}
             fabricated.add_run(store, accuracy=0.9, **other, **run)
     table = tables.ours_beside_published(results.load_runs(store))
-    for most in (1, 6):
+    for most in (2, 6):
         first = tables.first_look(table, most)
         assert len(first) == most and "CPAC released" in first["label"].tolist()
 
