@@ -107,23 +107,19 @@ def differences(
 
 def _side_by_side(first: pd.DataFrame, second: pd.DataFrame, unit: str, names: str) -> pd.DataFrame:
     """Join both predictions of an utterance: each seed of one side with each of the other."""
-    parts = ["split", *(["seed"] if unit == "seed" else [])]  # that both have
-    there = first[parts].drop_duplicates().merge(second[parts].drop_duplicates())
-    columns = ["corpus", "utterance", "split", "seed", "emotion", "predicted"]
-    sides = [side[columns].merge(there) for side in (first, second)]
+    row, part = ["corpus", "utterance"], ["split", *(["seed"] if unit == "seed" else [])]
+    shared_parts = first[part].drop_duplicates().merge(second[part].drop_duplicates())
+    columns = [*row, "split", "seed", "emotion", "predicted"]
+    sides = [side[columns].merge(shared_parts) for side in (first, second)]
     sides = [side.sort_values("seed", kind="stable") for side in sides]
     if unit == "split":
         sides = [side[side["seed"].isin(_seeds_of_all(side))] for side in sides]
-    row = ["corpus", "utterance"]
-    both = sides[0].merge(sides[1], on=[*row, *parts], suffixes=("", "_reference"))
-    kept, there = (
-        len(both[row].drop_duplicates()),
-        min(len(s[row].drop_duplicates()) for s in sides),
-    )
-    if kept < there:
+    both = sides[0].merge(sides[1], on=[*row, *part], suffixes=("", "_reference"))
+    kept, *each = (len(some[row].drop_duplicates()) for some in (both, *sides))
+    if kept < min(each):
         warn_once(
-            f"{names}: compared over {kept} of {there} utterances, whose names both have; if files "
-            "were renamed, remove the runs of before"
+            f"{names}: compared over {kept} of {min(each)} utterances, whose names both have; if "
+            "files were renamed, remove the runs of before"
         )
     return both
 

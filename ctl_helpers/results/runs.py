@@ -95,11 +95,11 @@ def study_runs(out: str | Path) -> pd.DataFrame:
         See `load_runs`. Where runs of one condition exclude each other, because the corpus, its
         labels, its features or a version changed, those count that the latest study asks for, and
         of the others those that finished last. Of code of one's own that was edited, and of a
-        corpus whose files, labels or division were, one version counts, inside it and across
+        corpus whose sounds, labels or division were, one version counts, inside it and across
         corpora, so that no average is over several and no two methods are scored on different
-        labels. A fusion of features whose
-        other runs do not count any more does not either, nor do splits that a changed corpus no
-        longer has. Runs on synthetic speech count where there are no others.
+        labels. A fusion of features whose other runs do not count any more does not either, nor do
+        splits that a changed corpus no longer has. Runs on synthetic speech count where there are
+        no others.
     """
     runs = _with_versions(Path(out) / "runs")
     if not runs["synthetic"].all():

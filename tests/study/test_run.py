@@ -67,6 +67,14 @@ def test_synthetic_speech_is_said_first(study, miniature):
     assert load_runs(report.index.parent / "runs")["corpus"].tolist() == ["casia"]
 
 
+def test_runs_that_the_report_does_not_show_are_counted(study, miniature):
+    asked = {"pairs": "none", "methods": SHALLOW[:1], "folds": 2}
+    _, lines = run(study(names=["one"], **asked))
+    assert not any("not in the report" in line for line in lines)
+    _, lines = run(study(corpora=str(miniature), names=["casia"], **asked))
+    assert "2 of 4 stored runs are not in the report: of earlier labels" in lines[-1]
+
+
 BROKEN = """
 class Broken:
     def fit(self, x, y):
