@@ -48,7 +48,8 @@ def lay_out(folder: Path, names: Iterable[str]) -> Path:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no process waits for them at the end."""
-    items.sort(key=lambda item: item.path.name not in ("test_pages.py", "test_kills.py"))
+    longest = ("test_pages.py", "test_kills.py", "test_cli.py")
+    items.sort(key=lambda item: item.path.name not in longest)
 
 
 @pytest.fixture(scope="session")

@@ -233,34 +233,41 @@ class Shifted(layers.Layer):
 """
 PREDICT = """
 import sys
+from pathlib import Path
 import numpy as np
+from ctl_helpers.errors import StudyError
 from ctl_helpers.runs.model import load_predictor
+
+file = Path("own.py")
+code = file.read_text()
+for text in (code + "\\nopen('executed', 'w').close()\\n", None):
+    file.write_text(text) if text else file.unlink()
+    try:
+        load_predictor(sys.argv[1])
+    except StudyError as error:
+        print(error)
+file.write_text(code)
 predict, _ = load_predictor(sys.argv[1])
 print(predict(np.ones((1, 6, 4), np.float32))[0].tolist())
 """
 
 
 def test_layers_of_ones_own_come_from_their_file_as_it_was_at_the_training(tmp_path, monkeypatch):
-    def predict():
-        command = [sys.executable, "-c", PREDICT, str(folder)]
-        environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True)
-
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     write_code(tmp_path, "elsewhere.py", SHIFTED)
-    file = write_code(tmp_path, "own.py", OWN)
+    write_code(tmp_path, "own.py", OWN)
     (run,) = Toys(tmp_path).write().runs("own.py:network/released", only=[0], settings={})
     assert compute([run], RunStore(tmp_path / "runs"), jobs=1) == {}
     folder = tmp_path / "runs" / run.name
     expected = load_predictor(folder)[0](np.ones((1, 6, 4), np.float32))[0]
-    done = predict()
+    command = [sys.executable, "-c", PREDICT, str(folder)]
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    np.testing.assert_allclose(json.loads(done.stdout.splitlines()[-1]), expected, atol=1e-6)
-    other = f"{OWN}\nopen('executed', 'w').close()\n"
-    for text, found in ((other, "it has changed"), (None, "expected a file own.py")):
-        write_code(tmp_path, "own.py", text) if text else file.unlink()
-        said = predict().stderr.splitlines()[-1]
+    *errors, values = done.stdout.splitlines()
+    np.testing.assert_allclose(json.loads(values), expected, atol=1e-6)
+    for said, found in zip(errors, ("it has changed", "expected a file own.py"), strict=True):
         assert "Registered, Scaled, Shifted, twice" in said and "expected own.py:network" in said
         assert found in said
     assert not (tmp_path / "executed").exists()  # a card may name any file

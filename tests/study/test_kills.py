@@ -118,7 +118,7 @@ def whole(miniature, tmp_path_factory):
 @pytest.mark.parametrize(
     ("kills", "words"),
     [
-        pytest.param(3, (SHALLOW, ONE), id="3 kills"),
+        pytest.param(1, (SHALLOW, ONE), id="1 kill"),
         pytest.param(20, (NETWORKS, BOTH), id="20 kills", marks=pytest.mark.slow),
     ],
 )
@@ -149,10 +149,12 @@ def test_kills_at_random_moments(whole, miniature, tmp_path, kills, words):
             study = None
 
 
-@pytest.mark.parametrize("besides", [(), pytest.param(NETWORKS, marks=pytest.mark.slow)])
-def test_a_study_that_is_stopped_says_one_line(miniature, tmp_path, besides):
+@pytest.mark.parametrize(
+    ("besides", "places"), [((), ONE), pytest.param(NETWORKS, BOTH, marks=pytest.mark.slow)]
+)
+def test_a_study_that_is_stopped_says_one_line(miniature, tmp_path, besides, places):
     own = write_code(tmp_path, "waiting.py", WAITING)
-    study = Command(miniature, tmp_path, (*besides, f"mfcc+{own}:classifier"), *BOTH)
+    study = Command(miniature, tmp_path, (*besides, f"mfcc+{own}:classifier"), *places)
     process = study.start()
     while not own.with_name("begun").exists() and process.poll() is None:
         time.sleep(0.1)
