@@ -153,15 +153,14 @@ def _hold(claims: pd.DataFrame, gap: pd.DataFrame) -> str:
         verdicts = {kind: claims["verdict"].str.startswith(kind) for kind in (HOLDS, OPEN, FAILS)}
         said = pd.DataFrame(verdicts).groupby(numbers).any().idxmax(axis=1)
         held, failed, unknown = (int(said.eq(kind).sum()) for kind in (HOLDS, FAILS, OPEN))
-        methods = ", ".join(claims["claim"].str.split(",").str[0].unique())
-        scores = f"{len(said)} published score{'s' * (len(said) > 1)} of {methods}"
-        sentences.append(f"We computed {scores} again with the authors' settings.")
+        scores = f"{len(said)} published score{'s' * (len(said) > 1)}"
         of_each = said.eq(HOLDS).groupby(said.index.str.split(",").str[0], sort=False)
         parts = [f"{name} {hold.sum()} of {len(hold)}" for name, hold in of_each]
-        hold = f"{held} hold{'s' * (held == 1)} ({', '.join(parts)})"
+        hold = f"{held} hold{'s' * (held == 1)} by UAR at the last epoch ({', '.join(parts)})"
         hold += f", {failed} do{'es' * (failed == 1)} not"
         rest = f"{unknown} {'is' if unknown == 1 else 'are'} open"
-        sentences.append(f"By UAR at the last epoch {hold}, and {rest}.")
+        how = "computed again with the authors' settings"
+        sentences.append(f"Of {scores}, {how}, {hold}, and {rest}.")
     uar = gap[gap["metric"] == "UAR"]
     if len(uar):
         picking = "Picking the epoch by its test score, as the released code does,"

@@ -86,8 +86,8 @@ def place_of(row: Mapping[str, str]) -> str:
     """Return how a row's corpus, or its pair, is written: ``EmoDB``, ``CASIA → EmoDB``."""
     if row.get("corpus"):
         return name_of(row["corpus"])
-    if row["source"] == "mean":
-        return "mean"
+    if row["source"] == "mean":  # over the pairs that the target counts
+        return row["target"]
     return f"{name_of(row['source'])} → {name_of(row['target'])}"
 
 

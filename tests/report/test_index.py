@@ -338,7 +338,7 @@ def test_a_published_number_that_two_recipes_test_counts_once(tmp_path):
     found = Findings(tmp_path)
     assert found.claims["recipe"].tolist() == ["released", "released", "paper", "paper"]
     assert any(
-        "computed 1 published score of CPAC again with the authors' settings. By" in line
+        "Of 1 published score, computed again with the authors' settings, 0 hold by UAR" in line
         for line in found.sentences()
     )
 
