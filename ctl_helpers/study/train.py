@@ -100,6 +100,10 @@ def _whole_problem(study: Study) -> Problem:
     """Make a problem that trains on everything; its predictions are not looked at."""
     manifest = pd.concat(drop_copies([*load_manifests(study, print)]), ignore_index=True)
     rows, classes = np.arange(len(manifest)), classes_of(manifest)
+    of_one = manifest.groupby("emotion")["corpus"].unique().loc[lambda names: names.str.len() == 1]
+    if len(of_one) and manifest["corpus"].nunique() > 1:
+        said = ", ".join(f"{emotion} ({names[0]})" for emotion, names in of_one.items())
+        print(f"of one corpus alone, by whose sound the network may tell them: {said}")
     corpus, length = "+".join(manifest["corpus"].unique()), samples_of(study.settings.seconds)
     return Problem(manifest, classes, rows, rows, "whole", "all", corpus=corpus, length=length)
 
