@@ -33,7 +33,7 @@ def read_utterances(
     places = [(str(folder / part.file), part.start, part.end) for part in listing.parts]
     look = partial(inspect, longest=longest)
     read = parallel_map(look, places, jobs, f"reading {name}", "utterance", dead=_dead)
-    records, elsewhere = [], cache(lambda: _by_stem(folder))
+    records, elsewhere = [], cache(lambda: _by_ending(folder))
     for part, signal in zip(listing.parts, read, strict=True):
         record = vars(part) | {"path": str(folder / part.file), "corpus": name} | signal
         is_segment = not math.isnan(signal.get("end", math.nan))
@@ -48,18 +48,26 @@ def read_utterances(
     return records
 
 
-def _by_stem(folder: Path) -> dict[str, str]:
-    """Find the one recording below a folder of each name, without suffix, case, Unicode form."""
+def _endings(folder: PurePosixPath, name: str) -> list[tuple[str, ...]]:
+    """Last parts of a path, most parts first, without case and Unicode form."""
+    parts = tuple(map(uncased, (*folder.parts, name)))
+    return [parts[start:] for start in range(len(parts))]
+
+
+def _by_ending(folder: Path) -> dict[tuple[str, ...], str]:
+    """Find the one recording below a folder that has each ending, whatever its suffix."""
     there = defaultdict(list)
     for path in recordings(folder, RECORDINGS):
-        there[uncased(path.stem)].append(path.as_posix())
-    return {stem: paths[0] for stem, paths in there.items() if len(paths) == 1}
+        for ending in _endings(path.parent, path.stem):
+            there[ending].append(path.as_posix())
+    return {ending: paths[0] for ending, paths in there.items() if len(paths) == 1}
 
 
-def _meant(file: str, there: Mapping[str, str]) -> str:
+def _meant(file: str, there: Mapping[tuple[str, ...], str]) -> str:
     """Say which file may have been meant: in another folder, case, format or Unicode form."""
-    name = PurePosixPath(file)
-    other = there.get(uncased(name.stem)) or there.get(uncased(name.name))
+    path = PurePosixPath(file)
+    endings = [*_endings(path.parent, path.stem), *_endings(path.parent, path.name)]
+    other = next((there[ending] for ending in endings if ending in there), None)
     if other in (None, file):  # a link that leads nowhere has its own name
         return ""
     if normalize("NFC", other) == normalize("NFC", file):

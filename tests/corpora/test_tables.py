@@ -473,6 +473,17 @@ def test_the_file_that_may_have_been_meant_is_named(tmp_path, named, there):
     assert meant in problem["reason"]
 
 
+@pytest.mark.parametrize("above", ["/home/other/data/", "C:\\data\\", "mine/", "WAV/"])
+def test_of_files_of_one_name_the_one_in_the_same_folder_may_have_been_meant(tmp_path, above):
+    there = ["wav/anna/1.wav", "wav/bob/1.wav"]
+    text = f"path,emotion\n{above}bob/1.wav,sad\n{above}cora/1.wav,sad\nx.wav,happy\n"
+    write_table(tmp_path, text, recordings=["x.wav", *there])
+    bob, cora = sorted(one["reason"] for one in load_manifest(tmp_path, "mine").attrs["problems"])[
+        ::-1
+    ]
+    assert bob.endswith("did you mean wav/bob/1.wav?") and "did you mean" not in cora
+
+
 def test_a_division_in_a_table_is_named_and_so_is_a_speaker_who_is_none(tmp_path):
     text = "path,emotion,speaker,Split\n1.wav,sad,NA,train\n2.wav,sad,b,test\n3.wav,fear,,test\n"
     write_table(tmp_path, text, recordings=["1.wav", "2.wav", "3.wav"])
