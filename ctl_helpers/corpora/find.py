@@ -30,8 +30,9 @@ OWN = (
 )
 """What a user's own corpus may look like."""
 
-TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".parquet", ".arff")
-"""Suffixes of tables that are not read."""
+_WITH_SOUND = (".parquet", ".arrow")
+TABLES = (".jsonl", ".xlsx", ".xls", ".ods", ".arff", *_WITH_SOUND)
+"""Suffixes of tables that are not read; some hold the recordings themselves."""
 
 _EXPECTED = "expected a folder of corpora, such as ROOT/emodb/wav/03a01Fa.wav"
 _INSIDE = ("manifest", "metadata")  # tables that list the folder that they are in
@@ -308,7 +309,7 @@ def _not_part(name: str, children: list[Path], used: set[Path]) -> frozenset[str
 
 def _not_understood(children: list[Path], used: set[Path]) -> str:
     """Say what cannot be read, and what may hold recordings or rows but is no part of a corpus."""
-    kinds, known = (*RECORDINGS, *PACKED), {_same_name(place.name) for place in used}
+    kinds, known = (*RECORDINGS, *PACKED, *_WITH_SOUND), {_same_name(place.name) for place in used}
     unused = [place for place in children if place not in used]
     lost = [place.name for place in unused if leads_nowhere(place)]
     zips = [place.name for place in unused if place.name.lower().endswith(PACKED)]

@@ -502,6 +502,15 @@ def test_tables_in_forms_that_are_not_read_are_named(tmp_path, caplog):
     assert (note["path"], note["kind"]) == ("labels.jsonl", "table")
 
 
+@pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "train/data.arrow"])
+def test_folders_of_tables_that_hold_recordings_are_named(tmp_path, caplog, name):
+    lay_out(tmp_path / "mine", ["sad/1.wav", "happy/2.wav"])
+    (tmp_path / "hf" / name).parent.mkdir(parents=True)
+    (tmp_path / "hf" / name).write_bytes(b"PAR1")
+    assert set(find_corpora(tmp_path)) == {"mine"}
+    assert "not understood: hf (" in caplog.text
+
+
 def test_a_manifest_in_capital_letters_is_read(tmp_path):
     lay_out(tmp_path / "mine", ["sad/1.wav", "sad/2.wav"])
     (tmp_path / "mine" / "Manifest.CSV").write_text("path|emotion\nsad/1.wav|angry\n")
