@@ -78,7 +78,7 @@ def _by_names(place: Place) -> Listing:
     beside = [] if tables_in(folder, reading) else sorted(folder.iterdir())
     for table in (one for one in beside if one.name not in place.others):
         if is_table(table, reading) or table.name.lower().endswith(TABLES):
-            reason = "a table that is not read; to use it call it manifest.csv"
+            reason = "a table that is not read; to use it save it as manifest.csv"
             listing.note(table.name, "table", reason)
     return listing
 

@@ -158,7 +158,7 @@ def test_a_table_in_the_folder_of_a_known_corpus_is_noted(tmp_path):
     for place in (tmp_path, root):
         assert set(find_corpora(place)) == {"emodb"}
         (note,) = load_manifest(place, "emodb").attrs["notes"]
-        assert note["path"] == "labels.csv" and "call it manifest.csv" in note["reason"]
+        assert note["path"] == "labels.csv" and "save it as manifest.csv" in note["reason"]
 
 
 def test_song_folder_beside_the_speech(tmp_path):
@@ -500,6 +500,7 @@ def test_tables_in_forms_that_are_not_read_are_named(tmp_path, caplog):
     assert "not understood: labels.xlsx" in caplog.text
     (note,) = load_manifest(tmp_path, "mine").attrs["notes"]
     assert (note["path"], note["kind"]) == ("labels.jsonl", "table")
+    assert "save it as manifest.csv" in note["reason"]
 
 
 @pytest.mark.parametrize("name", ["data/train-00000-of-00001.parquet", "train/data.arrow"])
