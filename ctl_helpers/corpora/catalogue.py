@@ -188,6 +188,8 @@ class Corpus:
             word, code = "emotion", parts["emotion"] or ["", *folders[-1:], *sorted_by][-1]
             emotion = emotion_named(code)
         if emotion not in self.emotions:
+            if emotions and not parts["emotion"]:
+                return f"no line of {self.label_files} names its emotion"
             return f"unknown {word} {code!r}"
         misplaced = ""
         if holders and holders[-1] != speaker:

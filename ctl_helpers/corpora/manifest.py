@@ -144,6 +144,10 @@ def _nothing_left(place: Place, problems: list[dict], listing: Listing) -> str:
     hint = "" if place.entry else unknown_words(found["reason"] for found in problems)
     unread = [note["reason"] for note in listing.notes if note["kind"] == "column"]
     hint += "".join(f"; column {reason}" for reason in unread[:1])
+    if place.entry and place.entry.label_files:
+        hint += (
+            f"; its emotions are looked for in {place.entry.label_files} and in names of folders"
+        )
     if place.entry and kinds <= {"extra"}:
         hint += "; if this is another corpus, give its folder another name"
     if kinds == {"segment"}:

@@ -6,6 +6,7 @@ from conftest import lay_out, noise, write_wav
 from layouts import PUBLISHED, casia_names, counts, emovo_names, ravdess_names, savee_names
 
 from ctl_helpers.corpora import CATALOGUE, audit, find_corpora, load_manifest
+from ctl_helpers.errors import StudyError
 
 LAYOUTS = {
     "casia by speaker": ("casia", "CASIA", casia_names()),
@@ -343,5 +344,17 @@ def test_iemocap_as_it_is_distributed(tmp_path, name, below):
     manifest = load_manifest(root, "iemocap")
     assert set(manifest["text"]) == {"script01_1b"}
     reason = "a file of labels that cannot be read (No such file or directory)"
-    said = [one["path"] for one in manifest.attrs["problems"] if one["reason"] == reason]
+    problems = manifest.attrs["problems"]
+    said = [one["path"] for one in problems if one["reason"] == reason]
     assert len(said) == 1 and said[0].endswith("/EmoEvaluation/Ses01F_impro01.txt")
+    without = [one["path"] for one in problems if one["reason"].startswith("no line of Emo")]
+    assert len(without) == len(TURNS) and all("Ses01F_impro01_" in path for path in without)
+
+
+@pytest.mark.parametrize("below", ["", "wav", "Session1/sentences/wav/Ses01F_impro01"])
+def test_where_the_emotions_of_iemocap_are_looked_for_is_said(tmp_path, below):
+    lay_out(tmp_path / "IEMOCAP" / below, [f"Ses01F_impro01_{turn}.wav" for turn in TURNS])
+    with pytest.raises(
+        StudyError, match=r"looked for in EmoEvaluation/\*\.txt and in names of fol"
+    ):
+        load_manifest(tmp_path, "iemocap")
