@@ -141,14 +141,13 @@ def _nothing_left(place: Place, problems: list[dict], listing: Listing) -> str:
     """Say why none of a corpus can be used, and what may help."""
     count = f"none of {len(problems)} files under {place.folder} can be used"
     kinds = {found["kind"] for found in problems}
-    hint = "" if place.entry else unknown_words(found["reason"] for found in problems)
+    native = None if place.is_listed else place.entry
+    hint = "" if native else unknown_words(found["reason"] for found in problems)
     unread = [note["reason"] for note in listing.notes if note["kind"] == "column"]
     hint += "".join(f"; column {reason}" for reason in unread[:1])
-    if place.entry and place.entry.label_files:
-        hint += (
-            f"; its emotions are looked for in {place.entry.label_files} and in names of folders"
-        )
-    if place.entry and kinds <= {"extra"}:
+    if native and native.label_files:
+        hint += f"; its emotions are looked for in {native.label_files} and in names of folders"
+    if native and kinds <= {"extra"}:
         hint += "; if this is another corpus, give its folder another name"
     if kinds == {"segment"}:
         hint += "; leave columns of times out with --columns NAME: if rows are whole files"

@@ -146,6 +146,9 @@ def test_unknown_words_and_idle_words_of_the_label_map_are_named(tmp_path):
     (tmp_path / "mine.csv").write_text("path,emotion\n00.wav,plain\n01.wav,plain\n")
     with pytest.raises(StudyError, match=r"unknown: plain \(to use them: --emotions plain:neutral"):
         audit(tmp_path, "mine")
+    (tmp_path / "ravdess.csv").write_text("path,emotion\n00.wav,5\n01.wav,3\n")
+    with pytest.raises(StudyError, match=r"unknown: 5, 3 \(to use them: --emotions 5:neutral\)$"):
+        audit(tmp_path, "ravdess")
 
 
 @pytest.mark.parametrize(
