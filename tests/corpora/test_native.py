@@ -7,6 +7,7 @@ from layouts import PUBLISHED, casia_names, counts, emovo_names, ravdess_names, 
 
 from ctl_helpers.corpora import CATALOGUE, audit, find_corpora, load_manifest
 from ctl_helpers.errors import StudyError
+from ctl_helpers.protocols import make_splits
 
 LAYOUTS = {
     "casia by speaker": ("casia", "CASIA", casia_names()),
@@ -58,6 +59,15 @@ def test_layout(tmp_path, layout):
     assert set(find_corpora(tmp_path / folder)) == {name}
     if layout == name:
         assert len(load_manifest(tmp_path / folder, name)) == len(names)
+
+
+def test_sentences_of_savee_are_not_told_apart_by_their_numbers(tmp_path):
+    lay_out(tmp_path / "savee", savee_names()[::20])
+    manifest = load_manifest(tmp_path, "savee")
+    with pytest.raises(
+        StudyError, match="'sentences': expected a text for every utterance, got 24 of"
+    ):
+        make_splits(manifest, "sentences")
 
 
 @pytest.mark.parametrize("folder", ["EmoDB", "emo-db", "EMODB", "Berlin", "emodb", "some_name"])
