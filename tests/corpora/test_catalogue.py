@@ -102,7 +102,7 @@ def test_words_of_other_languages_and_codes(word, emotion):
         ("esd", "0011/Angry/0011_000351.wav", ("angry", "0011", "m", "1")),
         ("esd", "0003/Surprise/train/0003_001750.wav", ("surprise", "0003", "f", "350")),
         ("iemocap", "exc/Ses01F_impro01_M000.wav", ("excited", "01M", "m", "impro01")),
-        ("iemocap", "Ses05M_script01_1b_F011_fru.wav", ("frustrated", "05F", "f", "script01_1b")),
+        ("iemocap", "Ses05M_script01_1b_F011_fru.wav", ("frustrated", "05F", "f", "script01_1")),
     ],
 )
 def test_names_of_further_corpora(name, path, labels):
