@@ -175,7 +175,8 @@ def _table(table: Path, reading: Reading, listing: Listing) -> pd.DataFrame:
     if absent := [name for name in REQUIRED if name not in names]:
         raise StudyError(
             f"no column {', '.join(map(repr, absent))} in {table}; expected path, emotion "
-            f"(and speaker, sex, text, start, end), got {', '.join(names)}"
+            f"(and speaker, sex, text, start, end), got {', '.join(names)}; --columns "
+            "COLUMN:MEANING says what a column of another name means"
         )
     names.append("too many")
     rows = [[*row[: len(names) - 1], "".join(row[len(names) - 1 :])] for row in rows]

@@ -43,7 +43,10 @@ def test_csv_manifest(tmp_path, table):
     ("text", "message"),
     [
         ("path,speaker\na.wav,x\n", "no column 'emotion' in .*; expected path, emotion"),
-        ("name,emotion,speaker\na.wav,sad,x\n", "no column 'path' .* got name, emotion, speaker"),
+        (
+            "name,emotion,speaker\na.wav,sad,x\n",
+            "no column 'path' .* got name, emotion, speaker; --columns",
+        ),
         ("", "no column 'path', 'emotion'"),
         ("path,emotion,Emotion\na.wav,sad,x\n", "the column 'emotion' is there twice"),
         ("path,label,class\na.wav,sad,x\n", "'label' and 'class' .* may both be the emotion"),
