@@ -11,6 +11,10 @@ log = logging.getLogger("ctl_helpers")  # of warnings: each names what was left 
 class StudyError(ValueError):
     """A mistake in what the study was given: one line says what was expected and what came."""
 
+    def _render_traceback_(self) -> list[str]:
+        """Show the line alone in a notebook, where IPython would add pages of our own code."""
+        return [f"error: {self}"]
+
 
 def check_choice(what: str, value: object, known: Collection[str]) -> None:
     """Raise a StudyError unless a value is one of those that are known."""

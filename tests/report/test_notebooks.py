@@ -162,6 +162,13 @@ def test_a_notebook_that_fails_says_so_in_a_line_and_leaves_no_page(
     assert not any(path.exists() for path in notebook.files(report))
 
 
+def test_a_mistake_of_the_user_is_one_line_in_a_notebook_too():
+    code = "from ctl_helpers.errors import StudyError; raise StudyError('expected a, got b')"
+    asked = [sys.executable, "-m", "IPython", "--colors=NoColor", "-c", code]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=300, cwd=REPOSITORY)
+    assert done.stdout.strip() == "error: expected a, got b"
+
+
 def test_notebooks_of_one_kernel_know_nothing_of_each_other(report, tmp_path):
     seen = "print('left' in globals(), os.getpid() if 'os' in globals() else 'no os'); left = 1"
     one = notebook_of(tmp_path, f"{seen}; import os", name="1_one")
