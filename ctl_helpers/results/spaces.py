@@ -23,7 +23,7 @@ from ctl_helpers.results.statistics import mean_interval
 from ctl_helpers.runs.store import StorePath
 from ctl_helpers.scores import uar, war
 
-BEFORE = "MFCC statistics"
+BEFORE = "features"
 SPLITS = {"random": model_selection.ShuffleSplit, "speaker": model_selection.GroupShuffleSplit}
 _CONDITION = [*CONDITION[1:], "variant"]
 _KEYS = ["source", "target", "protocol", "labels", "method", "recipe", "normalisation"]

@@ -110,7 +110,7 @@ def test_distances_per_method_with_the_interval_over_seeds(store, tmp_path):
     before = spaces.Space(points, pd.DataFrame({"corpus": corpora, "emotion": "sad"}))
     pair = runs[runs["source"] == "casia"]
     table = spaces.distances(store, pair, before).set_index("method")
-    assert table.index[0] == spaces.BEFORE and table["distance"].iloc[0] == 2
+    assert table.index[0] == "features" and table["distance"].iloc[0] == 2
     assert table.loc["source-only", "distance"] > 1.9 > table.loc["caam-mdd", "distance"] + 0.3
     assert (table["runs"][1:] == 3).all()
     row = table.loc["caam-mdd"]
