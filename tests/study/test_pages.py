@@ -19,7 +19,7 @@ from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import environment
 from ctl_helpers.report.notebooks import NOTEBOOKS, Notebook, execute
-from ctl_helpers.study.opened import open_across, open_inside
+from ctl_helpers.study.opened import open_across, open_corpus, open_inside
 from ctl_helpers.study.pages import (
     ACROSS,
     FEATURES,
@@ -270,8 +270,10 @@ def test_what_cannot_be_opened_is_said_in_a_line(tmp_path):
     with pytest.raises(StudyError, match="expected methods of one recipe"):
         methods = ["source-only/quick", "caam-mdd/released"]
         open_across(None, "emodb", "casia", methods, out=str(tmp_path))
-    with pytest.raises(StudyError, match=r"expected methods for .*emodb:casia.*, got cpac/quick"):
-        open_across(None, "emodb", "casia", ["cpac/quick"], out=str(tmp_path))
+    with pytest.raises(StudyError, match=r"expected methods for emodb:casia, got cpac/quick"):
+        open_across(None, "emodb", "casia", "cpac/quick", out=str(tmp_path))
+    with pytest.raises(StudyError, match=r"features of frames: expected one of .*, got 'compare'"):
+        open_corpus(None, "emodb", "compare", out=str(tmp_path))
     with pytest.raises(StudyError, match="expected a network, such as cpac/quick, got mfcc"):
         open_inside(None, "emodb", "mfcc+linear", out=str(tmp_path))
 

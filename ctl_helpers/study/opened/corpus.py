@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ctl_helpers.corpora import Audit, audit, is_miniature, read_audio, samples_of
-from ctl_helpers.features import FEATURES, Features, extract
+from ctl_helpers.errors import check_choice
+from ctl_helpers.features import FEATURES, PRESETS, Features, extract
 from ctl_helpers.networks.recipes import RECIPES, TRANSFER_RECIPES
 from ctl_helpers.report import figures
 from ctl_helpers.report.notebooks import Page, listed, page_name
@@ -109,6 +110,7 @@ def open_corpus(
         ``emotions``, ``columns``, ``votes``, ``unpublished``, ``seconds``; see
         :class:`ctl_helpers.study.settings.Settings`.
     """
+    check_choice("features of frames", features, PRESETS)
     study = read_study(None, {"corpora": corpora} | more)
     (root, _), options = open_corpora(study, print), study.settings.reading
     found = audit(root, corpus, **options)

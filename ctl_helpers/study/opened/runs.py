@@ -60,14 +60,15 @@ class Opened:
     """
 
     def __init__(self, methods: Iterable[str], normalisation: str = "own", **chosen: Any):
-        asked = {"methods": list(methods), "normalisations": [normalisation]}
+        methods = methods if isinstance(methods, str) else list(methods)  # papermill's -p: a word
+        asked = {"methods": methods, "normalisations": [normalisation]}
         study = read_study(None, chosen | asked)
         settings, out = study.settings, Path(study.settings.out)
         open_corpora(study, print)
         plan = plan_study(study)
         if not plan.runs:
-            places = settings.pairs or settings.names
-            said = f"expected methods for {places}, got {', '.join(methods)}"
+            places = ", ".join(settings.pairs or settings.names)
+            said = f"expected methods for {places}, got {', '.join(settings.methods)}"
             raise StudyError("; ".join(plan.problems) or said)
         (group, self.planned), *others = plan.runs.items()
         if others:
