@@ -305,7 +305,7 @@ def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") 
     """
     rows = []
     for row, mine in _conditions(runs, predictions):
-        keys = [mine[key] for key in dict.fromkeys([by, "emotion"])]
+        keys = [mine[key].replace("", "(not named)") for key in dict.fromkeys([by, "emotion"])]
         recall = mine["emotion"].eq(mine["predicted"]).groupby(keys).mean()
         rows.append(row | (100 * recall.groupby(level=0).mean()).to_dict())
     return pd.DataFrame(rows)

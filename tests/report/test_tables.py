@@ -470,6 +470,8 @@ def test_recalls_and_confidences_by_counting(tmp_path):
     sad = mine[mine["emotion"] == "sad"]
     row = wide[(wide["method"] == "egemaps+rbf") & (wide["normalisation"] == "speaker")]
     assert row["sad"].item() == pytest.approx(100 * (sad["predicted"] == "sad").mean())
+    unnamed = tables.recalls(runs, predictions.assign(speaker=""), "speaker")
+    assert unnamed.columns[-1] == "(not named)"
     sure = tables.confidences(runs, predictions)
     assert set(sure["method"]) == {"cpac"}  # those of the others are not meant as probabilities
     mine = fabricated.one_condition(runs, predictions, method="cpac", normalisation="speaker")
