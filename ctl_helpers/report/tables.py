@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ctl_helpers.corpora.audit import UNNAMED
 from ctl_helpers.features import SECONDS
 from ctl_helpers.results import naming
 from ctl_helpers.results.published import published_beside
@@ -305,7 +306,7 @@ def recalls(runs: pd.DataFrame, predictions: pd.DataFrame, by: str = "emotion") 
     """
     rows = []
     for row, mine in _conditions(runs, predictions):
-        keys = [mine[key].replace("", "(not named)") for key in dict.fromkeys([by, "emotion"])]
+        keys = [mine[key].replace("", UNNAMED) for key in dict.fromkeys([by, "emotion"])]
         recall = mine["emotion"].eq(mine["predicted"]).groupby(keys).mean()
         rows.append(row | (100 * recall.groupby(level=0).mean()).to_dict())
     return pd.DataFrame(rows)
