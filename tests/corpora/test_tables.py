@@ -476,7 +476,7 @@ def test_the_file_that_may_have_been_meant_is_named(tmp_path, named, there):
     assert meant in problem["reason"]
 
 
-@pytest.mark.parametrize("above", ["/home/other/data/", "C:\\data\\", "mine/", "WAV/"])
+@pytest.mark.parametrize("above", ["/other/data/", "C:\\data\\", "mine/", "WAV/"])
 def test_of_files_of_one_name_the_one_in_the_same_folder_may_have_been_meant(tmp_path, above):
     there = ["wav/anna/1.wav", "wav/bob/1.wav"]
     text = f"path,emotion\n{above}bob/1.wav,sad\n{above}cora/1.wav,sad\nx.wav,happy\n"
