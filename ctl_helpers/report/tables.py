@@ -14,7 +14,14 @@ from ctl_helpers.corpora.audit import UNNAMED
 from ctl_helpers.features import SECONDS
 from ctl_helpers.results import naming
 from ctl_helpers.results.published import published_beside
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, SPEAKERS_APART, grouped
+from ctl_helpers.results.runs import (
+    CONDITION,
+    OPTIMISTIC,
+    PLACE,
+    SPEAKERS_APART,
+    grouped,
+    predicted_by,
+)
 from ctl_helpers.results.statistics import Interval, calibration, proportion_interval
 from ctl_helpers.results.summaries import pooled_interval, summary
 
@@ -344,6 +351,6 @@ def _conditions(
     runs = naming.named_apart(runs[runs["selection"] != OPTIMISTIC])
     runs = runs.sort_values(["corpus", "protocol", "kind"], kind="stable")
     for row, group in grouped(runs, [*CONDITION, "selection"]):
-        mine = predictions.merge(group[["run", "selection"]])
+        mine = predicted_by(group, predictions)
         if len(mine):
             yield row, mine

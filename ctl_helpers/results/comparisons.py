@@ -11,7 +11,7 @@ import pandas as pd
 from ctl_helpers.errors import StudyError, log, warn_once
 from ctl_helpers.features import SECONDS, TRANSDUCTIVE
 from ctl_helpers.results.naming import method_of, named_apart, place_of
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, PLACE, grouped, matching, predicted_by
 from ctl_helpers.results.statistics import corrected_resampled_t_test, mcnemar, paired_bootstrap
 from ctl_helpers.results.summaries import extent, fold_interval, shared, unit_of
 
@@ -85,7 +85,7 @@ def differences(
     first, second = paired.dropna().to_numpy().T
     both, names = pd.DataFrame(), " and ".join([*other["method"][:1], *base["method"][:1]])
     if predictions is not None:
-        sides = [predictions.merge(side[["run", "selection"]]) for side in (other, base)]
+        sides = [predicted_by(side, predictions) for side in (other, base)]
         both = _side_by_side(sides[0], sides[1], unit, names)
     if len(both) and (other_labels := int(both["emotion"].ne(both["emotion_reference"]).sum())):
         log.warning("%s: not compared, %d labels differ", names, other_labels)

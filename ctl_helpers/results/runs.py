@@ -238,6 +238,12 @@ def load_predictions(store: StorePath, runs: pd.DataFrame) -> pd.DataFrame:
     return runs[["run", "seed", "split", "selection"]].merge(frame, on=["run", "selection"])
 
 
+def predicted_by(runs: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Pick the predictions of some runs, of the epochs that are scored."""
+    near = predictions[predictions["run"].isin(runs["run"])]  # a merge with all of them is slow
+    return near.merge(runs[["run", "selection"]])
+
+
 def load_history(store: StorePath, runs: pd.DataFrame) -> pd.DataFrame:
     """Read the history per epoch of the networks among some runs.
 

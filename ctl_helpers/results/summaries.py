@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, grouped
+from ctl_helpers.results.runs import CONDITION, OPTIMISTIC, grouped, predicted_by
 from ctl_helpers.results.statistics import Interval, bootstrap_interval, mean_interval
 
 _SCORES = ("uar", "war", "pooled_uar")
@@ -142,7 +142,7 @@ def _pooled(group: pd.DataFrame, predictions: pd.DataFrame | None) -> dict[str, 
     """Score all utterances of a condition at once; nothing where predictions are missing."""
     if predictions is None:
         return {}
-    mine = predictions.merge(group[["run", "selection"]])
+    mine = predicted_by(group, predictions)
     if mine["run"].nunique() < len(group):
         return {}
     held_out = group["held_out"].eq(True).all()
