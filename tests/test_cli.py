@@ -471,7 +471,7 @@ def test_a_corpus_that_is_named_twice_is_trained_on_once(root, tmp_path):
 def test_emotions_of_one_corpus_alone_are_named(root, tmp_path, capsys):
     words = ["train", "--corpora", root, "--recipe", "quick", "--epochs", "1"]
     assert cli.main([*map(str, words), "--out", str(tmp_path / "m.keras")]) == 0
-    said = "of one corpus alone, by whose sound the network may tell them: "
+    said = "emotions of one corpus alone, which its sound may give away: "
     assert f"{said}happy (one), neutral (two)\n" in capsys.readouterr().out
 
 

@@ -103,7 +103,7 @@ def _whole_problem(study: Study) -> Problem:
     of_one = manifest.groupby("emotion")["corpus"].unique().loc[lambda names: names.str.len() == 1]
     if len(of_one) and manifest["corpus"].nunique() > 1:
         said = ", ".join(f"{emotion} ({names[0]})" for emotion, names in of_one.items())
-        print(f"of one corpus alone, by whose sound the network may tell them: {said}")
+        print(f"emotions of one corpus alone, which its sound may give away: {said}")
     corpus, length = "+".join(manifest["corpus"].unique()), samples_of(study.settings.seconds)
     return Problem(manifest, classes, rows, rows, "whole", "all", corpus=corpus, length=length)
 

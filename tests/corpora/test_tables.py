@@ -518,11 +518,11 @@ def test_recordings_without_a_row_are_counted(tmp_path):
 
 def test_many_rows_that_name_few_files_are_read_once(tmp_path):
     names = [f"{n}.wav" for n in range(12)]
-    rows = [f"{names[n % 12]},{('sad', 'happy')[n % 12 % 2]},{n % 3}" for n in range(20_000)]
+    rows = [f"{names[n % 12]},{('sad', 'happy')[n % 12 % 2]},{n % 3}" for n in range(100_000)]
     write_table(tmp_path, "\n".join(["path,emotion,speaker", *rows]), recordings=names)
     start = time.process_time()
     manifest = load_manifest(tmp_path, "mine")
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20
     assert len(manifest) == 12 and len(manifest.attrs["problems"]) == 12
 
 

@@ -181,7 +181,7 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     }
     for name, expected in mistakes.items():
         with pytest.raises(StudyError, match=expected):
-            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=1, cache=tmp_path)
+            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=2, cache=tmp_path)
     with pytest.raises(StudyError, match=r"expected a file .*not\.py, found none"):
         feature_key(recordings, f"{tmp_path}/not.py:levels")
 

@@ -162,6 +162,7 @@ def test_an_archive_is_read_like_the_folders(store, tmp_path):
     predicted = results.load_predictions(tmp_path / "runs", before)
     told = results.load_history(tmp_path / "runs", before)
     first = [path.read_bytes() for path in write_archive(tmp_path)]
+    assert [path.read_bytes() for path in write_archive(tmp_path)] == first
     shutil.rmtree(tmp_path / "runs")
     assert [path.read_bytes() for path in write_archive(tmp_path)] == first  # from itself
     after = results.load_runs(tmp_path / "runs")
