@@ -25,7 +25,14 @@ from ctl_helpers.plugins import is_reference
 from ctl_helpers.protocols import Problem
 from ctl_helpers.runs import FORMAT
 from ctl_helpers.runs.model import save_network
-from ctl_helpers.runs.store import ARCHIVED, RunStore, spec_hash, write_record, write_text
+from ctl_helpers.runs.store import (
+    ARCHIVED,
+    ClaimedError,
+    RunStore,
+    spec_hash,
+    write_record,
+    write_text,
+)
 from ctl_helpers.runs.tracking import track
 from ctl_helpers.scores import not_probabilities, scores
 from ctl_helpers.versions import version_of
@@ -204,14 +211,14 @@ def _execute_safely(run: Run, store: RunStore, threads: int, waits: bool = True)
 
     None if another process is computing the run, unless this one ``waits`` for it.
     """
-    if not waits and store.is_claimed(run.name):
-        return None
     # LOKY_MAX_CPU_COUNT is joblib's: what this process takes for the number of cores.
     with environment(LOKY_MAX_CPU_COUNT=str(threads), CTL_PROGRESS="0"):
         file = store.root / f"{run.name}.error.txt"
         try:
-            execute(run, store)
+            execute(run, store, waits)
             file.unlink(missing_ok=True)
+        except ClaimedError:
+            return None
         except StudyError as error:
             return f"{_where(run)}: {error}"
         except MemoryError:
@@ -224,9 +231,9 @@ def _execute_safely(run: Run, store: RunStore, threads: int, waits: bool = True)
     return ""
 
 
-def execute(run: Run, store: RunStore) -> Path:
+def execute(run: Run, store: RunStore, waits: bool = True) -> Path:
     """Execute a run, unless the store holds it, and record it; return its folder."""
-    return store.compute(run.spec, partial(_record, run, store))
+    return store.compute(run.spec, partial(_record, run, store), waits)
 
 
 def _record(run: Run, store: RunStore, folder: Path) -> None:

@@ -143,6 +143,10 @@ def spec_hash(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+class ClaimedError(Exception):
+    """Another process is computing the run."""
+
+
 @dataclass(frozen=True)
 class RunStore:
     """A folder of run folders, and the archive beside it, which holds runs of a report for good.
@@ -244,18 +248,9 @@ class RunStore:
             log.warning("results folder %s: no %s of %s", self.root, file, ", ".join(missing))
         return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_WORDS)
 
-    def is_claimed(self, name: str) -> bool:
-        """Whether another process is computing a run, where files can be locked."""
-        try:
-            with open(self.root / f"{name}.lock", encoding="utf-8") as handle:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
-
-    def compute(self, spec: Mapping[str, Any], function: Callable[[Path], Any]) -> Path:
+    def compute(
+        self, spec: Mapping[str, Any], function: Callable[[Path], Any], waits: bool = True
+    ) -> Path:
         """Return the folder of a run, computing the run only if it is not there.
 
         The run is written to ``<hash>.partial``, which is moved into place when it is complete. A
@@ -269,6 +264,8 @@ class RunStore:
             The run's specification.
         function
             Called with the partial folder, into which it writes the run's files.
+        waits
+            Whether to wait for another process that is computing the run.
 
         Returns
         -------
@@ -277,6 +274,8 @@ class RunStore:
 
         Raises
         ------
+        ClaimedError
+            If another process is computing the run and this one does not wait.
         StudyError
             If the folder cannot be written: no permission, read-only, full disk.
         """
@@ -285,7 +284,7 @@ class RunStore:
             return final
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with _claimed(final) as partial:
+            with _claimed(final, waits) as partial:
                 if not _whole(final):
                     partial.mkdir(exist_ok=True)
                     write_json(partial / "spec.json", spec)
@@ -388,7 +387,7 @@ def _whole(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _claimed(final: Path) -> Iterator[Path]:
+def _claimed(final: Path, waits: bool) -> Iterator[Path]:
     """Hold the lock of a run and yield its partial folder; a dead holder's lock is free."""
     lock = final.with_name(final.name + ".lock")
     with open(lock, "a", encoding="utf-8") as handle:
@@ -396,7 +395,9 @@ def _claimed(final: Path) -> Iterator[Path]:
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            except BlockingIOError as error:
+                if not waits:
+                    raise ClaimedError from error
                 log.info("run %s is being computed by another process: waiting", final.name)
                 fcntl.flock(handle, fcntl.LOCK_EX)
         except OSError:  # some network file systems have none: work in a folder of one's own

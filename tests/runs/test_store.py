@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ctl_helpers.errors import StudyError
 from ctl_helpers.runs.store import (
+    ClaimedError,
     RunStore,
     canonical,
     file_hash,
@@ -92,6 +93,19 @@ def test_a_run_is_computed_once(tmp_path):
     assert store.has(NAME) and len(calls) == 1
     assert json.loads((first / "spec.json").read_text()) == SPEC
     assert [path.name for path in store.root.iterdir()] == [NAME]
+
+
+def test_a_run_that_another_process_computes_is_not_waited_for_unless_asked(tmp_path):
+    store, seen = RunStore(tmp_path), []
+
+    def function(folder):
+        with pytest.raises(ClaimedError):  # what a second process meets while the first computes
+            store.compute(SPEC, write_run, waits=False)
+        seen.append(folder)
+        write_run(folder)
+
+    assert store.compute(SPEC, function, waits=False) == store.folder(SPEC)
+    assert len(seen) == 1 and store.has(NAME)
 
 
 def test_a_failure_leaves_no_run_but_keeps_the_checkpoint(tmp_path):
