@@ -46,8 +46,9 @@ def write_archive(folder: str | Path) -> list[Path]:
     runs = load_runs(store)
     lines = {
         "runs": [json.dumps(one, sort_keys=True) for one in stored],
-        "predictions": _by_run(load_predictions(store, runs), ARCHIVED),
-        "history": _by_run(load_history(store, runs), "%.4g"),
+        # Sorted, tables of the same utterances lie side by side, which takes the least space, too.
+        "predictions": sorted(_by_run(load_predictions(store, runs), ARCHIVED)),
+        "history": sorted(_by_run(load_history(store, runs), "%.4g")),
     }
     return [
         write_text(folder / f"{name}.jsonl.bz2", bz2.compress("\n".join(each).encode()))
@@ -62,4 +63,4 @@ def _by_run(frame: pd.DataFrame, floats: str) -> Iterator[str]:
         for column in columns.select_dtypes("float"):
             columns[column] = columns[column].map(lambda x: float(floats % x))
         columns = columns.astype(object).where(columns.notna(), None)
-        yield json.dumps({"run": name} | columns.to_dict("list"))
+        yield json.dumps(columns.to_dict("list") | {"run": name})
