@@ -1,8 +1,9 @@
 """Run a study: compute its runs, execute its notebooks, write the index page."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from ctl_helpers.errors import StudyError
@@ -10,7 +11,7 @@ from ctl_helpers.parallel import engine
 from ctl_helpers.report.index import write_index
 from ctl_helpers.report.notebooks import execute_in_parallel
 from ctl_helpers.results.runs import ask_for, load_runs, read_runs, study_runs
-from ctl_helpers.runs.run import compute, stored_as
+from ctl_helpers.runs.run import Run, compute, stored_as
 from ctl_helpers.runs.store import RunStore
 from ctl_helpers.study.estimate import costs, estimate, sentence
 from ctl_helpers.study.pages import list_notebooks
@@ -63,15 +64,16 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     jobs = study.settings.jobs
     with engine(study.settings.engine, study.settings.scheduler):
         failures = {}
-        for block, runs in plan.blocks.items():
+        for block, runs in _now(study, plan).items():
             failures |= compute(runs, store, jobs, block or "training")
-    if failures and all(run.name in failures for run in plan.all_runs):
+    absent = _absent(study, plan, store)
+    failed = set(failures).union(*absent.values())
+    if failures and all(run.name in failed for run in plan.all_runs):
         first, *others = dict.fromkeys(failures.values())
         raise StudyError(first + f" (and {len(others)} more such)" * bool(others))
     problems += dict.fromkeys(failures.values())
     problems += _left_out(plan)
     problems += _without_features(plan, store)
-    failed = set(failures)
     complete = [g for g, runs in plan.runs.items() if failed.isdisjoint(run.name for run in runs)]
     notebooks = list_notebooks(study, plan, complete, out)
     if missing := [notebook for notebook in notebooks if not notebook.is_done(out)]:
@@ -79,7 +81,8 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     if not notebooks and any((out / "notebooks").glob("*.html")):
         say("tables and notebooks are of earlier runs; without --no-notebooks they are made anew")
     problems += execute_in_parallel(missing, out, jobs)
-    report = Report(write_index(out, problems), tuple(problems))
+    lines = [*problems, *_left_for_later(study, absent)]
+    report = Report(write_index(out, lines), tuple(problems))
     stored, shown = (len(set(runs["run"])) for runs in (load_runs(store), study_runs(out)))
     if shown < stored:
         say(
@@ -101,10 +104,38 @@ def dry_run(study: Study, say: Callable[[str], None] = print) -> tuple[str, ...]
 
 def _say_what_is_to_do(study: Study, plan: Plan, store: RunStore, say: Callable) -> None:
     out = store.root.parent
-    say(sentence(*estimate(plan.all_runs, store), study.settings.jobs))
-    if notebooks := list_notebooks(study, plan, plan.runs, out):
+    now, absent = chain(*_now(study, plan).values()), _absent(study, plan, store)
+    say(sentence(*estimate(now, store), study.settings.jobs))
+    for line in _left_for_later(study, absent):
+        say(line)
+    groups = [group for group in plan.runs if group.block not in absent]
+    if notebooks := list_notebooks(study, plan, groups, out):
         missing = sum(not notebook.is_done(out) for notebook in notebooks)
         say(f"{missing} of {len(notebooks)} notebooks to execute, after that")
+
+
+def _now(study: Study, plan: Plan) -> dict[str, list[Run]]:
+    """List the runs that are wanted now, by block."""
+    return {block: runs for block, runs in plan.blocks.items() if block not in study.later}
+
+
+def _absent(study: Study, plan: Plan, store: RunStore) -> dict[str, set[str]]:
+    """Name the runs that a study leaves for later and that are not there, by block."""
+    now = {run.name for run in chain(*_now(study, plan).values())}
+    found = {
+        block: {run.name for run in runs if not store.has(stored_as(run, store))} - now
+        for block, runs in plan.blocks.items()
+        if block in study.later
+    }
+    return {block: names for block, names in found.items() if names}
+
+
+def _left_for_later(study: Study, absent: Mapping[str, set[str]]) -> list[str]:
+    return [
+        f'left for later: {len(names)} runs of "{block}" ({study.later[block]}); '
+        f'--blocks "{block}" computes them'
+        for block, names in absent.items()
+    ]
 
 
 def _planned(study: Study, out: Path, say: Callable) -> tuple[Plan, RunStore]:

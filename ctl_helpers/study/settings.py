@@ -276,10 +276,13 @@ class Study:
         Of the whole study.
     blocks : dict of str to Settings
         By name; one without a name where the study is not divided.
+    later : dict of str to str
+        Blocks that are planned, but not computed unless they are asked for by name, and why.
     """
 
     settings: Settings
     blocks: Mapping[str, Settings]
+    later: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_study(
@@ -292,8 +295,9 @@ def read_study(
     Parameters
     ----------
     file : path, optional
-        Fields of `Settings`, and ``blocks``: a mapping of names to further fields. Without a file
-        the study has one block with the defaults.
+        Fields of `Settings`, and ``blocks``: a mapping of names to further fields, and to
+        ``later``, why a block is not computed unless it is named. Without a file the study has one
+        block with the defaults.
     changes : dict, optional
         Fields that take the place of those of the file, in all blocks: values as in YAML or as
         words of a command line.
@@ -309,13 +313,15 @@ def read_study(
     if file is None and only:
         raise StudyError(f"--blocks {' '.join(only)}: expected a study's FILE, which has them")
     content = {} if file is None else _read_yaml(Path(file))
+    if "later" in content:
+        raise StudyError(f"{file}: later holds for a block, not for a whole study")
     blocks = content.pop("blocks", None) or {"": {}}
     found = blocks.values() if isinstance(blocks, dict) else [blocks]
     if not all(isinstance(block, dict | None) for block in found):
         raise StudyError(f"{file}: blocks: expected names with settings, got {blocks!r}")
-    blocks = {str(name): block or {} for name, block in blocks.items()}
+    blocks = {str(name): dict(block or {}) for name, block in blocks.items()}
     common = _parsed(content, str(file))
-    made = {}
+    made, later = {}, {}
     if unknown := [name for name in only if name not in blocks]:
         known = "; ".join(filter(None, blocks)) or "none"
         hint = nearest(unknown[0], blocks)
@@ -324,6 +330,10 @@ def read_study(
         if only and name not in only:
             continue
         where = f"{file}, block {name!r}" if name else str(file)
+        if (why := block.pop("later", None)) is not None and not only:
+            if not isinstance(why, str):
+                raise StudyError(f"{where}: later: expected the reason, in words, got {why!r}")
+            later[name] = why.strip()
         if misplaced := [key for key in block if key in _WHOLE_STUDY]:
             raise StudyError(f"{where}: {misplaced[0]} holds for a whole study, not for a block")
         made[name] = Settings(**common | _parsed(block, where) | changes)
@@ -334,7 +344,7 @@ def read_study(
     if settings.scheduler and settings.engine == "local" and "engine" not in changes:
         where = "--scheduler" if "scheduler" in changes else f"{file}: scheduler"
         raise StudyError(f"{where}: expected the engine dask with it, got local")
-    return Study(settings, made)
+    return Study(settings, made, later)
 
 
 def _read_yaml(file: Path) -> dict:
@@ -377,7 +387,7 @@ def parse(name: str, value: Any, where: str) -> Any:
         In a line that names the setting, where it stands and what was expected.
     """
     if name not in FIELDS:
-        hint = nearest(str(name), [*FIELDS, "blocks", "about"])
+        hint = nearest(str(name), [*FIELDS, "blocks", "about", "later"])
         raise StudyError(f"{where or 'study'}: no setting {name!r}{hint}")
     metadata, place = FIELDS[name].metadata, f"{where}: {name}" if where else f"--{name}"
     if value is None:

@@ -53,6 +53,38 @@ def test_a_study_computes_what_is_missing_and_nothing_twice(study, tmp_path):
     assert len(after) == 12 + 8 and before.items() <= after.items()
 
 
+LATER = """
+seeds: 0
+blocks:
+  dear: {later: it takes days, methods: [mfcc+linear, mfcc+rbf]}
+  cheap: {methods: mfcc+linear}
+"""
+
+
+def test_a_block_is_left_for_later_until_it_is_named(root, tmp_path, cache):
+    file = tmp_path / "mine.yaml"
+    file.write_text(LATER)
+    common = {"corpora": str(root), "out": str(tmp_path / "report"), "folds": 2, "jobs": 1}
+    common |= {"pairs": "none", "names": "one", "notebooks": False}
+    study = read_study(file, common)
+    line = 'left for later: 2 runs of "dear" (it takes days); --blocks "dear" computes them'
+    assert dry_run(study, (lines := []).append) == () and line in lines
+    assert any(said.startswith("2 runs to compute: about") for said in lines)
+    report, lines = run(study)
+    assert report.problems == () and line in lines
+    assert "runs of &#34;dear&#34; (it takes days)" in report.index.read_text()
+    # What both ask for is not left.
+    assert (
+        load_runs(tmp_path / "report" / "runs")["method"].tolist() == ["mfcc-statistics+linear"] * 2
+    )
+    _, lines = run(read_study(file, common, ["dear"]))
+    assert any(said.startswith("2 runs to compute: about") for said in lines)
+    report, lines = run(study)
+    assert "no runs to compute: all are there" in lines
+    assert "left for later" not in "".join(lines) + report.index.read_text()
+    assert len(load_runs(tmp_path / "report" / "runs")) == 4
+
+
 def test_a_report_is_of_real_speech_unless_it_is_not(study):
     report, lines = run(study(pairs="none", names=["one"], methods=SHALLOW[:1]))
     assert "Synthetic" not in report.index.read_text() + "".join(lines)

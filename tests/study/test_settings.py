@@ -127,6 +127,8 @@ def test_nothing_in_a_yaml_file_is_the_default(written):
         ("zzz: 1", "mine.yaml: no setting 'zzz'"),
         ("blocks: {one: {out: x}}", "block 'one': out holds for a whole study, not for a block"),
         ("blocks: [one]", "blocks: expected names with settings"),
+        ("blocks: {one: {later: true}}", "'one': later: expected the reason, in words, got True"),
+        ("later: it takes days", "mine.yaml: later holds for a block, not for a whole"),
         ("blocks: {one: 3}", "blocks: expected names with settings, got {'one': 3}"),
         ("folds: three", "mine.yaml: folds: expected a whole number, got 'three'"),
         ("folds: 0", "folds: expected a whole number from 1, got 0"),
