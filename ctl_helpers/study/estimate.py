@@ -84,7 +84,7 @@ def sentence(count: int, seconds: float, jobs: int | None = None) -> str:
     '10 runs to compute: about 60 minutes on 2 cores'
     """
     if not count:
-        return "no runs to compute: all are there"
+        return "no runs to compute: what is wanted now is there"
     used = min(jobs or cores(), count)
     seconds /= used
     unit, size = ("hours", 3600) if seconds > 5400 else ("minutes", 60)

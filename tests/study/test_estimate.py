@@ -92,7 +92,7 @@ def test_networks_that_cannot_be_used_do_not_end_the_estimate(toys, tmp_path):
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ((0, 0.0), "no runs to compute: all are there"),
+        ((0, 0.0), "no runs to compute: what is wanted now is there"),
         ((1, 10.0, 1), "1 run to compute: about a minute or two on 1 core"),
         ((1, 7200.0, 16), "1 run to compute: about 2 hours on 1 core"),
         ((10, 7200.0, 2), "10 runs to compute: about 60 minutes on 2 cores"),

@@ -19,7 +19,7 @@ from ctl_helpers.corpora import SYNTHETIC
 from ctl_helpers.errors import StudyError
 from ctl_helpers.parallel import environment
 from ctl_helpers.report.notebooks import NOTEBOOKS, Notebook, execute
-from ctl_helpers.study.opened import open_across, open_corpus, open_inside
+from ctl_helpers.study.opened import open_across, open_corpus, open_inside, open_report
 from ctl_helpers.study.pages import (
     ACROSS,
     FEATURES,
@@ -309,3 +309,8 @@ def test_the_tables_open_with_the_verdict(tmp_path):
     assert cpac["last"] == pytest.approx(uar(released), abs=1e-3)
     inside = cpac["last_low"] <= 86.92 <= cpac["last_high"]
     assert cpac["verdict"].startswith("holds" if inside else "does not hold")
+
+
+def test_a_report_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(StudyError, match="reprots: expected the folder of a report, found none"):
+        open_report(tmp_path / "reprots")

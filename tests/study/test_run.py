@@ -47,7 +47,7 @@ def test_a_study_computes_what_is_missing_and_nothing_twice(study, tmp_path):
     before = stamps(tmp_path / "report")
     _, lines = run(study())
     assert stamps(tmp_path / "report") == before
-    assert "no runs to compute: all are there" in lines
+    assert "no runs to compute: what is wanted now is there" in lines
     run(study(divisions=[98, 7], pairs="none"))
     after = stamps(tmp_path / "report")
     assert len(after) == 12 + 8 and before.items() <= after.items()
@@ -80,7 +80,7 @@ def test_a_block_is_left_for_later_until_it_is_named(root, tmp_path, cache):
     _, lines = run(read_study(file, common, ["dear"]))
     assert any(said.startswith("2 runs to compute: about") for said in lines)
     report, lines = run(study)
-    assert "no runs to compute: all are there" in lines
+    assert "no runs to compute: what is wanted now is there" in lines
     assert "left for later" not in "".join(lines) + report.index.read_text()
     assert len(load_runs(tmp_path / "report" / "runs")) == 4
 

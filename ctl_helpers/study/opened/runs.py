@@ -287,6 +287,8 @@ def open_across(
 
 def open_report(out: str = "reports") -> tuple[Page, Findings]:
     """Open all runs of a report, the folder ``out``, for a notebook."""
+    if not Path(out).is_dir():
+        raise StudyError(f"out {out}: expected the folder of a report, found none")
     found = Findings(out)
     if found.synthetic:
         print(SYNTHETIC)
