@@ -40,8 +40,7 @@ def write_index(out: str | Path, problems: Sequence[str] = ()) -> Path:
     written = sorted((out / "notebooks").glob("*.html"))
     if len(found.runs) and not found.synthetic:  # synthetic pages are left from an earlier study
         written = [path for path in written if SYNTHETIC not in path.read_text(encoding="utf-8")]
-    notebooks = [path.with_suffix(".ipynb") for path in written]
-    pages = [about | {"name": path.stem} for path in notebooks if (about := read_about(path))]
+    pages = [about | {"name": path.stem} for path in written if (about := read_about(path))]
     write_text(out / "references.bib", references(found.runs))
     first = tables.first_look(found.scores, _ROWS)
     panels: list[dict[str, Any]] = []

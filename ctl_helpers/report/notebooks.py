@@ -2,12 +2,13 @@
 
 import copy
 import hashlib
+import html
 import json
 import logging
 import os
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache, partial
@@ -32,6 +33,7 @@ _MOST_NAMED = 10  # run folders that a table's note lists; more are counted
 _LONGEST = 40  # letters of a word in a file's name
 _IN_A_KERNEL = 6  # notebooks, at most
 _INCHES = 96  # pixels of an inch on the screen
+_ABOUT = re.compile('<main data-about="([^"]*)">')
 
 
 def page_name(notebook: str, words: Iterable[object] = ()) -> str:
@@ -190,15 +192,16 @@ class Notebook:
     def is_done(self, out: str | Path) -> bool:
         """Whether the executed notebook and its page are there, made from the same."""
         notebook, page = self.files(out)
-        return page.is_file() and read_about(notebook).get("key") == self.key()
+        return notebook.is_file() and read_about(page).get("key") == self.key()
 
 
-def read_about(notebook: Path) -> dict:
-    """Read what an executed notebook says of itself: notebook, title, key; else nothing."""
+def read_about(page: Path) -> dict:
+    """Read what the page of an executed notebook says of it: notebook, title, key; else nothing."""
     try:
-        about = json.loads(notebook.read_text(encoding="utf-8"))["metadata"]["ctl_helpers"]
+        said = _ABOUT.findall(page.read_text(encoding="utf-8"))
+        about = json.loads(html.unescape(said[0]))
         return {name: about[name] for name in ("notebook", "title", "key")}
-    except (OSError, ValueError, KeyError, TypeError):  # no notebook of a study
+    except (OSError, ValueError, LookupError, TypeError):  # no page of a study's notebook
         return {}
 
 
@@ -303,9 +306,8 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
             path.unlink(missing_ok=True)
         return f"notebook {notebook.name}: {_in_a_line(error)}"
     done.metadata.pop("papermill")
-    done.metadata["ctl_helpers"] = about  # for the index page
-    write_text(page, to_page(done, notebook.title))
     write_text(written, nbformat.writes(done) + "\n")
+    write_text(page, to_page(done, about))
     _remove_older(notebook.name, out, before)
     return ""
 
@@ -354,7 +356,7 @@ def _for_kernels() -> dict[str, str]:
     }
 
 
-def to_page(notebook, title: str) -> str:
+def to_page(notebook, about: Mapping[str, str]) -> str:
     """Make a page that needs nothing else: nbconvert's own would bring 300 kB of styles, each."""
     from markupsafe import Markup
     from nbconvert import HTMLExporter
@@ -373,5 +375,5 @@ def to_page(notebook, title: str) -> str:
     styles = (HtmlFormatter(style=name) for name in ("default", "github-dark"))
     light, dark = (Markup(style.get_style_defs(".highlight")) for style in styles)
     synthetic = SYNTHETIC if SYNTHETIC in body else ""
-    shown = {"title": title, "synthetic": synthetic, "body": Markup(body)}
-    return template("notebook.html").render(shown, light=light, dark=dark)
+    said = {"title": about["title"], "about": json.dumps(about), "synthetic": synthetic}
+    return template("notebook.html").render(said, body=Markup(body), light=light, dark=dark)

@@ -21,6 +21,7 @@ from ctl_helpers.report.notebooks import (
     execute_in_parallel,
     named_runs,
     page_name,
+    read_about,
     to_page,
 )
 
@@ -123,7 +124,7 @@ def test_an_executed_notebook_shows_and_keeps_what_it_makes(report, tmp_path):
                 opened.open(page.as_uri(), width)
                 assert opened.run("document.documentElement.scrollWidth") <= width
             assert opened.run("document.querySelectorAll('[onerror], td img, script').length") == 0
-    about = nbformat.read(written, as_version=4).metadata["ctl_helpers"]
+    about = read_about(page)
     assert (about["notebook"], about["title"]) == ("1_toy", "A toy")
     changed = Notebook(**{**vars(notebook), "parameters": {"word": "b"}})
     assert not changed.is_done(report)
@@ -257,6 +258,6 @@ def test_a_page_shows_the_parameters_once(injected):
         tags = {"tags": ["injected-parameters"]}
         cells.append(new_code_cell("corpus = 'chosen'", metadata=tags))
     notebook = new_notebook(cells=cells)
-    page = to_page(notebook, "Title")
+    page = to_page(notebook, {"title": "Title"})
     assert ("default" in page) != injected and ("chosen" in page) == injected
     assert len(notebook.cells) == 1 + injected
