@@ -127,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("study", _study)
     sub.add_argument("file", metavar="FILE", nargs="?", help="a study's YAML file")
     _settings_arguments(sub, FIELDS)
-    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help="blocks to run [all]")
+    blocks = "blocks to run [all not left for later]"
+    sub.add_argument("--blocks", nargs="+", metavar="NAME", default=(), help=blocks)
     listed = "list the runs and their estimated time"
     sub.add_argument("--dry-run", action="store_true", help=listed)
     sub = command("splits", _splits)

@@ -38,7 +38,7 @@ HOSTILE = {
 
 
 def tell(out, name, notebook, title, synthetic=False):
-    """Leave an executed notebook and its page, as `execute` does."""
+    """Leave the page of an executed notebook, as `execute` does."""
     about = html.escape(json.dumps({"key": "0", "notebook": notebook, "title": title}))
     said = SYNTHETIC if synthetic else ""
     page = f'<!doctype html><title>page</title><main data-about="{about}">{said}</main>'
