@@ -1,5 +1,6 @@
 """What the tests share: real speech where it is there, synthetic speech everywhere."""
 
+import io
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,7 +34,10 @@ def noise(seconds: float = 0.2, rate: int = 8000, seed: int = 0, channels: int =
 def write_wav(path: Path, samples: np.ndarray | None = None, rate: int = 8000, **options) -> Path:
     """Write a recording (by default some noise), and the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, noise(rate=rate) if samples is None else samples, rate, **options)
+    memory = io.BytesIO()  # to a file, soundfile would wait each time until it is on the disk
+    memory.name = path.name
+    soundfile.write(memory, noise(rate=rate) if samples is None else samples, rate, **options)
+    path.write_bytes(memory.getvalue())
     return path
 
 

@@ -165,15 +165,15 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     assert found.values.dtype == np.float32 and found.speech is None
     assert found.key == feature_key(recordings, own)
     (tmp_path / "own.py").write_text(OWN.replace("np.abs", "2 * np.abs"))
-    doubled = extract(recordings, own, jobs=2, cache=tmp_path)
+    doubled = extract(recordings, own, jobs=1, cache=tmp_path)
     np.testing.assert_array_equal(doubled.values, 2 * found.values)
 
-    odd = extract(recordings, f"{tmp_path}/own.py:odd", jobs=2, cache=tmp_path)
+    odd = extract(recordings, f"{tmp_path}/own.py:odd", jobs=1, cache=tmp_path)
     kept = [row for row in range(5) if row not in odd.failed]
     assert 0 < len(kept) < 5 and (odd.values[kept] == 1).all()
     assert "not finite" in caplog.text
     with pytest.raises(StudyError, match=r"shape \(16000,\), got \("):
-        extract(recordings, f"{tmp_path}/own.py:lengths", jobs=2, cache=tmp_path)
+        extract(recordings, f"{tmp_path}/own.py:lengths", jobs=1, cache=tmp_path)
     mistakes = {
         "broken": "ZeroDivisionError.*by hand",
         "none": "expected 'none'",
@@ -181,7 +181,7 @@ def test_a_function_of_ones_own(recordings, tmp_path, caplog):
     }
     for name, expected in mistakes.items():
         with pytest.raises(StudyError, match=expected):
-            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=2, cache=tmp_path)
+            extract(recordings, f"{tmp_path}/own.py:{name}", jobs=1, cache=tmp_path)
     with pytest.raises(StudyError, match=r"expected a file .*not\.py, found none"):
         feature_key(recordings, f"{tmp_path}/not.py:levels")
 
