@@ -157,7 +157,8 @@ def test_history_is_read_once_per_run_and_of_networks_alone(store, tmp_path, cap
 
 
 def test_an_archive_is_read_like_the_folders(store, tmp_path):
-    shutil.copytree(store.root, tmp_path / "runs")
+    for folder in sorted(store.root.iterdir())[::5]:
+        shutil.copytree(folder, tmp_path / "runs" / folder.name)
     before = results.load_runs(tmp_path / "runs")
     predicted = results.load_predictions(tmp_path / "runs", before)
     told = results.load_history(tmp_path / "runs", before)
