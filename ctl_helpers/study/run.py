@@ -79,7 +79,7 @@ def run_study(study: Study, say: Callable[[str], None] = print) -> Report:
     if missing := [notebook for notebook in notebooks if not notebook.is_done(out)]:
         say(f"executing {len(missing)} of {len(notebooks)} notebooks")
     if not notebooks and any((out / "notebooks").glob("*.html")):
-        say("tables and notebooks are of earlier runs; without --no-notebooks they are made anew")
+        say("no notebook is executed: those in the report may be of earlier runs")
     problems += execute_in_parallel(missing, out, jobs)
     lines = [*problems, *_left_for_later(study, absent)]
     report = Report(write_index(out, lines), tuple(problems))
