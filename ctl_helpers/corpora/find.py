@@ -280,10 +280,23 @@ def _children(root: Path) -> list[Path]:
     return children
 
 
-def _places(root: Path, children: list[Path], reading: Reading) -> dict[str, Path]:
-    """Folder or table of each corpus: a table that names the files of a known one comes first."""
+def _is_root(folder: Path) -> bool:
+    """Whether several known corpora lie in folders of a folder, as in Kaggle's ``archive``."""
+    if not os.path.isdir(folder) or leads_nowhere(folder):
+        return False
+    places = _native_corpora(folder, [p for p in folder.glob("*") if os.path.isdir(p)], set())
+    return len({*places.values()}) > 1 and folder not in places.values()
+
+
+def _places(
+    root: Path, children: list[Path], reading: Reading, apart: set[Path]
+) -> dict[str, Path]:
+    """Folder or table of each corpus: a table that names the files of a known one comes first.
+
+    What is `apart` is none of it, though it lies under the root.
+    """
     folders = [p for p in children if os.path.isdir(p)]
-    own = {folder for folder in (root, *folders) if _has_own_words(folder, reading)}
+    own = apart | {folder for folder in (root, *folders) if _has_own_words(folder, reading)}
     own |= _listed_beside(root, children, own, reading)
     found = _native_corpora(root, folders, own)
     loose = [LAYOUTS[name] for name, place in found.items() if place == root]
@@ -336,7 +349,10 @@ def _not_understood(children: list[Path], used: set[Path]) -> str:
 def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
     """Corpora under a folder, and a line on what holds recordings but is none."""
     children = _children(root)
-    found = _places(root, children, reading)
+    roots = set(filter(_is_root, children))
+    deeper = [_look(folder, reading) for folder in sorted(roots)]
+    children = [p for p in children if p not in roots]
+    found = _places(root, children, reading, roots)
     # The table of a corpus's folder, where there is one, says what counts.
     paths = {name: [*own_tables(place, reading), place][0] for name, place in found.items()}
     tables = [path for path in paths.values() if path.parent == root and os.path.isfile(path)]
@@ -346,10 +362,14 @@ def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
     others = {n: _not_part(n, children, used) if len(found) > 1 else frozenset() for n in loose}
     left = [p for p in children if all(p.name in names for names in others.values())]
     line = _not_understood(left, used)
-    if not found:
+    if not found and not deeper:
         raise StudyError(f"corpora root {root}: no corpus found; {_EXPECTED}{line}{packed(root)}")
-    places = [Place(n, paths[n], reading, others.get(n, frozenset())) for n in sorted(found)]
-    return places, line
+    inside = [place for places, _ in deeper for place in places]
+    places = {place.name: place for place in inside}
+    places |= {n: Place(n, paths[n], reading, others.get(n, frozenset())) for n in found}
+    twice = [str(place.path) for place in inside if places[place.name] is not place]
+    line += f"; there twice, not used: {', '.join(twice)}" * bool(twice)
+    return [places[name] for name in sorted(places)], line + "".join(said for _, said in deeper)
 
 
 def find_corpora(
@@ -362,8 +382,9 @@ def find_corpora(
     Corpora whose file names are known are found by the name of their folder, whatever its case and
     punctuation, or else by the names of their files. Any other sub-folder is a corpus if it holds a
     ``manifest.csv``, an audiofolder's ``metadata.csv``, an audformat ``db.yaml``, or
-    ``<emotion>/*.wav``; so is a table ``<name>.csv`` or ``<name>.tsv``. `root` may itself be the
-    folder of one corpus. Other folders with recordings are named in a line of warning.
+    ``<emotion>/*.wav``; so is a table ``<name>.csv`` or ``<name>.tsv``. A sub-folder may hold
+    several known corpora, and `root` may itself be the folder of one. Other folders with recordings
+    are named in a line of warning.
 
     Parameters
     ----------

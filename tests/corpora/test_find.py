@@ -272,6 +272,26 @@ def test_rows_without_a_path_hide_nothing_that_is_not_understood(tmp_path, caplo
     assert "not understood: mystery" in caplog.text
 
 
+@pytest.mark.parametrize("most", ["Crema", "Savee"])
+def test_several_corpora_in_one_folder_below_the_root(tmp_path, caplog, most):
+    archive = tmp_path / "archive"  # as Kaggle packs four of them
+    names = [f"Crema/{1001 + i}_DFA_HAP_XX.wav" for i in range(60 if most == "Crema" else 6)]
+    names += [f"Savee/{name}" for name in savee_names()[: 60 if most == "Savee" else 6]]
+    lay_out(archive, names)
+    expected = {"cremad": archive / "Crema", "savee": archive / "Savee"}
+    assert find_corpora(archive) == find_corpora(tmp_path) == expected
+    lay_out(tmp_path / "strange", ["one.wav"])
+    lay_out(archive / "odd", ["one.wav"])
+    lay_out(tmp_path / "SAVEE", savee_names()[:9])
+    lay_out(tmp_path / "mine", ["happy/1.wav", "sad/2.wav"])
+    expected |= {"savee": tmp_path / "SAVEE", "mine": tmp_path / "mine"}
+    assert find_corpora(tmp_path) == expected
+    assert "not understood: strange" in caplog.text and "not understood: odd" in caplog.text
+    assert f"there twice, not used: {archive / 'Savee'}" in caplog.text
+    assert len(load_manifest(tmp_path, "savee")) == 9
+    assert len(load_manifest(tmp_path, "cremad")) == (60 if most == "Crema" else 6)
+
+
 def test_what_is_not_understood_is_named(tmp_path, caplog):
     lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
     lay_out(tmp_path, ["mystery/a.wav", "music/b.wav", "loose.wav"])
