@@ -225,11 +225,12 @@ def _splits(parsed: argparse.Namespace) -> int:
 def _corpora(parsed: argparse.Namespace) -> int:
     from ctl_helpers.corpora import SYNTHETIC, audit, find_corpora, is_miniature
 
-    if is_miniature(parsed.root):
-        print(SYNTHETIC)
     failed = 0
     reading = read_study(None, _given(parsed)).settings.reading
-    for name in find_corpora(parsed.root, reading["columns"], reading["labels"]):
+    places = find_corpora(parsed.root, reading["columns"], reading["labels"])
+    if all(map(is_miniature, places.values())):
+        print(SYNTHETIC)
+    for name in places:
         try:
             found = audit(parsed.root, name, **reading)
         except StudyError as error:

@@ -203,6 +203,14 @@ def test_words_take_the_place_of_the_files(root, tmp_path, capsys):
     assert runs.groupby("protocol").size().to_dict() == {"kfold": 4, "loso": 6}
 
 
+def test_synthetic_speech_one_folder_deeper_is_said(miniature, tmp_path, capsys):
+    (tmp_path / "deeper").symlink_to(miniature)
+    study = ["--names", "emodb", "--methods", "mfcc+linear", "--pairs", "none", "--dry-run"]
+    for words in (["corpora", str(tmp_path)], ["study", "--corpora", str(tmp_path), *study]):
+        assert cli.main(words) == 0
+        assert capsys.readouterr().out.startswith("Synthetic speech")
+
+
 def test_what_was_left_out_is_a_line_each_and_status_1(root, tmp_path, capsys):
     words = ["study", "--corpora", str(root), "--names", "one", "--methods", "mfcc+linear"]
     words += ["--pairs", "none", "--no-notebooks", "--jobs", "1", "--out", str(tmp_path)]

@@ -107,9 +107,10 @@ def open_corpora(study: Study, say: Callable = lambda line: None) -> tuple[Path,
     """
     root = study.settings.corpora
     folder = make_miniature() if root is None else Path(root)
-    if is_miniature(folder):
+    places = find_corpora(folder, study.settings.columns, study.settings.emotions)
+    if all(map(is_miniature, places.values())):
         say(SYNTHETIC)
-    return folder, list(find_corpora(folder, study.settings.columns, study.settings.emotions))
+    return folder, list(places)
 
 
 def load_manifests(study: Study, say: Callable = lambda line: None) -> Iterator[pd.DataFrame]:

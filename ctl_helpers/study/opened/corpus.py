@@ -114,7 +114,8 @@ def open_corpus(
     study = read_study(None, {"corpora": corpora} | more)
     (root, _), options = open_corpora(study, print), study.settings.reading
     found = audit(root, corpus, **options)
-    page = Page(Path(out), page_name(pages.FEATURES, (corpus, features)), is_miniature(root))
+    synthetic = is_miniature(found.manifest.attrs["folder"])
+    page = Page(Path(out), page_name(pages.FEATURES, (corpus, features)), synthetic)
     samples = samples_of(study.settings.seconds)
     failed = extract(found.manifest, features, samples=samples).failed
     manifest = found.manifest.drop(index=list(failed)).reset_index(drop=True)
