@@ -286,6 +286,7 @@ def execute_in_parallel(
 
 def _execute_one(notebook: Notebook, out: Path, client) -> str:
     import nbformat
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
     from papermill.iorw import load_notebook_node
     from papermill.parameterize import parameterize_notebook
 
@@ -301,6 +302,8 @@ def _execute_one(notebook: Notebook, out: Path, client) -> str:
             cell["id"] = f"cell-{number}"  # papermill draws one for the parameters
             cell.metadata.pop("papermill", None)
         _run(client)
+        # What a slow kernel prints arrives in pieces.
+        done, _ = CoalesceStreamsPreprocessor(enabled=True).preprocess(done, {})
     except Exception as error:  # whatever happens in a notebook costs that notebook alone
         for path in (written, page):
             path.unlink(missing_ok=True)

@@ -171,7 +171,8 @@ def test_a_mistake_of_the_user_is_one_line_in_a_notebook_too():
 
 
 def test_notebooks_of_one_kernel_know_nothing_of_each_other(report, tmp_path):
-    seen = "print('left' in globals(), os.getpid() if 'os' in globals() else 'no os'); left = 1"
+    seen = "print('left' in globals(), end=' ', flush=True); left = 1; "  # arrives in two pieces
+    seen += "print(os.getpid() if 'os' in globals() else 'no os')"
     one = notebook_of(tmp_path, f"{seen}; import os", name="1_one")
     failing = notebook_of(tmp_path, "import os; os._exit(1)", name="2_fails")
     three = notebook_of(tmp_path, seen, name="3_three")
