@@ -272,8 +272,8 @@ def _children(root: Path) -> list[Path]:
     try:
         children = sorted(p for p in root.iterdir() if not p.name.startswith((".", "__")))
     except OSError as error:
-        what = "not a folder" if os.path.exists(root) else "no such folder"
-        what = error.strerror if os.path.isdir(root) else what
+        known = {FileNotFoundError: "no such folder", NotADirectoryError: "not a folder"}
+        what = known.get(type(error), error.strerror)
         raise StudyError(f"corpora root {root}: {what}; {_EXPECTED}") from error
     if not children:
         raise StudyError(f"corpora root {root}: the folder is empty; {_EXPECTED}")
