@@ -349,7 +349,8 @@ def _not_understood(children: list[Path], used: set[Path]) -> str:
 def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
     """Corpora under a folder, and a line on what holds recordings but is none."""
     children = _children(root)
-    roots = set(filter(_is_root, children))
+    listed = (places_named(table, reading) for table in children if is_table(table, reading))
+    roots = set(filter(_is_root, set(children).difference(*listed)))
     deeper = [_look(folder, reading) for folder in sorted(roots)]
     children = [p for p in children if p not in roots]
     found = _places(root, children, reading, roots)
@@ -359,7 +360,8 @@ def _look(root: Path, reading: Reading) -> tuple[list[Place], str]:
     used = {*found.values(), *tables}.union(*(places_named(table, reading) for table in tables))
     loose = [name for name, path in paths.items() if path == root]
     # What a corpus that is alone does not know is left out by its own listing, with the reason.
-    others = {n: _not_part(n, children, used) if len(found) > 1 else frozenset() for n in loose}
+    apart = frozenset(place.name for place in roots)
+    others = {n: apart.union(_not_part(n, children, used) if len(found) > 1 else ()) for n in loose}
     left = [p for p in children if all(p.name in names for names in others.values())]
     line = _not_understood(left, used)
     if not found and not deeper:

@@ -292,6 +292,22 @@ def test_several_corpora_in_one_folder_below_the_root(tmp_path, caplog, most):
     assert len(load_manifest(tmp_path, "cremad")) == (60 if most == "Crema" else 6)
 
 
+def test_a_folder_of_corpora_that_a_table_lists_is_one_and_beside_a_loose_one_no_part(tmp_path):
+    both = [f"Crema/{1001 + i}_DFA_HAP_XX.wav" for i in range(3)] + ["Savee/DC_a01.wav"]
+    lay_out(tmp_path / "listed" / "mine", both)
+    rows = "".join(f"mine/{name},sad\n" for name in both)
+    (tmp_path / "listed" / "mine.csv").write_text("path,emotion\n" + rows)
+    assert list(find_corpora(tmp_path / "listed")) == ["mine"]
+    assert len(load_manifest(tmp_path / "listed", "mine")) == 4
+    loose = [name for name in ravdess_names() if "Actor_01" in name or "Actor_02" in name]
+    names = [f"archive/Ravdess/{name}" for name in ravdess_names()[-3:]]
+    lay_out(tmp_path / "loose", [*loose, *names, *(f"archive/{name}" for name in both)])
+    places = find_corpora(tmp_path / "loose")
+    assert places["ravdess"] == tmp_path / "loose" and {"cremad", "savee"} < places.keys()
+    manifest = load_manifest(tmp_path / "loose", "ravdess")
+    assert len(manifest) == len(loose) and not manifest.attrs["problems"]
+
+
 def test_what_is_not_understood_is_named(tmp_path, caplog):
     lay_out(tmp_path / "emodb", ["wav/03a01Fa.wav"])
     lay_out(tmp_path, ["mystery/a.wav", "music/b.wav", "loose.wav"])
