@@ -282,7 +282,7 @@ def _children(root: Path) -> list[Path]:
 
 def _is_root(folder: Path) -> bool:
     """Whether several known corpora lie in folders of a folder, as in Kaggle's ``archive``."""
-    if not os.path.isdir(folder) or leads_nowhere(folder):
+    if not os.path.isdir(folder):
         return False
     places = _native_corpora(folder, [p for p in folder.glob("*") if os.path.isdir(p)], set())
     return len({*places.values()}) > 1 and folder not in places.values()
